@@ -1,0 +1,1 @@
+//! The built-in probe guest and the recipe of the Linux test guest.

@@ -1,0 +1,1 @@
+//! Moving a VM: frames, phases, page table, send order, source and destination.

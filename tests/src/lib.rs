@@ -1,0 +1,1 @@
+//! End-to-end tests, the relay, the benchmark and the nested rig.

@@ -1,0 +1,1 @@
+//! skiff: a microVM monitor whose VMs can move.
