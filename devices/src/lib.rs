@@ -13,13 +13,16 @@ mod event;
 mod interrupt;
 mod misbehaviour;
 mod power;
+mod rng;
 mod serial;
+pub mod virtio;
 
 pub use bus::{Bus, BusDevice};
 pub use error::DeviceError;
 pub use interrupt::Interrupt;
 pub use misbehaviour::Misbehaviour;
 pub use power::{AcpiPowerPorts, GuestRequest, GuestRequestLine, ResetPort};
+pub use rng::Rng;
 pub use serial::{SerialOutput, SerialPort, SerialState};
 
 /// The guest's RAM as devices see it: every write through it marks the pages it dirties.

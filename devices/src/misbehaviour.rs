@@ -13,7 +13,7 @@ pub struct Misbehaviour {
 
 impl Misbehaviour {
     /// Counts one offence of `subject` (the device) and perhaps logs `what` the guest did.
-    pub fn note(&mut self, subject: &str, what: &dyn fmt::Display) {
+    pub fn note(&mut self, subject: &dyn fmt::Display, what: &dyn fmt::Display) {
         self.count = self.count.saturating_add(1);
         if self.count.is_power_of_two() {
             log::warn!("{subject}: {what} (misbehaviour number {})", self.count);
@@ -34,7 +34,7 @@ mod tests {
     fn misbehaviour_noted_often_is_counted_each_time() {
         let mut misbehaviour = Misbehaviour::default();
         for _ in 0..1000 {
-            misbehaviour.note("test", &"did it again");
+            misbehaviour.note(&"test", &"did it again");
         }
         assert_eq!(misbehaviour.count(), 1000);
     }
