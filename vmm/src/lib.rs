@@ -1,1 +1,3 @@
 //! skiff: a microVM monitor whose VMs can move.
+
+pub mod config;
