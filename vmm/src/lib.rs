@@ -1,3 +1,6 @@
 //! skiff: a microVM monitor whose VMs can move.
 
 pub mod config;
+pub mod console;
+pub mod control;
+pub mod host;

@@ -5,13 +5,16 @@ use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 use std::{io, vec};
 
+use serde::{Deserialize, Serialize};
+
 use super::ConfigError;
 
 /// The longest name DNS allows (RFC 1035, section 2.3.4).
 const MAX_HOST_BYTES: usize = 255;
 
 /// A host name or an IP address, and a port; port 0 lets a listener choose one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct HostPort {
     host: String,
     port: u16,
@@ -71,6 +74,20 @@ impl FromStr for HostPort {
             host: host.to_owned(),
             port,
         })
+    }
+}
+
+impl TryFrom<String> for HostPort {
+    type Error = ConfigError;
+
+    fn try_from(value: String) -> Result<Self, ConfigError> {
+        value.parse()
+    }
+}
+
+impl From<HostPort> for String {
+    fn from(endpoint: HostPort) -> Self {
+        endpoint.to_string()
     }
 }
 

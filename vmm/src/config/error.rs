@@ -102,6 +102,20 @@ pub enum ConfigError {
         /// What was given.
         value: Box<str>,
     },
+    /// Not a way to migrate.
+    #[error("`{value}` is no migration mode: give auto, post-copy or stop-and-copy")]
+    ModeSyntax {
+        /// What was given.
+        value: Box<str>,
+    },
+    /// A way to migrate that the design has and this version has not.
+    #[error(
+        "migration mode `{value}` is not in this version: give auto, post-copy or stop-and-copy"
+    )]
+    ModeAbsent {
+        /// What was given.
+        value: Box<str>,
+    },
     /// A number of vCPUs out of range.
     #[error("`{value}` is no number of vCPUs: give 1 to 32")]
     VcpuCount {
