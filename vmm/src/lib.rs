@@ -1,3 +1,7 @@
 //! skiff: a microVM monitor whose VMs can move.
 
 pub mod boot;
+pub mod config;
+pub mod console;
+pub mod control;
+pub mod host;

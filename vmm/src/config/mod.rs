@@ -1,0 +1,26 @@
+//! What the user asked for, as values that can be trusted: every type here is made only by a parser
+//! or a constructor that has checked it, so nothing after this module checks a size or a name again.
+
+mod endpoint;
+mod error;
+mod file;
+mod kernel;
+mod mode;
+mod name;
+mod quantity;
+mod receive;
+mod serial;
+mod vcpus;
+mod vm;
+
+pub use endpoint::HostPort;
+pub use error::ConfigError;
+pub use file::VmSettings;
+pub use kernel::{COMMAND_LINE_LIMIT_BYTES, KernelSource};
+pub use mode::MigrationMode;
+pub use name::VmName;
+pub use quantity::{BitRate, ByteSize, TimeSpan};
+pub use receive::ReceiveConfig;
+pub use serial::SerialMode;
+pub use vcpus::VcpuCount;
+pub use vm::{DEFAULT_MEMORY, MIN_MEMORY, VmConfig};

@@ -1,0 +1,210 @@
+//! What is said over a control socket, one JSON object a line.
+
+use serde::{Deserialize, Serialize};
+
+use super::Failure;
+use crate::config::{HostPort, MigrationMode, VmName};
+
+/// What a client asks of a monitor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// Describe the VM; answered by a [`VmInfo`].
+    Info,
+    /// Stop the vCPUs and the queues.
+    Pause,
+    /// Let them run again.
+    Resume,
+    /// End the VM and its monitor.
+    Stop,
+    /// Move the VM; answered by progress lines and the report.
+    Migrate {
+        /// Where a monitor waits for it.
+        to: HostPort,
+        /// How it moves.
+        #[serde(default)]
+        mode: MigrationMode,
+    },
+    /// Cancel a migration that has not handed over.
+    Cancel,
+}
+
+impl Request {
+    /// The command's word, as in `"command"` and on the command line.
+    pub fn command(&self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Stop => "stop",
+            Self::Migrate { .. } => "migrate",
+            Self::Cancel => "cancel",
+        }
+    }
+}
+
+/// One line from a monitor; `T` is what the request is answered by.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Response<T = serde_json::Value> {
+    /// The request is being worked on; more lines follow.
+    Progress(Progress),
+    /// It is done; the last line.
+    Ok(T),
+    /// It failed; the last line.
+    Error(Failure),
+}
+
+/// How far a migration has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// What is being done, in a word or two of the engine.
+    pub phase: String,
+    /// Pages of guest memory that need no more work.
+    pub pages_done: u64,
+    /// Pages of guest memory in all.
+    pub pages_total: u64,
+    /// Since the request was taken.
+    pub elapsed_ms: u64,
+}
+
+/// What a monitor says about its VM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VmInfo {
+    /// Its name.
+    pub name: VmName,
+    /// What it is doing.
+    pub state: VmState,
+    /// The monitor's process.
+    pub pid: u32,
+    /// Its vCPUs; 0 before it has arrived.
+    pub vcpus: u8,
+    /// Guest memory; 0 before it has arrived.
+    pub memory_bytes: u64,
+    /// Resident memory of the monitor's process, guest memory in use included.
+    pub resident_bytes: u64,
+    /// Since the monitor started.
+    pub uptime_ms: u64,
+    /// The host's KVM, as `skiff preflight` names it.
+    pub kvm: String,
+    /// The kernel it booted, as typed; absent when it arrived from elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<String>,
+    /// The monitor's version.
+    pub version: String,
+}
+
+/// What a VM is doing.
+///
+/// ```text
+/// run ----------------------------> Running <--> Paused
+///                                      |  ^         |
+/// receive --> Receiving --> Arriving --+  | failed  | migrate
+///                                      v  |         v
+///                                    Migrating ------> the monitor ends
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VmState {
+    /// The monitor waits for a VM.
+    Receiving,
+    /// The VM runs here, and some of its pages are still at the source.
+    Arriving,
+    /// The vCPUs run.
+    Running,
+    /// The vCPUs stand still by request.
+    Paused,
+    /// The VM is on its way to another monitor.
+    Migrating,
+}
+
+impl VmState {
+    /// The state as shown and sent.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Receiving => "receiving",
+            Self::Arriving => "arriving",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Migrating => "migrating",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_of_each_kind_has_the_documented_form() {
+        let migrate = Request::Migrate {
+            to: "node2:7000".parse().unwrap(),
+            mode: MigrationMode::PostCopy,
+        };
+        for (request, line) in [
+            (Request::Info, r#"{"command":"info"}"#),
+            (Request::Pause, r#"{"command":"pause"}"#),
+            (Request::Resume, r#"{"command":"resume"}"#),
+            (Request::Stop, r#"{"command":"stop"}"#),
+            (Request::Cancel, r#"{"command":"cancel"}"#),
+            (
+                migrate,
+                r#"{"command":"migrate","to":"node2:7000","mode":"post-copy"}"#,
+            ),
+        ] {
+            assert_eq!(serde_json::to_string(&request).unwrap(), line);
+            assert_eq!(serde_json::from_str::<Request>(line).unwrap(), request);
+            assert!(line.contains(request.command()));
+        }
+    }
+
+    #[test]
+    fn request_malformed_is_refused_with_a_reason() {
+        for (line, word) in [
+            (r#"{"command":"fly"}"#, "`info`"),
+            (r#"{"command":"migrate"}"#, "`to`"),
+            (r#"{"command":"migrate","to":"nowhere"}"#, "HOST:PORT"),
+            (
+                r#"{"command":"migrate","to":"b:1","mdoe":"auto"}"#,
+                "`mdoe`",
+            ),
+            (r#"{}"#, "`command`"),
+            (r#"[]"#, ""),
+            ("null", ""),
+        ] {
+            let error = serde_json::from_str::<Request>(line)
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(word), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn response_of_each_kind_has_the_documented_form() {
+        let ok: Response<u8> = Response::Ok(7);
+        assert_eq!(serde_json::to_string(&ok).unwrap(), r#"{"ok":7}"#);
+        let progress = Progress {
+            phase: "transfer".into(),
+            pages_done: 1,
+            pages_total: 2,
+            elapsed_ms: 3,
+        };
+        assert_eq!(
+            serde_json::to_string(&Response::<()>::Progress(progress)).unwrap(),
+            r#"{"progress":{"phase":"transfer","pages_done":1,"pages_total":2,"elapsed_ms":3}}"#
+        );
+    }
+
+    #[test]
+    fn state_shown_is_the_state_sent() {
+        for state in [
+            VmState::Receiving,
+            VmState::Arriving,
+            VmState::Running,
+            VmState::Paused,
+            VmState::Migrating,
+        ] {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+        }
+    }
+}
