@@ -7,6 +7,9 @@ use vm_memory::{Address, Bytes};
 use crate::virtio::{Activation, Chain, DeviceType, Progress, QueueIndex, Queues, VirtioDevice};
 use crate::{DeviceError, GuestMemory, Misbehaviour};
 
+#[cfg(test)]
+mod tests;
+
 /// One queue, requestq. Linux has one request out at a time; our choice: room for a few.
 const QUEUE_MAX_SIZES: [u16; 1] = [16];
 

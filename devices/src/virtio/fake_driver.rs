@@ -200,9 +200,22 @@ impl<D: VirtioDevice + Debug> FakeDriver<D> {
 
     /// Writes a descriptor, right or wrong.
     pub fn write_descriptor(&mut self, index: QueueIndex, at: u16, descriptor: Descriptor) {
-        let slot = DriverQueue::base(index) + 16 * u64::from(at);
+        self.write_raw_descriptor(DriverQueue::base(index) + 16 * u64::from(at), descriptor);
+    }
+
+    /// Writes a descriptor into an indirect table, or wherever it pleases.
+    pub fn write_raw_descriptor(&mut self, address: u64, descriptor: Descriptor) {
         self.memory
-            .write_obj(RawDescriptor::from(descriptor), GuestAddress(slot))
+            .write_obj(RawDescriptor::from(descriptor), GuestAddress(address))
+            .expect(IN_MEMORY);
+    }
+
+    /// Asks for an interrupt when the used ring passes `entry`, if the event index is agreed on.
+    pub fn write_used_event(&mut self, index: QueueIndex, entry: u16) {
+        let size = u64::from(self.queues[usize::from(index.0)].size);
+        let address = DriverQueue::base(index) + AVAILABLE_OFFSET + 4 + 2 * size;
+        self.memory
+            .write_obj(entry, GuestAddress(address))
             .expect(IN_MEMORY);
     }
 
@@ -258,6 +271,11 @@ impl<D: VirtioDevice + Debug> FakeDriver<D> {
         let status = self.read(reg::INTERRUPT_STATUS);
         self.write(reg::INTERRUPT_ACK, status);
         Some(status)
+    }
+
+    /// The line its interrupts come on.
+    pub fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
     }
 
     /// The bytes of `range`.

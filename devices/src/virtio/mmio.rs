@@ -17,6 +17,8 @@ mod access;
 mod lifecycle;
 mod refusal;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use state::TransportState;
 

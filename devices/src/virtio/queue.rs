@@ -7,6 +7,9 @@ use vm_memory::{GuestAddress, GuestMemory as _, Permissions};
 use super::{Chain, DeviceSignals, Progress, QueueIndex};
 use crate::{DeviceError, GuestMemory};
 
+#[cfg(test)]
+mod tests;
+
 /// Sizes in bytes of the parts of a ring (section 2.7.2 and following): one descriptor, then
 /// the fixed part and one element of the available and of the used ring.
 const DESCRIPTOR_BYTES: u64 = 16;
