@@ -146,7 +146,9 @@ out=$(cd "$out" && pwd)
 exec 9>"$out/.lock"
 flock 9 # tests and builds may ask at the same time
 
-# Everything is made in $work and renamed into place, so an interrupted run leaves nothing half done.
+# Everything is made in $work and renamed into place, so an interrupted run leaves nothing half done;
+# under the lock an older $work can only be the remains of a run that was killed.
+rm -rf "$out"/work.*
 work=$(mktemp -d "$out/work.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT
