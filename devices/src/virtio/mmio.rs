@@ -73,7 +73,6 @@ pub struct MmioTransport<D> {
     device: D,
     memory: GuestMemory,
     signals: DeviceSignals,
-    kicks: Vec<EventFd>,
     registers: Registers,
     mode: Mode,
     is_running: bool,
@@ -136,11 +135,10 @@ impl<D: VirtioDevice> MmioTransport<D> {
             .map(|_| new_event())
             .collect();
         Ok(Self {
-            kicks: kicks?,
             registers: Registers::of(&device),
             device,
             memory,
-            signals: DeviceSignals::new(interrupt),
+            signals: DeviceSignals::new(interrupt, kicks?),
             mode: Mode::Resumed,
             is_running: false,
             misbehaviour: Misbehaviour::default(),

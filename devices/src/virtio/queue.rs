@@ -141,7 +141,9 @@ impl VirtQueue {
             .disable_notification(&self.memory)
             .map_err(DeviceError::Ring)?;
         for _ in 0..budget {
-            let Some(chain) = self.take()? else { break };
+            let Some(chain) = self.next_chain()? else {
+                break;
+            };
             let written_bytes = serve_one(&chain)?;
             self.put_back(chain, written_bytes)?;
         }
@@ -158,15 +160,24 @@ impl VirtQueue {
         })
     }
 
-    /// Takes the next chain, if there is one. It stays with the device until [`Self::give_back`]
-    /// returns it; no more than one chain may be out when the device stops.
+    /// Takes the next chain to keep for a while; without one, the driver is asked for a kick. The
+    /// chain stays with the device until [`Self::give_back`] or [`Self::untake`].
     ///
     /// # Errors
     /// The ring or the chain is malformed: the queue is broken.
     pub fn take(&mut self) -> Result<Option<Chain>, DeviceError> {
-        let memory = &self.memory;
-        let mut available = self.queue.iter(memory).map_err(DeviceError::Ring)?;
-        available.next().map(Chain::parse).transpose()
+        if let Some(chain) = self.next_chain()? {
+            return Ok(Some(chain));
+        }
+        let has_more = self
+            .queue
+            .enable_notification(&self.memory)
+            .map_err(DeviceError::Ring)?;
+        if has_more {
+            self.next_chain()
+        } else {
+            Ok(None)
+        }
     }
 
     /// Returns a chain into which `written_bytes` were written, and interrupts if that is wanted.
@@ -178,8 +189,8 @@ impl VirtQueue {
         self.interrupt_if_wanted()
     }
 
-    /// Makes the last chain taken, which the device has not returned, available once more: for a
-    /// device that stops with a buffer in hand.
+    /// Makes the chain that was taken last available once more: for a device that stops with a
+    /// buffer in hand, and that has no other.
     pub fn untake(&mut self, _chain: Chain) {
         self.queue.go_to_previous_position();
     }
@@ -187,6 +198,11 @@ impl VirtQueue {
     pub(super) fn save_positions(&self, state: &mut QueueState) {
         state.next_available = self.queue.next_avail();
         state.next_used = self.queue.next_used();
+    }
+
+    fn next_chain(&mut self) -> Result<Option<Chain>, DeviceError> {
+        let mut available = self.queue.iter(&self.memory).map_err(DeviceError::Ring)?;
+        available.next().map(Chain::parse).transpose()
     }
 
     fn put_back(&mut self, chain: Chain, written_bytes: u32) -> Result<(), DeviceError> {

@@ -1,16 +1,20 @@
-//! How a device reaches its driver: the interrupt, and what it was about.
+//! How a device reaches its driver, by an interrupt, and itself, by kicking its own queues.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use vmm_sys_util::eventfd::EventFd;
+
+use super::QueueIndex;
 use crate::Interrupt;
+use crate::event::{lower, raise};
 
 /// Used buffers are waiting (virtio 1.2, section 4.2.2, InterruptStatus).
 const USED_BUFFERS: u32 = 1 << 0;
 /// The configuration changed.
 const CONFIG_CHANGED: u32 = 1 << 1;
 
-/// A handle on a device's interrupt, its status bits and its configuration generation.
+/// A handle on a device's interrupt, what it is about, and the events of its queues.
 ///
 /// Clones mean the same device; any thread may signal.
 #[derive(Clone, Debug)]
@@ -21,18 +25,19 @@ struct Lines {
     interrupt: Interrupt,
     status: AtomicU32,
     config_generation: AtomicU32,
+    kicks: Vec<EventFd>,
 }
 
 impl DeviceSignals {
     /// The bits that [`Self::status`] can have.
     pub(super) const STATUS_BITS: u32 = USED_BUFFERS | CONFIG_CHANGED;
 
-    pub(super) fn new(interrupt: Interrupt) -> Self {
-        let (status, config_generation) = (AtomicU32::new(0), AtomicU32::new(0));
+    pub(super) fn new(interrupt: Interrupt, kicks: Vec<EventFd>) -> Self {
         Self(Arc::new(Lines {
             interrupt,
-            status,
-            config_generation,
+            status: AtomicU32::new(0),
+            config_generation: AtomicU32::new(0),
+            kicks,
         }))
     }
 
@@ -48,6 +53,19 @@ impl DeviceSignals {
         self.raise(CONFIG_CHANGED);
     }
 
+    /// Kicks a queue as its driver would: the device is soon called to process it. This is how
+    /// other threads make a device do something with a queue. A queue that does not exist is not
+    /// kicked.
+    pub fn kick(&self, queue: QueueIndex) {
+        if let Some(kick) = self.0.kicks.get(usize::from(queue.0)) {
+            raise(kick);
+        }
+    }
+
+    pub(super) fn kicks(&self) -> &[EventFd] {
+        &self.0.kicks
+    }
+
     pub(super) fn status(&self) -> u32 {
         self.0.status.load(Ordering::SeqCst)
     }
@@ -58,6 +76,12 @@ impl DeviceSignals {
 
     pub(super) fn config_generation(&self) -> u32 {
         self.0.config_generation.load(Ordering::SeqCst)
+    }
+
+    /// As after power-on: nothing is pending, in either direction.
+    pub(super) fn reset(&self) {
+        self.set(0, 0);
+        self.0.kicks.iter().for_each(lower);
     }
 
     pub(super) fn set(&self, status: u32, config_generation: u32) {

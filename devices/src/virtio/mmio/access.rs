@@ -5,10 +5,9 @@ use virtio_bindings::virtio_config::VIRTIO_F_VERSION_1;
 use super::refusal::Refusal;
 use super::{MmioTransport, VirtioTransport as _};
 use crate::BusDevice;
-use crate::event::raise;
 use crate::virtio::queue::VirtQueue;
 use crate::virtio::status::Status;
-use crate::virtio::{QueueState, VirtioDevice, registers as reg};
+use crate::virtio::{QueueIndex, QueueState, VirtioDevice, registers as reg};
 
 impl<D: VirtioDevice> BusDevice for MmioTransport<D> {
     fn read(&mut self, offset: u64, data: &mut [u8]) {
@@ -189,10 +188,10 @@ impl<D: VirtioDevice> MmioTransport<D> {
     }
 
     fn kick(&mut self, index: u32) -> Result<(), Refusal> {
-        let kick = usize::try_from(index)
-            .ok()
-            .and_then(|index| self.kicks.get(index));
-        raise(kick.ok_or(Refusal::NoSuchQueue { index })?);
+        let queue = u16::try_from(index).ok().map(QueueIndex);
+        let exists = |queue: &QueueIndex| usize::from(queue.0) < self.registers.queues.len();
+        self.signals
+            .kick(queue.filter(exists).ok_or(Refusal::NoSuchQueue { index })?);
         Ok(())
     }
 

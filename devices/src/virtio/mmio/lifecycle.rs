@@ -18,11 +18,11 @@ impl<D: VirtioDevice> VirtioTransport for MmioTransport<D> {
     }
 
     fn kicks(&self) -> &[EventFd] {
-        &self.kicks
+        self.signals.kicks()
     }
 
     fn queue_event(&mut self, queue: QueueIndex) {
-        let Some(kick) = self.kicks.get(usize::from(queue.0)) else {
+        let Some(kick) = self.kicks().get(usize::from(queue.0)) else {
             return;
         };
         lower(kick);
@@ -32,7 +32,7 @@ impl<D: VirtioDevice> VirtioTransport for MmioTransport<D> {
         }
         match self.device.process(queue) {
             Ok(Progress::Drained) => {}
-            Ok(Progress::More) => raise(kick),
+            Ok(Progress::More) => self.signals.kick(queue),
             Err(error) => self.fail(&error),
         }
     }
@@ -45,7 +45,7 @@ impl<D: VirtioDevice> VirtioTransport for MmioTransport<D> {
     fn resume(&mut self) {
         self.mode = Mode::Resumed;
         self.sync();
-        self.kicks.iter().for_each(raise);
+        self.kicks().iter().for_each(raise);
         self.signals.repeat();
     }
 
@@ -130,7 +130,6 @@ impl<D: VirtioDevice> MmioTransport<D> {
             device,
             memory: _,
             signals,
-            kicks,
             registers,
             mode: _,
             is_running: _,
@@ -138,8 +137,7 @@ impl<D: VirtioDevice> MmioTransport<D> {
         } = self;
         device.reset();
         *registers = Registers::of(device);
-        signals.set(0, 0);
-        kicks.iter().for_each(lower);
+        signals.reset();
     }
 
     /// Gives the device up until the driver resets it (virtio 1.2, section 2.1.2).

@@ -58,7 +58,6 @@ impl<D: VirtioDevice> MmioTransport<D> {
             device,
             memory: _,
             signals,
-            kicks: _,
             registers,
             mode: _,
             is_running: _,

@@ -41,7 +41,7 @@ fn state_of(mock: &MockSplitQueue<'_, GuestMemory>) -> QueueState {
 }
 
 fn queue_on(memory: &GuestMemory, state: &QueueState) -> Result<VirtQueue, DeviceError> {
-    let signals = DeviceSignals::new(Interrupt::new().unwrap());
+    let signals = DeviceSignals::new(Interrupt::new().unwrap(), Vec::new());
     VirtQueue::new(state, SIZE, EventIndex::Absent, memory, &signals)
 }
 
