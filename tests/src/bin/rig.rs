@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ::tests::rig::{Echo, Input, Rig, RigEnd, RigError, RigOutcome};
 use argh::FromArgs;
-use tests::rig::{Echo, Input, Rig, RigEnd, RigError, RigOutcome};
 
 /// Wrong usage, as in the other programs of this project.
 const EXIT_USAGE: u8 = 2;
@@ -175,6 +175,41 @@ fn conclude(outcome: &RigOutcome) -> ExitCode {
                 outcome.diagnosis
             );
             ExitCode::from(EXIT_RIG_FAILED)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{InputArg, MemoryArg, TimeoutArg};
+    use ::tests::rig::Input;
+    use std::time::Duration;
+
+    #[test]
+    fn input_with_a_colon_gives_file_and_name() {
+        let input: InputArg = "a/b:c".parse().unwrap();
+        assert_eq!(input.0, Input::named("a/b", "c"));
+        let input: InputArg = "a/b".parse().unwrap();
+        assert_eq!(input.0, Input::from("a/b"));
+    }
+
+    #[test]
+    fn memory_and_timeout_with_units_are_read() {
+        assert_eq!("2G".parse::<MemoryArg>().unwrap().0, 2048);
+        assert_eq!("512M".parse::<MemoryArg>().unwrap().0, 512);
+        assert_eq!(
+            "2m".parse::<TimeoutArg>().unwrap().0,
+            Duration::from_secs(120)
+        );
+    }
+
+    #[test]
+    fn memory_and_timeout_that_make_no_sense_are_refused() {
+        for text in ["", "0M", "12Q", "-1G", "5", "9999999G"] {
+            assert!(text.parse::<MemoryArg>().is_err(), "{text}");
+        }
+        for text in ["", "0s", "m", "1.5h"] {
+            assert!(text.parse::<TimeoutArg>().is_err(), "{text}");
         }
     }
 }

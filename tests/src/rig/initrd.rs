@@ -143,3 +143,42 @@ fn add<W: Write>(archive: &mut Archive<W>, host: &Path, inside: &Path) -> Result
         .file(inside, metadata.permissions().mode(), size_bytes, file)
         .map_err(failed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Input;
+    use crate::rig::RigError;
+    use std::path::Path;
+
+    #[test]
+    fn input_without_a_name_keeps_its_own_below_in() {
+        let inside = Input::from("target/release/skiff").path_inside().unwrap();
+        assert_eq!(inside, Path::new("/in/skiff"));
+    }
+
+    #[test]
+    fn input_with_a_name_is_placed_there() {
+        assert_eq!(
+            Input::named("a", "b/c").path_inside().unwrap(),
+            Path::new("/in/b/c")
+        );
+        assert_eq!(
+            Input::named("a", "/etc/c").path_inside().unwrap(),
+            Path::new("/etc/c")
+        );
+    }
+
+    #[test]
+    fn input_whose_path_ends_in_no_name_is_refused() {
+        for input in [
+            Input::from(".."),
+            Input::named("a", ""),
+            Input::named("a", "/"),
+        ] {
+            assert!(
+                matches!(input.path_inside(), Err(RigError::InputName { .. })),
+                "{input:?}"
+            );
+        }
+    }
+}
