@@ -5,7 +5,8 @@
 //! 0x0000_7000  zero page (boot_params)    0x0000_8ff0  first stack pointer, growing down
 //! 0x0000_9000  page tables (64-bit entry) 0x0002_0000  kernel command line
 //! 0x0009_fc00  reserved, as an EBDA       0x000e_0000  ACPI: RSDP, then the tables
-//! 0x000f_0000  VM generation id           0x0010_0000  kernels load here and above
+//! 0x000f_f000  VM generation id           0x000f_fff0  reset vector
+//! 0x0010_0000  kernels load here and above
 //! 0xc000_0000  end of low RAM             0xd000_0000  virtio-mmio windows, 4 KiB each
 //! 0xfec0_0000  I/O APIC                   0xfee0_0000  local APIC
 //! 0xfffb_c000  KVM identity map, TSS      0x1_0000_0000  high RAM
@@ -52,9 +53,11 @@ pub const VIDEO_START: u64 = 0xa_0000;
 pub const ACPI_TABLES: GuestAddress = GuestAddress(0xe_0000);
 /// The end of the space for ACPI tables.
 pub const ACPI_TABLES_END: GuestAddress = VM_GENERATION_ID;
-/// The 16 bytes of the VM generation id, alone in a reserved page as Microsoft's paper "Virtual
-/// Machine Generation ID" demands (our choice of place).
-pub const VM_GENERATION_ID: GuestAddress = GuestAddress(0xf_0000);
+/// The 16 bytes of the VM generation id, in a page that no guest takes for RAM as Microsoft's
+/// paper "Virtual Machine Generation ID" demands (our choice of place: the last below 1 MiB).
+pub const VM_GENERATION_ID: GuestAddress = GuestAddress(0xf_f000);
+/// Where a PC's processor starts after a reset, f000:fff0 (IBM PC).
+pub const RESET_VECTOR: GuestAddress = GuestAddress(0xf_fff0);
 /// 1 MiB: where RAM for kernels begins, and where a bzImage loads by default
 /// (Linux Documentation/arch/x86/boot.rst, `code32_start`).
 pub const KERNEL_START: u64 = 0x10_0000;

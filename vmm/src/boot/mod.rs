@@ -7,8 +7,8 @@
 //! 1. [`RamLayout::new`] says which RAM regions there are; the caller maps them.
 //! 2. [`load`] fills guest memory and returns the [`Entry`].
 //! 3. [`guest_cpuid`](cpuid::guest_cpuid) makes the CPUID of each vCPU.
-//! 4. [`Entry::registers`] makes the registers of the boot processor; all other vCPUs wait for
-//!    their SIPI in the state in which KVM created them.
+//! 4. [`INITIAL_MSRS`] are set on each vCPU, and [`Entry::registers`] makes the registers of the
+//!    boot processor; all other vCPUs wait for their SIPI in the state in which KVM created them.
 //!
 //! Three kinds of kernels start, told apart by their first bytes: an ELF file with a PVH note, by
 //! that; any other ELF file, by its 64-bit entry; a bzImage, by its 64-bit entry.
@@ -24,6 +24,7 @@ mod long_mode;
 mod pvh;
 mod regions;
 mod registers;
+mod reset_vector;
 mod vcpus;
 mod zero_page;
 
@@ -39,7 +40,7 @@ pub use kernel::{BzImageDefect, ElfDefect, FileFormat, KernelImage};
 use kernel::{KernelEntry, LoadedKernel};
 pub use layout::{Gsi, VirtioWindow};
 pub use regions::{MEMORY_MAX_BYTES, MEMORY_MIN_BYTES, MapEntry, RamLayout, RangeKind, Region};
-pub use registers::BootRegisters;
+pub use registers::{BootRegisters, INITIAL_MSRS};
 pub use vcpus::{VCPUS_MAX, VcpuCount, VcpuIndex};
 
 /// Guest memory, as the devices see it too.
@@ -114,6 +115,7 @@ pub fn load(
 
     command_line::write(memory, &line)?;
     acpi::write(memory, platform)?;
+    reset_vector::write(memory)?;
     write_generation_id(memory, platform.generation_id)?;
     match kernel.entry {
         KernelEntry::Pvh { entry } => {

@@ -35,6 +35,15 @@ const BUSY_TSS_TYPE: u8 = 0xb;
 /// The limit of a TSS without a permission bitmap.
 const TSS_LIMIT: u32 = 0x67;
 
+/// The MSRs, as number and value, that firmware would have set on every vCPU.
+///
+/// - IA32_MISC_ENABLE (0x1a0): fast string operations on, without which Linux avoids `rep movsb`;
+///   branch trace and PEBS unavailable, as KVM has it (Intel SDM volume 4, table 2-2).
+/// - IA32_MTRR_DEF_TYPE (0x2ff): MTRRs on, all memory write-back (Intel SDM volume 3, section
+///   12.11.2.1).
+pub const INITIAL_MSRS: [(u32, u64); 2] =
+    [(0x1a0, 1 << 0 | 1 << 11 | 1 << 12), (0x2ff, 1 << 11 | 6)];
+
 /// All registers of the boot processor that differ from those of a vCPU just created.
 #[derive(Clone, Copy, Debug)]
 pub struct BootRegisters {

@@ -81,7 +81,8 @@ fn load_of_a_pvh_kernel_leaves_the_start_info_and_all_it_points_to() {
         b"workload=none virtio_mmio.device=4K@0xd0000000:5\0\0\0"
     );
     assert_eq!(&read::<8>(&memory, 0xe_0000), b"RSD PTR ");
-    assert_eq!(&read::<16>(&memory, 0xf_0000), b"0123456789abcdef");
+    assert_eq!(&read::<16>(&memory, 0xf_f000), b"0123456789abcdef");
+    assert_eq!(read::<1>(&memory, 0xf_fff0), [0xba]);
     assert_eq!(read::<8>(&memory, 0x9000), [0; 8]);
 }
 

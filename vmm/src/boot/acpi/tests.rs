@@ -96,7 +96,7 @@ fn dsdt_describes_serial_port_generation_id_and_soft_off() {
     let dsdt = dsdt::build(&platform(1, 0));
     assert!(contains(&dsdt, &[0x47, 1, 0xf8, 0x03, 0xf8, 0x03, 1, 8]));
     assert!(contains(&dsdt, &[0x89, 6, 0, 0b0011, 1, 4, 0, 0, 0]));
-    assert!(contains(&dsdt, b"ADDR\x12\x08\x02\x0c\x00\x00\x0f\x00\x00"));
+    assert!(contains(&dsdt, b"ADDR\x12\x08\x02\x0c\x00\xf0\x0f\x00\x00"));
     assert!(contains(&dsdt, b"\\_S5_\x12\x07\x04\x0a\x05\0\0\0"));
     assert!(contains(&dsdt, b"_EVT\x09\x86\\\x2e_SB_VGEN\x0a\x80"));
 }
