@@ -1,1 +1,3 @@
 //! End-to-end tests, the relay, the benchmark and the nested rig.
+
+pub mod rig;

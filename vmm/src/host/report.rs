@@ -50,6 +50,15 @@ pub struct Limits {
     pub max_map_count: u64,
 }
 
+/// What a monitor that waits on another host says about that host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PeerReport {
+    /// Facts worth showing, a line each.
+    pub facts: Vec<String>,
+    /// What keeps VMs from moving there.
+    pub findings: Vec<Finding>,
+}
+
 /// Something a host lacks, with its consequence and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {

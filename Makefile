@@ -1,0 +1,36 @@
+# Everything a developer or a CI machine runs. Each target works from a fresh clone.
+
+.DEFAULT_GOAL := help
+
+# Where /dev/kvm exists, a KVM test that cannot run is a failure, not a skip.
+ifneq ($(wildcard /dev/kvm),)
+export REQUIRE_KVM ?= 1
+endif
+
+step := @setup/step.sh
+
+.PHONY: help setup build guest-images test clean
+
+help: ## prints this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+setup: ## installs missing packages, says what kind of host this is
+	@setup/install.sh
+	@setup/host.sh
+
+build: setup ## builds the monitor: target/release/skiff
+	$(step) "skiff" cargo build --release
+
+guest-images: setup ## builds the Linux guest and the rig's outer system: target/guest-images
+	$(step) "guest images" guest-images/linux/build.sh
+
+test: setup ## formatting, lints, documentation and all tests, those in the nested rig included
+	$(step) "guest images" guest-images/linux/build.sh
+	$(step) "formatting" cargo fmt --all --check
+	$(step) "lints" cargo clippy --workspace --all-targets -- -D warnings
+	$(step) "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+	$(step) "programs" cargo build --release --workspace --bins
+	$(step) "tests" cargo test --release --workspace --no-fail-fast
+
+clean: ## removes everything built or fetched
+	rm -rf target

@@ -1,0 +1,232 @@
+//! A split virtqueue as a device uses it (virtio 1.2, section 2.7), on the crate virtio-queue.
+
+use serde::{Deserialize, Serialize};
+use virtio_queue::{Queue, QueueOwnedT, QueueT};
+use vm_memory::{GuestAddress, GuestMemory as _, Permissions};
+
+use super::{Chain, DeviceSignals, Progress, QueueIndex};
+use crate::{DeviceError, GuestMemory};
+
+/// Sizes in bytes of the parts of a ring (section 2.7.2 and following): one descriptor, then
+/// the fixed part and one element of the available and of the used ring.
+const DESCRIPTOR_BYTES: u64 = 16;
+const AVAILABLE_FIXED_BYTES: u64 = 6;
+const AVAILABLE_ELEMENT_BYTES: u64 = 2;
+const USED_FIXED_BYTES: u64 = 6;
+const USED_ELEMENT_BYTES: u64 = 8;
+
+/// The registers of a queue, and how far its device has got.
+///
+/// Plain and untrusted, whether a driver wrote it or a snapshot held it: only a [`VirtQueue`] made
+/// of it is fit for use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueState {
+    /// How many descriptors the driver wants.
+    pub size: u16,
+    /// The driver has set the queue up.
+    pub ready: bool,
+    /// Guest-physical address of the descriptor table.
+    pub descriptor_table: u64,
+    /// Guest-physical address of the available ring.
+    pub available_ring: u64,
+    /// Guest-physical address of the used ring.
+    pub used_ring: u64,
+    /// The next entry to take from the available ring.
+    pub next_available: u16,
+    /// The next entry to put into the used ring.
+    pub next_used: u16,
+}
+
+impl QueueState {
+    /// A queue nobody has set up.
+    pub(super) fn unused(max_size: u16) -> Self {
+        Self {
+            size: max_size,
+            ..Self::default()
+        }
+    }
+}
+
+/// A queue in use: its rings lie in guest RAM and its registers make sense.
+#[derive(Debug)]
+pub struct VirtQueue {
+    queue: Queue,
+    memory: GuestMemory,
+    signals: DeviceSignals,
+}
+
+impl VirtQueue {
+    /// Checks `state`, without touching the memory it points to.
+    pub(super) fn new(
+        state: &QueueState,
+        max_size: u16,
+        event_index: EventIndex,
+        memory: &GuestMemory,
+        signals: &DeviceSignals,
+    ) -> Result<Self, DeviceError> {
+        let &QueueState {
+            size,
+            ready,
+            descriptor_table,
+            available_ring,
+            used_ring,
+            next_available,
+            next_used,
+        } = state;
+        let elements = u64::from(size);
+        let parts = [
+            (
+                descriptor_table,
+                elements * DESCRIPTOR_BYTES,
+                Permissions::Read,
+            ),
+            (
+                available_ring,
+                AVAILABLE_FIXED_BYTES + elements * AVAILABLE_ELEMENT_BYTES,
+                Permissions::Read,
+            ),
+            (
+                used_ring,
+                USED_FIXED_BYTES + elements * USED_ELEMENT_BYTES,
+                Permissions::Write,
+            ),
+        ];
+        for (address, len_bytes, access) in parts {
+            let is_inside = usize::try_from(len_bytes)
+                .is_ok_and(|len| memory.check_range(GuestAddress(address), len, access));
+            if !is_inside {
+                return Err(DeviceError::RingOutsideMemory { address, len_bytes });
+            }
+        }
+        if next_available.wrapping_sub(next_used) > size {
+            return Err(DeviceError::RingPositions {
+                next_available,
+                next_used,
+                size,
+            });
+        }
+        let state = virtio_queue::QueueState {
+            max_size,
+            next_avail: next_available,
+            next_used,
+            event_idx_enabled: event_index == EventIndex::Negotiated,
+            size,
+            ready,
+            desc_table: descriptor_table,
+            avail_ring: available_ring,
+            used_ring,
+        };
+        let queue = Queue::try_from(state).map_err(DeviceError::Ring)?;
+        Ok(Self {
+            queue,
+            memory: memory.clone(),
+            signals: signals.clone(),
+        })
+    }
+
+    /// Serves at most `budget` chains. `serve_one` says how many bytes it wrote into its chain,
+    /// which then goes back to the driver; interrupts are raised as the driver wishes.
+    ///
+    /// # Errors
+    /// The ring or a chain is malformed, or `serve_one` gave up: the queue is broken.
+    pub fn serve(
+        &mut self,
+        budget: u16,
+        mut serve_one: impl FnMut(&Chain) -> Result<u32, DeviceError>,
+    ) -> Result<Progress, DeviceError> {
+        self.queue
+            .disable_notification(&self.memory)
+            .map_err(DeviceError::Ring)?;
+        for _ in 0..budget {
+            let Some(chain) = self.take()? else { break };
+            let written_bytes = serve_one(&chain)?;
+            self.put_back(chain, written_bytes)?;
+        }
+        self.interrupt_if_wanted()?;
+        // Looks again after asking for kicks: the driver may have added a chain in between.
+        let has_more = self
+            .queue
+            .enable_notification(&self.memory)
+            .map_err(DeviceError::Ring)?;
+        Ok(if has_more {
+            Progress::More
+        } else {
+            Progress::Drained
+        })
+    }
+
+    /// Takes the next chain, if there is one. It stays with the device until [`Self::give_back`]
+    /// returns it; no more than one chain may be out when the device stops.
+    ///
+    /// # Errors
+    /// The ring or the chain is malformed: the queue is broken.
+    pub fn take(&mut self) -> Result<Option<Chain>, DeviceError> {
+        let memory = &self.memory;
+        let mut available = self.queue.iter(memory).map_err(DeviceError::Ring)?;
+        available.next().map(Chain::parse).transpose()
+    }
+
+    /// Returns a chain into which `written_bytes` were written, and interrupts if that is wanted.
+    ///
+    /// # Errors
+    /// The ring cannot be written.
+    pub fn give_back(&mut self, chain: Chain, written_bytes: u32) -> Result<(), DeviceError> {
+        self.put_back(chain, written_bytes)?;
+        self.interrupt_if_wanted()
+    }
+
+    /// Makes the last chain taken, which the device has not returned, available once more: for a
+    /// device that stops with a buffer in hand.
+    pub fn untake(&mut self, _chain: Chain) {
+        self.queue.go_to_previous_position();
+    }
+
+    pub(super) fn save_positions(&self, state: &mut QueueState) {
+        state.next_available = self.queue.next_avail();
+        state.next_used = self.queue.next_used();
+    }
+
+    fn put_back(&mut self, chain: Chain, written_bytes: u32) -> Result<(), DeviceError> {
+        self.queue
+            .add_used(&self.memory, chain.head(), written_bytes)
+            .map_err(DeviceError::Ring)
+    }
+
+    fn interrupt_if_wanted(&mut self) -> Result<(), DeviceError> {
+        if self
+            .queue
+            .needs_notification(&self.memory)
+            .map_err(DeviceError::Ring)?
+        {
+            self.signals.used_buffers();
+        }
+        Ok(())
+    }
+}
+
+/// Whether driver and device tell each other at which ring index they want to hear again
+/// (section 2.7.10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EventIndex {
+    Negotiated,
+    Absent,
+}
+
+/// The queues of a device that the driver has set up, by their index.
+#[derive(Debug, Default)]
+pub struct Queues(Vec<Option<VirtQueue>>);
+
+impl Queues {
+    pub(super) fn new(queues: Vec<Option<VirtQueue>>) -> Self {
+        Self(queues)
+    }
+
+    /// A queue, unless the driver left it alone.
+    pub fn get_mut(&mut self, index: QueueIndex) -> Option<&mut VirtQueue> {
+        self.0.get_mut(usize::from(index.0))?.as_mut()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = Option<&VirtQueue>> {
+        self.0.iter().map(Option::as_ref)
+    }
+}

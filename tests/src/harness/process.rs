@@ -1,0 +1,170 @@
+//! One `skiff` process: its consoles, its end.
+
+use std::env;
+use std::ffi::OsStr;
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{Error, Lines};
+
+/// How often an ending process is looked at.
+const POLL: Duration = Duration::from_millis(2);
+
+/// The binary under test: `$SKIFF`, or the one beside this program in the build directory.
+///
+/// # Errors
+/// There is none.
+pub fn skiff_binary() -> Result<PathBuf, Error> {
+    if let Some(path) = env::var_os("SKIFF") {
+        return Ok(path.into());
+    }
+    let this = env::current_exe().map_err(Error::process("find this program"))?;
+    let directory = this.parent().unwrap_or(Path::new("."));
+    // Test programs live in `deps`, one level below.
+    let directory = match directory.file_name() {
+        Some(name) if name == "deps" => directory.parent().unwrap_or(directory),
+        _ => directory,
+    };
+    let path = directory.join("skiff");
+    if path.exists() { Ok(path) } else { Err(Error::NoBinary { path }) }
+}
+
+/// A running `skiff`, killed when dropped.
+#[derive(Debug)]
+pub struct Skiff {
+    what: String,
+    child: Child,
+    input: Option<ChildStdin>,
+    output: Lines,
+    messages: Lines,
+}
+
+impl Skiff {
+    /// Starts `skiff ARGUMENTS` with its sockets under `runtime`.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start<A: AsRef<OsStr>>(runtime: &Path, arguments: &[A]) -> Result<Self, Error> {
+        let mut child = Command::new(skiff_binary()?)
+            .args(arguments)
+            .env("XDG_RUNTIME_DIR", runtime)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(Error::process("start skiff"))?;
+        let output = child.stdout.take().map(Lines::collect).unwrap_or_default();
+        let messages = child.stderr.take().map(Lines::collect).unwrap_or_default();
+        let words: Vec<_> = arguments.iter().map(|word| word.as_ref().to_string_lossy()).collect();
+        Ok(Self { what: words.join(" "), input: child.stdin.take(), child, output, messages })
+    }
+
+    /// What the guest printed (`--serial stdio`), or the command's own output.
+    #[must_use]
+    pub fn output(&self) -> &Lines {
+        &self.output
+    }
+
+    /// What skiff itself said on standard error.
+    #[must_use]
+    pub fn messages(&self) -> &Lines {
+        &self.messages
+    }
+
+    /// Process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Types `text` on the guest's console.
+    ///
+    /// # Errors
+    /// The process is gone.
+    pub fn type_text(&mut self, text: &str) -> Result<(), Error> {
+        let Some(input) = &mut self.input else { return Ok(()) };
+        input
+            .write_all(text.as_bytes())
+            .and_then(|()| input.flush())
+            .map_err(Error::process("type on the console"))
+    }
+
+    /// Whether the process is still there.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Waits for the process to end by itself.
+    ///
+    /// # Errors
+    /// It does not within `patience`.
+    pub fn wait(&mut self, patience: Duration) -> Result<ExitStatus, Error> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let ended = self.child.try_wait().map_err(Error::process("wait for skiff"))?;
+            match ended {
+                Some(status) => return Ok(status),
+                None if Instant::now() >= deadline => {
+                    return Err(Error::StillRunning { what: self.what.clone(), waited: patience });
+                }
+                None => thread::sleep(POLL),
+            }
+        }
+    }
+
+    /// Waits for a successful end.
+    ///
+    /// # Errors
+    /// It ends otherwise, or not within `patience`.
+    pub fn succeed(&mut self, patience: Duration) -> Result<(), Error> {
+        let status = self.wait(patience)?;
+        if status.success() { Ok(()) } else { Err(self.failure(status)) }
+    }
+
+    /// Kills the process as a crash of its host would: without notice.
+    pub fn kill(&mut self) {
+        // Already gone is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// The error that tells all about an end with `status`.
+    #[must_use]
+    pub fn failure(&self, status: ExitStatus) -> Error {
+        let output = [self.output.all(), self.messages.all()].concat().join("\n");
+        Error::Failed { command: self.what.clone(), status, output }
+    }
+}
+
+impl Drop for Skiff {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Runs `skiff ARGUMENTS` to its end and returns what it printed.
+///
+/// # Errors
+/// It does not start, or ends with another status than 0.
+pub fn run<A: AsRef<OsStr>>(runtime: &Path, arguments: &[A]) -> Result<String, Error> {
+    let output = Command::new(skiff_binary()?)
+        .args(arguments)
+        .env("XDG_RUNTIME_DIR", runtime)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(Error::process("run skiff"))?;
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        return Ok(printed);
+    }
+    let words: Vec<_> = arguments.iter().map(|word| word.as_ref().to_string_lossy()).collect();
+    Err(Error::Failed {
+        command: words.join(" "),
+        status: ExitStatus::from_raw(output.status.into_raw()),
+        output: printed + &String::from_utf8_lossy(&output.stderr),
+    })
+}

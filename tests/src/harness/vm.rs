@@ -1,0 +1,156 @@
+//! VMs as a test sees them: on a host, booted or received, moved, asked.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::process::{self, Skiff};
+use super::Error;
+
+/// Long enough for anything that works, even under emulation.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A place with control sockets of its own: to skiff, another host.
+#[derive(Debug)]
+pub struct Host {
+    runtime: TempDir,
+}
+
+/// A monitor process and the name of the VM in it.
+#[derive(Debug)]
+pub struct VmProcess {
+    /// The process.
+    pub skiff: Skiff,
+    name: String,
+    runtime: PathBuf,
+}
+
+impl Host {
+    /// A host with nothing on it.
+    ///
+    /// # Errors
+    /// No temporary directory can be made.
+    pub fn new() -> Result<Self, Error> {
+        let runtime = tempfile::Builder::new()
+            .prefix("skiff-")
+            .tempdir()
+            .map_err(Error::process("make a directory for sockets"))?;
+        Ok(Self { runtime })
+    }
+
+    /// Directory of its control sockets.
+    #[must_use]
+    pub fn runtime(&self) -> &Path {
+        self.runtime.path()
+    }
+
+    /// Boots a VM: `skiff run --name NAME OPTIONS`.
+    ///
+    /// # Errors
+    /// skiff does not start.
+    pub fn boot(&self, name: &str, options: &[&str]) -> Result<VmProcess, Error> {
+        self.start(name, &[&["run", "--name", name], options].concat())
+    }
+
+    /// Boots the probe guest.
+    ///
+    /// # Errors
+    /// skiff does not start.
+    pub fn boot_probe(&self, name: &str, memory: &str, words: &str) -> Result<VmProcess, Error> {
+        self.boot(name, &["--kernel", "probe", "--memory", memory, "--cmdline", words])
+    }
+
+    /// Starts a monitor that waits for a VM, and returns the address it listens on.
+    ///
+    /// # Errors
+    /// skiff does not start or does not listen.
+    pub fn receive(&self, name: &str) -> Result<(VmProcess, String), Error> {
+        let receiver =
+            self.start(name, &["receive", "--listen", "127.0.0.1:0", "--name", name])?;
+        let line = receiver.skiff.messages().wait("listening on ", PATIENCE)?;
+        let address = line.split("listening on ").nth(1).and_then(|rest| rest.split(' ').next());
+        let address = address.map(|word| word.trim_end_matches(',').to_owned());
+        let unexpected = || Error::Unexpected { what: "address", text: line.clone() };
+        Ok((receiver, address.ok_or_else(unexpected)?))
+    }
+
+    /// Runs any skiff command to its end and returns what it printed.
+    ///
+    /// # Errors
+    /// It fails.
+    pub fn command(&self, arguments: &[&str]) -> Result<String, Error> {
+        process::run(self.runtime(), arguments)
+    }
+
+    fn start(&self, name: &str, arguments: &[&str]) -> Result<VmProcess, Error> {
+        let skiff = Skiff::start(self.runtime(), arguments)?;
+        Ok(VmProcess { skiff, name: name.to_owned(), runtime: self.runtime().to_owned() })
+    }
+}
+
+impl VmProcess {
+    /// Moves the VM to the monitor that listens on `address`, and returns the report.
+    ///
+    /// # Errors
+    /// The move fails, or the report is no JSON.
+    pub fn migrate(&self, address: &str, options: &[&str]) -> Result<Value, Error> {
+        let words = ["migrate", &self.name, "--to", address, "--report", "-"];
+        let printed = process::run(&self.runtime, &[&words, options].concat())?;
+        parse_report(&printed)
+    }
+
+    /// What `skiff info --json` says.
+    ///
+    /// # Errors
+    /// The VM does not answer.
+    pub fn info(&self) -> Result<Value, Error> {
+        let printed = process::run(&self.runtime, &["info", &self.name, "--json"])?;
+        serde_json::from_str(&printed)
+            .map_err(|_| Error::Unexpected { what: "info", text: printed.clone() })
+    }
+
+    /// Runs `skiff VERB NAME`.
+    ///
+    /// # Errors
+    /// The command fails.
+    pub fn tell(&self, verb: &str) -> Result<(), Error> {
+        process::run(&self.runtime, &[verb, &self.name]).map(drop)
+    }
+
+    /// Waits for a line of the guest.
+    ///
+    /// # Errors
+    /// It does not come within a minute.
+    pub fn wait_output(&self, text: &str) -> Result<String, Error> {
+        self.skiff.output().wait(text, PATIENCE)
+    }
+
+    /// Waits for a line that the guest has not printed yet.
+    ///
+    /// # Errors
+    /// It does not come within a minute.
+    pub fn wait_fresh_output(&self, text: &str) -> Result<String, Error> {
+        let output = self.skiff.output();
+        output.wait_from(output.count(), text, PATIENCE)
+    }
+}
+
+/// The JSON report in what `skiff migrate --report -` printed.
+fn parse_report(printed: &str) -> Result<Value, Error> {
+    printed
+        .find('{')
+        .and_then(|start| serde_json::from_str(&printed[start..]).ok())
+        .ok_or_else(|| Error::Unexpected { what: "report", text: printed.to_owned() })
+}
+
+/// The number after `key=` in a record the probe guest printed.
+///
+/// # Errors
+/// There is none.
+pub fn field(line: &str, key: &str) -> Result<u64, Error> {
+    line.split_whitespace()
+        .find_map(|word| word.strip_prefix(key)?.strip_prefix('=')?.parse().ok())
+        .ok_or_else(|| Error::Unexpected { what: "record", text: line.to_owned() })
+}

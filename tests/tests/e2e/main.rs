@@ -1,0 +1,12 @@
+//! The monitor from the outside: every case starts the `skiff` that users get.
+//!
+//! Cases that need a stock Linux guest run where the host's KVM can boot one. On other hosts they
+//! say so, and the case `rig` runs the whole suite under emulated AMD-V, where they can.
+
+mod bad_input;
+mod boot;
+mod control;
+mod ground;
+mod linux;
+mod migrate;
+mod rig;

@@ -1,0 +1,166 @@
+//! Moving the probe guest between two processes.
+
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+use tests::harness::{Host, VmProcess, field};
+
+use crate::ground::{has_kvm, scaled};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Moves in a row, back and forth.
+const MOVES: u32 = 20;
+/// Destinations killed before they own the guest.
+const KILLS: u64 = 20;
+
+fn no_corruption(vm: &VmProcess) {
+    let lines = vm.skiff.output().all();
+    let corrupt: Vec<_> = lines.iter().filter(|line| line.contains("corrupt")).collect();
+    assert!(corrupt.is_empty(), "{corrupt:?}");
+}
+
+fn number(report: &Value, path: &str) -> f64 {
+    report.pointer(path).and_then(Value::as_f64).unwrap_or_else(|| panic!("{path} in {report}"))
+}
+
+/// What `cli.md` promises of every report.
+fn check_sums(report: &Value) {
+    let parts: f64 = report["downtime_parts_ms"]
+        .as_object()
+        .unwrap()
+        .values()
+        .map(|part| part.as_f64().unwrap())
+        .sum();
+    assert!((parts - number(report, "/downtime_ms")).abs() < 1.0, "{report}");
+    let total = number(report, "/preparation_ms")
+        + number(report, "/downtime_ms")
+        + number(report, "/resume_ms");
+    assert!((total - number(report, "/total_ms")).abs() < 1.0, "{report}");
+    let page = |name: &str| number(report, &format!("/pages/{name}"));
+    assert_eq!(page("total"), page("transferred") + page("zero") + page("absent"), "{report}");
+    assert_eq!(page("transferred"), page("pushed") + page("demanded"), "{report}");
+    assert_eq!(report["digest"]["source"], report["digest"]["destination"], "{report}");
+}
+
+#[test]
+fn post_copy_twenty_moves_in_a_row_lose_and_corrupt_nothing() {
+    if !has_kvm("twenty_moves") {
+        return;
+    }
+    let host = Host::new().unwrap();
+    let memory = scaled("1G", "256M");
+    let words = scaled("workload=seq-write ws=256M", "workload=seq-write ws=16M");
+    let mut here = host.boot_probe("move0", memory, words).unwrap();
+    here.wait_output("passes=1").unwrap();
+    let mut last_ms = 0;
+    for number in 1..=scaled(MOVES, 4) {
+        let (there, address) = host.receive(&format!("move{number}")).unwrap();
+        let report = here.migrate(&address, &["--mode", "post-copy"]).unwrap();
+        assert_eq!(report["outcome"], "completed", "{report}");
+        check_sums(&report);
+        here.skiff.succeed(PATIENCE).unwrap();
+        let t_ms = field(&there.wait_output("t_ms=").unwrap(), "t_ms").unwrap();
+        assert!(t_ms > last_ms, "time went back from {last_ms} to {t_ms} ms");
+        last_ms = t_ms;
+        no_corruption(&there);
+        here = there;
+    }
+    here.skiff.type_text("q").unwrap();
+    here.wait_output("probe: done").unwrap();
+    here.skiff.succeed(PATIENCE).unwrap();
+    no_corruption(&here);
+}
+
+#[test]
+fn stop_and_copy_moves_a_guest_whole() {
+    if !has_kvm("stop_and_copy") {
+        return;
+    }
+    let host = Host::new().unwrap();
+    let mut source = host.boot_probe("still", "128M", "workload=random ws=16M").unwrap();
+    source.wait_output("passes=1").unwrap();
+    let (mut target, address) = host.receive("still2").unwrap();
+    let report = source.migrate(&address, &["--mode", "stop-and-copy"]).unwrap();
+    assert_eq!(report["outcome"], "completed", "{report}");
+    assert_eq!(number(&report, "/faults/network"), 0.0, "{report}");
+    check_sums(&report);
+    source.skiff.succeed(PATIENCE).unwrap();
+    target.wait_output("t_ms=").unwrap();
+    target.skiff.type_text("q").unwrap();
+    target.wait_output("probe: done").unwrap();
+    no_corruption(&target);
+}
+
+#[test]
+fn guest_of_two_vcpus_moves_and_both_go_on() {
+    if !has_kvm("smp_move") {
+        return;
+    }
+    let host = Host::new().unwrap();
+    let words = "workload=random ws=16M";
+    let options = ["--kernel", "probe", "--memory", "128M", "--cpus", "2", "--cmdline", words];
+    let mut source = host.boot("smp", &options).unwrap();
+    source.wait_output("passes=1").unwrap();
+    let (mut target, address) = host.receive("smp2").unwrap();
+    source.migrate(&address, &[]).unwrap();
+    source.skiff.succeed(PATIENCE).unwrap();
+    let passes = field(&target.wait_output("t_ms=").unwrap(), "passes").unwrap();
+    // A pass is complete only when every vCPU has done its part.
+    target.wait_output(&format!("passes={} ", passes + 2)).unwrap();
+    target.skiff.type_text("q").unwrap();
+    target.wait_output("probe: done").unwrap();
+    no_corruption(&target);
+}
+
+#[test]
+fn paused_guest_arrives_paused() {
+    if !has_kvm("paused_move") {
+        return;
+    }
+    let host = Host::new().unwrap();
+    let source = host.boot_probe("frozen", "64M", "workload=idle").unwrap();
+    source.wait_output("t_ms=").unwrap();
+    source.tell("pause").unwrap();
+    let (target, address) = host.receive("frozen2").unwrap();
+    source.migrate(&address, &[]).unwrap();
+    assert_eq!(target.info().unwrap()["state"], "paused");
+    assert_eq!(target.skiff.output().count(), 0);
+    target.tell("resume").unwrap();
+    target.wait_output("t_ms=").unwrap();
+}
+
+#[test]
+fn destination_killed_before_the_token_leaves_the_guest_running_at_the_source() {
+    if !has_kvm("kills") {
+        return;
+    }
+    let host = Host::new().unwrap();
+    let words = "workload=seq-write ws=32M";
+    let mut source = host.boot_probe("survivor", "128M", words).unwrap();
+    source.wait_output("passes=1").unwrap();
+    for kill in 0..scaled(KILLS, 5) {
+        let name = format!("victim{kill}");
+        let (mut victim, address) = host.receive(&name).unwrap();
+        // Stop-and-copy sends all memory before the token, so any moment in it will do.
+        let outcome = thread::scope(|scope| {
+            let source = &source;
+            let mover =
+                scope.spawn(move || source.migrate(&address, &["--mode", "stop-and-copy"]));
+            thread::sleep(Duration::from_millis(1 + kill * 7 % 23));
+            victim.skiff.kill();
+            mover.join().unwrap()
+        });
+        if outcome.is_ok() {
+            panic!("the victim of kill {kill} was killed too late: the guest had moved");
+        }
+        assert!(source.skiff.is_running(), "kill {kill}");
+        source.wait_fresh_output("t_ms=").unwrap();
+    }
+    assert_eq!(source.info().unwrap()["state"], "running");
+    no_corruption(&source);
+    // After all that it can still move.
+    let (target, address) = host.receive("at-last").unwrap();
+    source.migrate(&address, &[]).unwrap();
+    target.wait_output("t_ms=").unwrap();
+}
