@@ -10,7 +10,9 @@ use super::format::{bytes, table};
 use super::output::{Format, print, to_json};
 use crate::config::HostPort;
 use crate::control::Failure;
-use crate::host::{Finding, HostReport, PeerReport, Severity, Userfault};
+use crate::host::{
+    Capability, Finding, HostMemory, HostReport, Limits, PeerReport, Severity, Userfault,
+};
 
 /// Shows what the host can do, and what the monitor at `--to` says through `ask_peer`.
 pub(super) fn preflight(
@@ -76,17 +78,6 @@ fn unreachable_peer(failure: Failure) -> PeerReport {
 }
 
 fn text_report(host: &HostReport, findings: &[Finding]) -> String {
-    let with = |present: bool| {
-        host.kvm_capabilities
-            .iter()
-            .filter(|capability| capability.present == present)
-            .map(|capability| capability.name)
-            .collect::<Vec<_>>()
-            .join(" ")
-    };
-    let limit = |limit: Option<u64>| {
-        limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string())
-    };
     let mut rows = vec![
         [
             "host".to_owned(),
@@ -95,39 +86,25 @@ fn text_report(host: &HostReport, findings: &[Finding]) -> String {
                 host.kernel, host.cpus, host.version
             ),
         ],
-        [
-            "kvm".to_owned(),
-            host.kvm
-                .map_or_else(|| "none".to_owned(), |kind| kind.to_string()),
-        ],
+        ["kvm".to_owned(), kvm_in_words(host)],
     ];
     if host.kvm.is_some() {
-        rows.push(["  present".to_owned(), with(true)]);
-        rows.push(["  absent".to_owned(), with(false)]);
+        rows.push([
+            "  present".to_owned(),
+            capabilities(host, |capability| capability.present),
+        ]);
+        rows.push([
+            "  absent".to_owned(),
+            capabilities(host, |capability| !capability.present),
+        ]);
     }
-    rows.push([
-        "userfaultfd".to_owned(),
-        match host.userfaultfd {
-            Userfault::Granted => "granted".to_owned(),
-            Userfault::Denied { .. } => "denied".to_owned(),
-        },
-    ]);
-    rows.push([
-        "memory".to_owned(),
-        format!(
-            "{} free of {}",
-            bytes(host.memory.available_bytes),
-            bytes(host.memory.total_bytes)
-        ),
-    ]);
-    rows.push([
-        "limits".to_owned(),
-        format!(
-            "{} open files, {} bytes of locked memory, {} mappings",
-            limit(host.limits.open_files),
-            limit(host.limits.locked_memory_bytes),
-            host.limits.max_map_count
-        ),
+    rows.extend([
+        [
+            "userfaultfd".to_owned(),
+            userfault_in_words(&host.userfaultfd).to_owned(),
+        ],
+        ["memory".to_owned(), memory_in_words(host.memory)],
+        ["limits".to_owned(), limits_in_words(host.limits)],
     ]);
     let mut text = table(&rows);
     text.push_str(&text_findings(findings));
@@ -135,6 +112,48 @@ fn text_report(host: &HostReport, findings: &[Finding]) -> String {
         text.push_str("\nVMs run here, and move from and to here.\n");
     }
     text
+}
+
+fn capabilities(host: &HostReport, wanted: impl Fn(&&Capability) -> bool) -> String {
+    host.kvm_capabilities
+        .iter()
+        .filter(wanted)
+        .map(|capability| capability.name)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn userfault_in_words(userfaultfd: &Userfault) -> &'static str {
+    match userfaultfd {
+        Userfault::Granted => "granted",
+        Userfault::Denied { .. } => "denied",
+    }
+}
+
+fn memory_in_words(memory: HostMemory) -> String {
+    format!(
+        "{} free of {}",
+        bytes(memory.available_bytes),
+        bytes(memory.total_bytes)
+    )
+}
+
+fn limits_in_words(limits: Limits) -> String {
+    let Limits {
+        open_files,
+        locked_memory_bytes,
+        max_map_count,
+    } = limits;
+    let files = open_files.map_or_else(|| "any number of".to_owned(), |count| count.to_string());
+    let locked = locked_memory_bytes.map_or_else(|| "any amount".to_owned(), bytes);
+    format!("{files} open files, {locked} of locked memory, {max_map_count} mappings")
+}
+
+fn kvm_in_words(host: &HostReport) -> String {
+    match (host.kvm, host.kvm_api_version) {
+        (Some(kind), Some(version)) => format!("{kind}, API version {version}"),
+        _ => "none".to_owned(),
+    }
 }
 
 fn text_peer(to: &HostPort, peer: &PeerReport) -> String {

@@ -52,7 +52,7 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, 
             ..
         }) => Ok(Parsed::Command(Box::new(command))),
         Ok(Skiff { command: None, .. }) => Err(misuse("", "no command is given".to_owned())),
-        Err(exit) if exit.status.is_ok() => Ok(Parsed::Text(exit.output)),
+        Err(exit) if exit.status.is_ok() => Ok(Parsed::Text(trim_lines(&exit.output))),
         Err(exit) => Err(misuse(topic, tidy(&exit.output))),
     }
 }
@@ -109,6 +109,14 @@ fn is_option(word: &str) -> bool {
                 .bytes()
                 .all(|byte| byte.is_ascii_lowercase() || byte == b'-')
     })
+}
+
+/// The parser indents empty lines too.
+fn trim_lines(text: &str) -> String {
+    text.lines()
+        .map(str::trim_end)
+        .flat_map(|line| [line, "\n"])
+        .collect()
 }
 
 /// Makes a message of the parser one of ours: lower case, on one line.

@@ -6,12 +6,15 @@ use serde::Serialize;
 
 use crate::config::ByteSize;
 
-/// All memory of the host; one system call.
+/// All memory of the host, in whole MiB as people give it; one system call.
 pub fn total_memory() -> ByteSize {
+    ByteSize::from_mib((total_bytes() >> 20).max(1))
+}
+
+fn total_bytes() -> u64 {
     let info = rustix::system::sysinfo();
-    let unit_bytes = u64::from(info.mem_unit.max(1));
-    ByteSize::from_bytes(info.totalram.saturating_mul(unit_bytes))
-        .expect("a host that runs this has memory")
+    info.totalram
+        .saturating_mul(u64::from(info.mem_unit.max(1)))
 }
 
 /// The host's memory.
@@ -26,7 +29,7 @@ pub struct HostMemory {
 impl HostMemory {
     /// Asks the kernel.
     pub fn now() -> Self {
-        let total_bytes = total_memory().bytes();
+        let total_bytes = total_bytes();
         // Without /proc there is nothing to tell.
         let available_bytes = available_memory_bytes().unwrap_or(total_bytes);
         Self {
