@@ -1,3 +1,7 @@
 //! The `skiff` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    vmm::cli::main(std::env::args_os())
+}

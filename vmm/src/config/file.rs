@@ -11,7 +11,8 @@ use std::str::FromStr;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, Visitor};
 
-use super::{ByteSize, ConfigError, KernelSource, SerialMode, VcpuCount, VmName};
+use super::{ByteSize, ConfigError, KernelSource, SerialMode, VmName};
+use crate::boot::VcpuCount;
 
 /// The longest configuration file; our choice: far beyond what all keys can take.
 const MAX_FILE_BYTES: u64 = 64 << 10;

@@ -22,5 +22,4 @@ pub use name::VmName;
 pub use quantity::{BitRate, ByteSize, TimeSpan};
 pub use receive::ReceiveConfig;
 pub use serial::SerialMode;
-pub use vcpus::VcpuCount;
 pub use vm::{DEFAULT_MEMORY, MIN_MEMORY, VmConfig};

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use super::kernel::check_command_line;
-use super::{ByteSize, ConfigError, KernelSource, SerialMode, VcpuCount, VmName, VmSettings};
+use super::{ByteSize, ConfigError, KernelSource, SerialMode, VmName, VmSettings};
+use crate::boot::VcpuCount;
 
 /// The least memory of a VM.
 pub const MIN_MEMORY: ByteSize = ByteSize::from_mib(16);

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -78,6 +79,15 @@ impl FromStr for VmAddress {
             Ok(Self::Path(value.into()))
         } else {
             value.parse().map(Self::Name)
+        }
+    }
+}
+
+impl fmt::Display for VmAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => name.fmt(f),
+            Self::Path(path) => path.display().fmt(f),
         }
     }
 }

@@ -1,17 +1,20 @@
 //! How much memory the host has, and how much of it is free.
 
-use std::fs;
+use std::{fs, io};
 
 use serde::Serialize;
 
 use crate::config::ByteSize;
 
-/// All memory of the host; one system call.
+/// All memory of the host, in whole MiB as people give it; one system call.
 pub fn total_memory() -> ByteSize {
+    ByteSize::from_mib((total_bytes() >> 20).max(1))
+}
+
+fn total_bytes() -> u64 {
     let info = rustix::system::sysinfo();
-    let unit_bytes = u64::from(info.mem_unit.max(1));
-    ByteSize::from_bytes(info.totalram.saturating_mul(unit_bytes))
-        .expect("a host that runs this has memory")
+    info.totalram
+        .saturating_mul(u64::from(info.mem_unit.max(1)))
 }
 
 /// The host's memory.
@@ -26,15 +29,39 @@ pub struct HostMemory {
 impl HostMemory {
     /// Asks the kernel.
     pub fn now() -> Self {
-        let total_bytes = total_memory().bytes();
-        let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-        // A kernel without this line is older than 3.14; without /proc there is nothing to tell.
-        let available_bytes = parse_available(&meminfo).unwrap_or(total_bytes);
+        let total_bytes = total_bytes();
+        // Without /proc there is nothing to tell.
+        let available_bytes = available_memory_bytes().unwrap_or(total_bytes);
         Self {
             total_bytes,
             available_bytes,
         }
     }
+}
+
+/// What new programs can use without swapping (`MemAvailable` of proc_meminfo(5)).
+///
+/// # Errors
+/// If /proc is not mounted or the kernel is older than 3.14.
+pub fn available_memory_bytes() -> io::Result<u64> {
+    let meminfo = fs::read_to_string("/proc/meminfo")?;
+    parse_available(&meminfo).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// The resident memory of this process, what it has mapped of guest memory included (proc_pid_statm(5)).
+///
+/// # Errors
+/// If /proc is not mounted.
+pub fn resident_bytes() -> io::Result<u64> {
+    let statm = fs::read_to_string("/proc/self/statm")?;
+    let pages: Option<u64> = statm
+        .split_ascii_whitespace()
+        .nth(1)
+        .and_then(|text| text.parse().ok());
+    let page_bytes = rustix::param::page_size() as u64;
+    pages
+        .and_then(|pages| pages.checked_mul(page_bytes))
+        .ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 fn parse_available(meminfo: &str) -> Option<u64> {
@@ -72,5 +99,6 @@ mod tests {
         let memory = HostMemory::now();
         assert!(memory.available_bytes <= memory.total_bytes);
         assert!(memory.available_bytes > 0);
+        assert!((1 << 16..memory.total_bytes).contains(&resident_bytes().unwrap()));
     }
 }

@@ -27,6 +27,8 @@ pub struct HostReport {
     pub cpus: usize,
     /// KVM's kind; absent if there is none to use.
     pub kvm: Option<KvmKind>,
+    /// The version of KVM's interface; absent if there is none to use.
+    pub kvm_api_version: Option<i32>,
     /// Why there is no KVM to use.
     pub kvm_failure: Option<Failure>,
     /// KVM's capabilities, empty without KVM.
@@ -48,6 +50,15 @@ pub struct Limits {
     pub locked_memory_bytes: Option<u64>,
     /// Areas of an address space (`vm.max_map_count`).
     pub max_map_count: u64,
+}
+
+/// What a monitor that waits on another host says about that host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PeerReport {
+    /// Facts worth showing, a line each.
+    pub facts: Vec<String>,
+    /// What keeps VMs from moving there.
+    pub findings: Vec<Finding>,
 }
 
 /// Something a host lacks, with its consequence and what to do.
@@ -76,10 +87,8 @@ pub enum Severity {
 impl HostReport {
     /// Tries everything; takes a few milliseconds.
     pub fn gather() -> Self {
-        let (kvm, kvm_failure, kvm_capabilities) = match HostKvm::open() {
-            Ok(host) => (Some(host.kind), None, host.capabilities()),
-            Err(error) => (None, Some(Failure::of(&error)), Vec::new()),
-        };
+        let opened = HostKvm::open();
+        let host = opened.as_ref().ok();
         Self {
             version: env!("CARGO_PKG_VERSION"),
             kernel: rustix::system::uname()
@@ -87,9 +96,10 @@ impl HostReport {
                 .to_string_lossy()
                 .into_owned(),
             cpus: thread::available_parallelism().map_or(1, usize::from),
-            kvm,
-            kvm_failure,
-            kvm_capabilities,
+            kvm: host.map(|host| host.kind),
+            kvm_api_version: host.map(|host| host.kvm.get_api_version()),
+            kvm_failure: opened.as_ref().err().map(|error| Failure::of(error)),
+            kvm_capabilities: host.map(HostKvm::capabilities).unwrap_or_default(),
             userfaultfd: Userfault::probe(),
             memory: HostMemory::now(),
             limits: Limits::of_this_process(),
@@ -134,8 +144,8 @@ impl HostReport {
         Some(Finding {
             severity: Severity::Warning,
             message: format!(
-                "{kind} has no hardware virtualization: a stock Linux guest does not finish booting, \
-                 the probe guest runs at full speed"
+                "this host's KVM is {kind}, which has no hardware virtualization: stock Linux guests \
+                 do not finish booting, the probe guest runs at full speed"
             ),
             remedy: Some(
                 "use a host with VT-x or AMD-V, or run Linux guests in the nested rig of the tests"

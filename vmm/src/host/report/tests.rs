@@ -13,6 +13,7 @@ fn good_host() -> HostReport {
         kernel: "6.18.0".into(),
         cpus: 2,
         kvm: Some(KvmKind::AmdV),
+        kvm_api_version: Some(12),
         kvm_failure: None,
         kvm_capabilities: vec![
             capability("IRQCHIP", Need::Run),

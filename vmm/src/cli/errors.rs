@@ -1,0 +1,74 @@
+//! How a command ends when it does not end well.
+
+use std::error::Error;
+use std::io;
+use std::path::PathBuf;
+
+use crate::config::ConfigError;
+use crate::control::Failure;
+
+/// A command that was not done.
+#[derive(Debug)]
+pub(super) enum CommandError {
+    /// It cannot be done as it was typed.
+    Usage(Failure),
+    /// It could not be done.
+    Failed(Failure),
+}
+
+impl<E: Error + 'static> From<E> for CommandError {
+    fn from(error: E) -> Self {
+        let failure = Failure::of(&error);
+        let error: &(dyn Error + 'static) = &error;
+        match error.downcast_ref::<ConfigError>() {
+            Some(config) if config.is_usage() => Self::Usage(failure),
+            _ => Self::Failed(failure),
+        }
+    }
+}
+
+/// A failure on the client's own side.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ClientError {
+    /// The output went nowhere.
+    #[error("cannot write to standard output")]
+    Output {
+        /// The failed system call.
+        #[source]
+        source: io::Error,
+    },
+    /// The report could not be written.
+    #[error("cannot write the report to `{}`", path.display())]
+    Report {
+        /// The file.
+        path: PathBuf,
+        /// The failed system call.
+        #[source]
+        source: io::Error,
+    },
+    /// Waiting for the monitor failed.
+    #[error("cannot wait for the monitor")]
+    Wait {
+        /// The failed system call.
+        #[source]
+        source: io::Error,
+    },
+    /// The user interrupted the command a second time.
+    #[error("interrupted: the migration goes on without this command")]
+    Interrupted,
+    /// The VM is not at its destination.
+    #[error("the VM has not moved: {outcome}")]
+    NotMoved {
+        /// The report's outcome.
+        outcome: String,
+        /// The report's reason.
+        #[source]
+        reason: Option<Failure>,
+    },
+    /// The host, or the peer, cannot do what VMs need.
+    #[error("{place} is not ready")]
+    NotReady {
+        /// Which of the two.
+        place: &'static str,
+    },
+}

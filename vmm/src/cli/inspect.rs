@@ -1,0 +1,199 @@
+//! `skiff ls` and `skiff info`: what runs here.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::errors::CommandError;
+use super::format::{bytes, table, uptime};
+use super::output::{Format, print, to_json};
+use crate::config::{ByteSize, VmName};
+use crate::control::{
+    ControlClient, ControlError, Request, SocketPath, VmAddress, VmInfo, remove_if_dead,
+    runtime_directory, sockets_in,
+};
+
+/// How long one monitor may hold up the list of all.
+const LIST_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What became of asking the monitor behind a socket.
+#[derive(Debug)]
+enum Listed {
+    Here(Box<VmInfo>),
+    Dead,
+    Unanswered,
+}
+
+/// Lists the VMs that have a socket in the runtime directory, and removes the sockets of dead ones.
+pub(super) fn ls(format: Format) -> Result<(), CommandError> {
+    let mut listed = Vec::new();
+    for (name, socket) in sockets_in(&runtime_directory())? {
+        // A socket that is gone by now belonged to a VM that has ended in the meantime.
+        if let Some(found) = look_behind(&socket) {
+            listed.push((name, found));
+        }
+    }
+    print(&match format {
+        Format::Text => text_list(&listed),
+        Format::Json => to_json(&json_list(&listed)),
+    })?;
+    Ok(())
+}
+
+fn look_behind(socket: &SocketPath) -> Option<Listed> {
+    match ask(socket) {
+        Ok(info) => Some(Listed::Here(Box::new(info))),
+        Err(ControlError::NoSocket { .. }) => None,
+        Err(ControlError::Dead { .. }) => match remove_if_dead(socket) {
+            Ok(true) => Some(Listed::Dead),
+            Ok(false) => Some(Listed::Unanswered),
+            Err(error) => {
+                log::warn!("{error}");
+                Some(Listed::Dead)
+            }
+        },
+        Err(error) => {
+            log::warn!("{error}");
+            Some(Listed::Unanswered)
+        }
+    }
+}
+
+fn ask(socket: &SocketPath) -> Result<VmInfo, ControlError> {
+    let mut client = ControlClient::connect_to(socket)?;
+    client.set_patience(Some(LIST_PATIENCE))?;
+    client.call(&Request::Info, |_| {})
+}
+
+fn text_list(listed: &[(VmName, Listed)]) -> String {
+    let header = ["NAME", "STATE", "PID", "VCPUS", "MEMORY", "UPTIME"].map(str::to_owned);
+    let rows = listed.iter().map(|(name, found)| {
+        let name = name.to_string();
+        match found {
+            Listed::Here(info) => [
+                name,
+                info.state.as_str().to_owned(),
+                info.pid.to_string(),
+                info.vcpus.to_string(),
+                memory(info.memory_bytes),
+                uptime(info.uptime_ms),
+            ],
+            Listed::Dead => blank_row(name, "dead, removed"),
+            Listed::Unanswered => blank_row(name, "no answer"),
+        }
+    });
+    table(&std::iter::once(header).chain(rows).collect::<Vec<_>>())
+}
+
+fn blank_row(name: String, state: &str) -> [String; 6] {
+    let blank = || "-".to_owned();
+    [name, state.to_owned(), blank(), blank(), blank(), blank()]
+}
+
+fn memory(bytes: u64) -> String {
+    ByteSize::from_bytes(bytes).map_or_else(|| "-".to_owned(), |size| size.to_string())
+}
+
+fn json_list(listed: &[(VmName, Listed)]) -> Vec<Value> {
+    listed
+        .iter()
+        .map(|(name, found)| match found {
+            Listed::Here(info) => json!(info),
+            Listed::Dead => json!({ "name": name, "state": "dead" }),
+            Listed::Unanswered => json!({ "name": name, "state": "unanswered" }),
+        })
+        .collect()
+}
+
+/// Describes one VM.
+pub(super) fn info(vm: &VmAddress, format: Format) -> Result<(), CommandError> {
+    let mut client = ControlClient::connect(vm)?;
+    let info: VmInfo = client.call(&Request::Info, |_| {})?;
+    print(&match format {
+        Format::Text => text_info(&info),
+        Format::Json => to_json(&info),
+    })?;
+    Ok(())
+}
+
+fn text_info(info: &VmInfo) -> String {
+    let mut rows = vec![
+        ["name", info.name.as_str()].map(str::to_owned),
+        ["state", info.state.as_str()].map(str::to_owned),
+        ["vcpus".to_owned(), info.vcpus.to_string()],
+        ["memory".to_owned(), memory(info.memory_bytes)],
+        ["resident".to_owned(), bytes(info.resident_bytes)],
+        ["uptime".to_owned(), uptime(info.uptime_ms)],
+        ["pid".to_owned(), info.pid.to_string()],
+        ["kvm", &info.kvm].map(str::to_owned),
+        ["version", &info.version].map(str::to_owned),
+    ];
+    if let Some(kernel) = &info.kernel {
+        rows.insert(2, ["kernel", kernel].map(str::to_owned));
+    }
+    table(&rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::VmState;
+
+    fn web() -> VmInfo {
+        VmInfo {
+            name: "web".parse().unwrap(),
+            state: VmState::Running,
+            pid: 4711,
+            vcpus: 2,
+            memory_bytes: 512 << 20,
+            resident_bytes: 5 << 20,
+            uptime_ms: 61_000,
+            kvm: "AMD-V (kvm_amd)".into(),
+            kernel: Some("probe".into()),
+            version: "0.1.0".into(),
+        }
+    }
+
+    fn listed() -> Vec<(VmName, Listed)> {
+        vec![
+            ("db".parse().unwrap(), Listed::Dead),
+            ("hung".parse().unwrap(), Listed::Unanswered),
+            ("web".parse().unwrap(), Listed::Here(Box::new(web()))),
+        ]
+    }
+
+    #[test]
+    fn list_shows_each_vm_on_a_line() {
+        assert_eq!(
+            text_list(&listed()),
+            "NAME  STATE          PID   VCPUS  MEMORY  UPTIME\n\
+             db    dead, removed  -     -      -       -\n\
+             hung  no answer      -     -      -       -\n\
+             web   running        4711  2      512M    1 m 1 s\n"
+        );
+    }
+
+    #[test]
+    fn list_for_programs_names_each_state() {
+        let list = json_list(&listed());
+        let states: Vec<_> = list
+            .iter()
+            .map(|vm| vm["state"].as_str().unwrap())
+            .collect();
+        assert_eq!(states, ["dead", "unanswered", "running"]);
+        assert_eq!(list[2]["memory_bytes"], 512 << 20);
+    }
+
+    #[test]
+    fn description_shows_what_the_monitor_said() {
+        let text = text_info(&web());
+        for line in [
+            "name      web",
+            "kernel    probe",
+            "memory    512M",
+            "resident  5.0 MiB",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! `skiff migrate`: asks a monitor to move its VM, shows how it goes, and ends as the move ended.
+
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use serde_json::Value;
+
+use super::args::MigrateArgs;
+use super::errors::{ClientError, CommandError};
+use super::output::{print, to_json};
+use super::summary::{Summary, progress_line};
+use crate::console::Signals;
+use crate::control::{
+    ControlClient, ControlError, Failure, Progress, Request, Response, VmAddress,
+};
+
+/// Moves a VM; returns when it is at its destination, or is known not to get there.
+pub(super) fn migrate(args: MigrateArgs) -> Result<(), CommandError> {
+    let MigrateArgs {
+        vm,
+        to,
+        mode,
+        report,
+    } = args;
+    let signals = Signals::block()?;
+    let mut client = ControlClient::connect(&vm)?;
+    client.set_patience(None)?;
+    let request = Request::Migrate { to, mode };
+    client.send(&request)?;
+
+    let mut display = ProgressDisplay::new();
+    let mut interruptions = Interruptions {
+        vm: &vm,
+        signals,
+        count: 0,
+    };
+    let result = loop {
+        match client.next_response::<Value>()? {
+            Some(Response::Progress(progress)) => display.show(&progress),
+            Some(Response::Ok(report)) => break report,
+            Some(Response::Error(failure)) => {
+                display.clear();
+                return Err(ControlError::Refused {
+                    command: request.command(),
+                    failure,
+                }
+                .into());
+            }
+            None => interruptions.wait_for(&mut client, &mut display)?,
+        }
+    };
+    display.clear();
+    conclude(&vm, &result, report.as_deref())
+}
+
+/// Writes the report and the summary; fails if the VM has not moved.
+fn conclude(vm: &VmAddress, result: &Value, path: Option<&Path>) -> Result<(), CommandError> {
+    let summary = Summary::of(result);
+    let text = format!("{vm}: {summary}");
+    match path {
+        Some(path) if path == Path::new("-") => {
+            eprint!("{text}");
+            print(&to_json(result))?;
+        }
+        Some(path) => {
+            print(&text)?;
+            fs::write(path, to_json(result)).map_err(|source| ClientError::Report {
+                path: PathBuf::from(path),
+                source,
+            })?;
+        }
+        None => print(&text)?,
+    }
+    if summary.has_moved() {
+        return Ok(());
+    }
+    let reason = summary.reason.map(|message| Failure {
+        message,
+        causes: Vec::new(),
+        remedy: None,
+    });
+    Err(ClientError::NotMoved {
+        outcome: summary.outcome,
+        reason,
+    }
+    .into())
+}
+
+/// Signals to this command while it waits: the first one cancels, the second one ends the command.
+#[derive(Debug)]
+struct Interruptions<'a> {
+    vm: &'a VmAddress,
+    signals: Signals,
+    count: u32,
+}
+
+impl Interruptions<'_> {
+    /// Waits until the monitor has said something, or acts on a signal.
+    fn wait_for(
+        &mut self,
+        client: &mut ControlClient,
+        display: &mut ProgressDisplay,
+    ) -> Result<(), CommandError> {
+        let mut fds = [
+            PollFd::from_borrowed_fd(client.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
+        ];
+        poll(&mut fds, None).map_err(|errno| ClientError::Wait {
+            source: errno.into(),
+        })?;
+        let answered = !fds[0].revents().is_empty();
+        if let Some(signal) = self.signals.next() {
+            display.clear();
+            self.count += 1;
+            if self.count > 1 {
+                return Err(ClientError::Interrupted.into());
+            }
+            match cancel(self.vm) {
+                Ok(()) => log::info!("{signal}: the migration is being cancelled"),
+                Err(error) => log::warn!("{signal}: {:#}", Failure::of(&error)),
+            }
+        }
+        if answered {
+            client.fill()?;
+        }
+        Ok(())
+    }
+}
+
+/// The first connection waits for the end of the migration, so this takes one of its own.
+fn cancel(vm: &VmAddress) -> Result<(), ControlError> {
+    ControlClient::connect(vm)?
+        .call::<Value>(&Request::Cancel, |_| {})
+        .map(drop)
+}
+
+/// One line on standard error that is overwritten as the work goes on; nothing if that is no terminal.
+#[derive(Debug)]
+struct ProgressDisplay {
+    is_terminal: bool,
+    shown: bool,
+}
+
+impl ProgressDisplay {
+    fn new() -> Self {
+        Self {
+            is_terminal: io::stderr().is_terminal(),
+            shown: false,
+        }
+    }
+
+    fn show(&mut self, progress: &Progress) {
+        if self.is_terminal {
+            self.shown = true;
+            draw(&progress_line(progress));
+        }
+    }
+
+    /// Makes room for other lines.
+    fn clear(&mut self) {
+        if self.shown {
+            self.shown = false;
+            draw("");
+        }
+    }
+}
+
+/// Replaces the current line: carriage return, and EL of ECMA-48 to erase what was there.
+fn draw(text: &str) {
+    // A terminal that cannot be written to is no reason to give up a migration.
+    let _unwritten = write!(io::stderr(), "\r\x1b[K{text}");
+}

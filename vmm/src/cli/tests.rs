@@ -1,0 +1,201 @@
+//! Command lines, right and wrong.
+
+use super::words::{Misuse, Parsed, parse};
+use super::*;
+use crate::config::{MigrationMode, SerialMode};
+
+fn parse_line(line: &[&str]) -> Result<Parsed, Misuse> {
+    parse(
+        std::iter::once("skiff")
+            .chain(line.iter().copied())
+            .map(OsString::from),
+    )
+}
+
+fn command(line: &[&str]) -> Command {
+    match parse_line(line).unwrap() {
+        Parsed::Command(command) => *command,
+        Parsed::Text(text) => panic!("{line:?} prints {text}"),
+    }
+}
+
+fn text(line: &[&str]) -> String {
+    match parse_line(line).unwrap() {
+        Parsed::Text(text) => text,
+        Parsed::Command(command) => panic!("{line:?} is {command:?}"),
+    }
+}
+
+fn misuse(line: &[&str]) -> (String, &'static str) {
+    let misuse = parse_line(line).unwrap_err();
+    (misuse.failure.message, misuse.topic)
+}
+
+fn run_config(line: &[&str]) -> Result<VmConfig, CommandError> {
+    let Command::Run(args) = command(line) else {
+        panic!("{line:?} is not run")
+    };
+    Ok(VmConfig::new(args.into_settings()?, "64G".parse()?)?)
+}
+
+#[test]
+fn run_with_every_option_becomes_a_configuration() {
+    let config = run_config(&[
+        "run",
+        "--kernel",
+        "vmlinuz",
+        "--initrd=initrd.img",
+        "--cmdline",
+        "--quiet=1 root=/dev/vda",
+        "--memory=1G",
+        "--cpus",
+        "2",
+        "--serial=file=console.log",
+        "--name",
+        "web",
+        "--api",
+        "./w.sock",
+    ])
+    .unwrap();
+    assert_eq!(config.kernel.to_string(), "vmlinuz");
+    assert_eq!(config.command_line, "--quiet=1 root=/dev/vda");
+    assert_eq!(config.memory.to_string(), "1G");
+    assert_eq!(config.cpus.get(), 2);
+    assert_eq!(config.serial, SerialMode::File("console.log".into()));
+    assert_eq!(config.name.as_str(), "web");
+    assert_eq!(config.api.unwrap().to_str(), Some("./w.sock"));
+}
+
+#[test]
+fn run_with_a_file_lets_the_command_line_win() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("vm.json");
+    std::fs::write(&file, r#"{"kernel": "probe", "memory": "1G", "cpus": 4}"#).unwrap();
+    let file = file.to_str().unwrap();
+    let config = run_config(&["run", "--config", file, "--memory", "2G"]).unwrap();
+    assert_eq!(
+        (config.memory.to_string().as_str(), config.cpus.get()),
+        ("2G", 4)
+    );
+}
+
+#[test]
+fn run_that_cannot_be_meant_is_wrong_usage_and_beyond_the_host_a_failure() {
+    assert!(matches!(run_config(&["run"]), Err(CommandError::Usage(_))));
+    let too_much = run_config(&["run", "--kernel", "probe", "--memory", "65G"]);
+    assert!(matches!(too_much, Err(CommandError::Failed(_))));
+    let no_file = run_config(&["run", "--config", "/nonexistent/vm.json"]);
+    assert!(matches!(no_file, Err(CommandError::Failed(_))));
+}
+
+#[test]
+fn migrate_takes_a_name_or_a_socket_in_any_place() {
+    let Command::Migrate(args) = command(&["migrate", "--to", "[::1]:7000", "./web.sock"]) else {
+        panic!("not migrate")
+    };
+    assert_eq!(args.vm.to_string(), "./web.sock");
+    assert_eq!((args.to.host(), args.mode), ("::1", MigrationMode::Auto));
+    let Command::Migrate(args) = command(&[
+        "migrate",
+        "web",
+        "--to=b:1",
+        "--mode=stop-and-copy",
+        "--report",
+        "-",
+    ]) else {
+        panic!("not migrate")
+    };
+    assert_eq!(
+        (args.mode, args.report.unwrap().to_str()),
+        (MigrationMode::StopAndCopy, Some("-"))
+    );
+}
+
+#[test]
+fn receive_takes_its_defaults() {
+    let Command::Receive(args) = command(&["receive", "--listen", "0.0.0.0:7000"]) else {
+        panic!("not receive")
+    };
+    let config = ReceiveConfig::try_from(args).unwrap();
+    assert_eq!(config.listen.to_string(), "0.0.0.0:7000");
+    assert_eq!((config.serial, config.api), (SerialMode::Stdio, None));
+}
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    for name in [
+        "run",
+        "receive",
+        "migrate",
+        "cancel",
+        "ls",
+        "info",
+        "pause",
+        "resume",
+        "stop",
+        "preflight",
+    ] {
+        let help = text(&["help", name]);
+        assert!(help.starts_with(&format!("Usage: skiff {name}")), "{help}");
+        assert!(help.contains("Examples:"), "{help}");
+        assert_eq!(help, text(&[name, "--help"]));
+        assert_eq!(help, text(&[name, "-h"]));
+        assert!(text(&["help"]).contains(&format!("\n  {name} ")));
+    }
+}
+
+#[test]
+fn version_is_shown() {
+    assert_eq!(
+        text(&["--version"]),
+        format!("skiff {}\n", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[test]
+fn misuse_is_told_with_the_value_and_the_command() {
+    for (line, words, topic) in [
+        (
+            &["run", "--memory", "12Q"][..],
+            ["--memory", "`12Q`"],
+            "run",
+        ),
+        (&["run", "--memory", "0"], ["--memory", "`0`"], "run"),
+        (&["run", "--cpus=33"], ["--cpus", "1 to 32"], "run"),
+        (&["run", "--disk", "x"], ["unrecognized", "--disk"], "run"),
+        (&["run", "--memory"], ["no value", "--memory"], "run"),
+        (&["migrate", "web"], ["required", "--to"], "migrate"),
+        (&["migrate", "--to", "b:1"], ["required", "NAME"], "migrate"),
+        (
+            &["migrate", "web", "--to", "b:0"],
+            ["`b:0`", "1 to 65535"],
+            "migrate",
+        ),
+        (
+            &["migrate", "web", "--to", "b:1", "--mode", "hybrid"],
+            ["`hybrid`", "not in this version"],
+            "migrate",
+        ),
+        (&["info", ".."], ["`..`", "name"], "info"),
+        (&["info", "a", "b"], ["unrecognized", "b"], "info"),
+        (&["fly"], ["unrecognized", "fly"], ""),
+        (&[], ["no command", ""], ""),
+    ] {
+        let (message, of) = misuse(line);
+        assert!(
+            words.iter().all(|word| message.contains(word)),
+            "{line:?}: {message}"
+        );
+        assert!(
+            !message.contains('\n') && of == topic,
+            "{line:?}: {message} ({of})"
+        );
+    }
+}
+
+#[test]
+fn misuse_with_bytes_that_are_no_text_is_told() {
+    use std::os::unix::ffi::OsStringExt;
+    let line = ["skiff".into(), OsString::from_vec(vec![b'r', 0xff])];
+    assert!(parse(line).unwrap_err().failure.message.contains("UTF-8"));
+}
