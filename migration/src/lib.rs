@@ -1,1 +1,58 @@
-//! Moving a VM: frames, phases, page table, send order, source and destination.
+//! Moving a VM between two hosts: frames, phases, page table, send order, source and destination.
+//!
+//! [`migrate`] gives a VM away and [`receive`] takes one in; the VM itself is whatever implements
+//! [`SourceVm`] and [`DestinationVm`], so this crate knows neither KVM nor devices, only bytes of
+//! state, pages and connections.
+//!
+//! ```text
+//! source                                    destination
+//!   order -> senders  == background ==>       receivers -> install -> page table
+//!        \-> answerer <== urgent ======>      faults --------^
+//!   transfer          == control =====>       host
+//! ```
+//!
+//! The guest has exactly one owner at any time: see [`migrate`] for the rule, [`SourcePhase`] and
+//! [`DestinationPhase`] for the tables. The module `wire` describes the protocol.
+
+mod absent;
+mod bitmap;
+mod cancel;
+mod destination;
+mod digest;
+mod error;
+mod layout;
+mod link;
+mod offer;
+mod options;
+mod order;
+mod page;
+mod phase;
+mod progress;
+mod ram;
+mod report;
+mod source;
+mod stop;
+mod wire;
+
+pub use bitmap::PageBitmap;
+pub use cancel::{CancelToken, Cancellation};
+pub use destination::{
+    Arrival, ArrivalReport, DestinationVm, Notice, NoticeSink, available_memory_bytes,
+    check_userfaultfd, receive,
+};
+pub use digest::Digest;
+pub use error::{MachineError, MigrationError, Result};
+pub use layout::{MAX_PAGES, MAX_REGIONS, MemoryLayout, MemoryRegion};
+pub use offer::{MAX_TEXT_BYTES, Offer, PeerText, Refusal};
+pub use options::{MAX_STREAMS, Mode, SourceOptions, Streams, Timeouts};
+pub use order::SendOrder;
+pub use page::{PAGE_BYTES, PageIndex, PageRange, Pfn};
+pub use phase::{DestinationPhase, SourcePhase};
+pub use progress::{Progress, ProgressSink};
+pub use ram::RamMapping;
+pub use report::{
+    Digests, FaultCounts, LatencyUs, Order, Outcome, PageCounts, Prepaging, Report, Round, SCHEMA,
+    WireBytes,
+};
+pub use source::{Failure, PeerInfo, SourceVm, migrate, probe};
+pub use wire::FrameKind;

@@ -1,0 +1,99 @@
+//! Finds pages that were never touched, in the page table of this process.
+//!
+//! Linux, `Documentation/admin-guide/mm/pagemap.rst`: one little-endian 64-bit entry for each page
+//! of the address space, readable by the process itself without privilege. A page of private
+//! anonymous memory that is neither present nor swapped was never written, or was given back, and
+//! reads as zero. `mincore(2)` is four times faster and wrong here: it counts a swapped page as
+//! one that is not there.
+//!
+//! Measured on 8 GiB of which nothing or 256 MiB is touched: 4 to 6 ms.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use crate::error::{Error, Result};
+use crate::page::{PAGE_BYTES, PageRange, to_u64, to_usize};
+use crate::ram::RamMapping;
+
+/// Bit 63 of an entry: the page is present.
+const PRESENT: u64 = 1 << 63;
+/// Bit 62 of an entry: the page is swapped out (or is some other entry that is not empty).
+const SWAPPED: u64 = 1 << 62;
+
+/// Bytes of an entry.
+const ENTRY_BYTES: usize = 8;
+/// Entries read at a time. Our choice: 64 KiB was as fast as 1 MiB.
+const ENTRIES: usize = 8192;
+
+/// Calls `found` with each run of never-touched pages of `ram`, in ascending order; a long run may
+/// come in pieces.
+///
+/// What it reports holds only while nobody writes the memory: the VM must be stopped.
+///
+/// # Errors
+/// If the page table cannot be read, or if `found` fails.
+pub(crate) fn find_untouched(
+    ram: &RamMapping,
+    mut found: impl FnMut(PageRange) -> Result<()>,
+) -> Result<()> {
+    let pagemap = File::open("/proc/self/pagemap").map_err(|source| Error::Pagemap { source })?;
+    let first_entry = to_u64(ram.base().addr().get() / PAGE_BYTES);
+    let mut entries = vec![0; ENTRIES * ENTRY_BYTES];
+    let mut done = 0;
+    while done < ram.pages() {
+        let batch_pages = to_u64(ENTRIES).min(ram.pages() - done);
+        let bytes = &mut entries[..to_usize(batch_pages) * ENTRY_BYTES];
+        let offset_bytes = (first_entry + done) * to_u64(ENTRY_BYTES);
+        pagemap
+            .read_exact_at(bytes, offset_bytes)
+            .map_err(|source| Error::Pagemap { source })?;
+        for_each_run(bytes, done, &mut found)?;
+        done += batch_pages;
+    }
+    Ok(())
+}
+
+/// Calls `found` with each run of empty entries in `bytes`, the first of which is page `first`.
+fn for_each_run(
+    bytes: &[u8],
+    first: u64,
+    found: &mut impl FnMut(PageRange) -> Result<()>,
+) -> Result<()> {
+    let (entries, _) = bytes.as_chunks::<ENTRY_BYTES>();
+    let mut page = first;
+    for run in entries.chunk_by(|a, b| is_untouched(*a) == is_untouched(*b)) {
+        let end = page + to_u64(run.len());
+        if is_untouched(run[0])
+            && let Some(range) = PageRange::between(page, end)
+        {
+            found(range)?;
+        }
+        page = end;
+    }
+    Ok(())
+}
+
+fn is_untouched(entry: [u8; ENTRY_BYTES]) -> bool {
+    u64::from_le_bytes(entry) & (PRESENT | SWAPPED) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_of_present_swapped_and_empty_entries_give_the_empty_ones() {
+        let entries = [0, 0, PRESENT | 5, SWAPPED, 1 << 55, 0, PRESENT];
+        let bytes: Vec<u8> = entries
+            .iter()
+            .flat_map(|entry: &u64| entry.to_le_bytes())
+            .collect();
+        let mut runs = Vec::new();
+        for_each_run(&bytes, 100, &mut |run| {
+            runs.push((run.first().get(), run.pages()));
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(runs, [(100, 2), (104, 2)]);
+    }
+}

@@ -1,0 +1,108 @@
+//! A set of pages, one bit each.
+
+use crate::page::{PageIndex, PageRange, to_usize};
+
+/// Pages held by one word of the set.
+const WORD_PAGES: u64 = 64;
+
+/// A set of pages out of a fixed number.
+///
+/// Runs are found a word at a time, so walking the set costs little even where it is sparse.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageBitmap {
+    words: Vec<u64>,
+    pages: u64,
+}
+
+impl PageBitmap {
+    /// The empty set over `pages` pages.
+    pub fn empty(pages: u64) -> Self {
+        Self {
+            words: vec![0; to_usize(pages.div_ceil(WORD_PAGES))],
+            pages,
+        }
+    }
+
+    /// The set of all `pages` pages.
+    pub fn full(pages: u64) -> Self {
+        let mut set = Self {
+            words: vec![u64::MAX; to_usize(pages.div_ceil(WORD_PAGES))],
+            pages,
+        };
+        if !pages.is_multiple_of(WORD_PAGES)
+            && let Some(last) = set.words.last_mut()
+        {
+            *last = (1 << (pages % WORD_PAGES)) - 1;
+        }
+        set
+    }
+
+    /// How many pages there could be in the set.
+    pub fn pages(&self) -> u64 {
+        self.pages
+    }
+
+    /// How many pages are in the set.
+    pub fn count(&self) -> u64 {
+        self.words
+            .iter()
+            .map(|word| u64::from(word.count_ones()))
+            .sum()
+    }
+
+    /// Whether `page` is in the set; a page that does not exist is not.
+    pub fn contains(&self, page: PageIndex) -> bool {
+        let (word, bit) = position(page.get());
+        self.words.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    /// Adds a page and says whether it is new; a page that does not exist is not added.
+    pub fn insert(&mut self, page: PageIndex) -> bool {
+        let new = page.get() < self.pages && !self.contains(page);
+        if new {
+            let (word, bit) = position(page.get());
+            self.words[word] |= bit;
+        }
+        new
+    }
+
+    /// Takes a page out and says whether it was in.
+    pub fn remove(&mut self, page: PageIndex) -> bool {
+        let held = self.contains(page);
+        if held {
+            let (word, bit) = position(page.get());
+            self.words[word] &= !bit;
+        }
+        held
+    }
+
+    /// The first run of pages of the set that begins at or after `from`, cut at `limit`, where
+    /// `limit` is a page number past the last page of interest.
+    pub fn next_run(&self, from: u64, limit: u64) -> Option<PageRange> {
+        let limit = limit.min(self.pages);
+        let first = self.next_with(from, limit, |word| word)?;
+        let end = self.next_with(first, limit, |word| !word).unwrap_or(limit);
+        PageRange::between(first, end)
+    }
+
+    /// The first number in `from..limit` whose bit is set in `view` of its word.
+    fn next_with(&self, from: u64, limit: u64, view: impl Fn(u64) -> u64) -> Option<u64> {
+        let mut at = from;
+        while at < limit {
+            let word = view(self.words[to_usize(at / WORD_PAGES)]) >> (at % WORD_PAGES);
+            if word != 0 {
+                return Some(at + u64::from(word.trailing_zeros())).filter(|&found| found < limit);
+            }
+            at = (at / WORD_PAGES + 1) * WORD_PAGES;
+        }
+        None
+    }
+}
+
+/// The word a page's bit is in, and the bit.
+fn position(page: u64) -> (usize, u64) {
+    (to_usize(page / WORD_PAGES), 1 << (page % WORD_PAGES))
+}
+
+#[cfg(test)]
+mod tests;

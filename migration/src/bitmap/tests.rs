@@ -1,0 +1,58 @@
+//! The set against a plain vector of flags.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::page::to_u64;
+
+/// The set of the positions that hold `true`.
+fn set_of(members: &[bool]) -> PageBitmap {
+    let mut set = PageBitmap::empty(to_u64(members.len()));
+    for (page, _) in (0..).zip(members).filter(|&(_, &member)| member) {
+        set.insert(PageIndex::new(page));
+    }
+    set
+}
+
+proptest! {
+    #[test]
+    fn next_run_from_anywhere_matches_a_plain_search(
+        members in prop::collection::vec(any::<bool>(), 0..300),
+        from in 0u64..320,
+        limit in 0u64..320,
+    ) {
+        let set = set_of(&members);
+        let end = to_usize(limit).min(members.len());
+        let first = (to_usize(from)..end).find(|&n| members[n]);
+        let expected = first.and_then(|first| {
+            let past = (first..end).find(|&n| !members[n]).unwrap_or(end);
+            PageRange::between(to_u64(first), to_u64(past))
+        });
+        prop_assert_eq!(set.next_run(from, limit), expected);
+    }
+
+    #[test]
+    fn insert_and_remove_say_what_changed(
+        members in prop::collection::vec(any::<bool>(), 1..200),
+        page in 0u64..220,
+    ) {
+        let mut set = set_of(&members);
+        let before = set.count();
+        let page = PageIndex::new(page);
+        let exists = page.get() < set.pages();
+        let held = set.contains(page);
+        prop_assert_eq!(set.insert(page), exists && !held);
+        prop_assert_eq!(set.remove(page), exists);
+        prop_assert_eq!(set.count(), before - u64::from(held));
+    }
+}
+
+#[test]
+fn full_holds_exactly_its_pages() {
+    for pages in [0, 1, 63, 64, 65, 200] {
+        let set = PageBitmap::full(pages);
+        assert_eq!(set.count(), pages);
+        assert!(!set.contains(PageIndex::new(pages)));
+        assert_eq!(set.next_run(0, u64::MAX), PageRange::between(0, pages));
+    }
+}

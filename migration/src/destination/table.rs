@@ -1,0 +1,153 @@
+//! What a destination knows of each page.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use crate::page::{PageIndex, PageRange, to_usize};
+
+/// State of one page.
+///
+/// ```text
+/// Missing --fault--> Requested
+///    |                   |
+///    +-------------------+--installed--> Present
+///    +-------------------+--listed-----> Absent
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PageState {
+    /// Not here, and nobody asked for it.
+    Missing,
+    /// Not here, and asked for.
+    Requested,
+    /// Here.
+    Present,
+    /// All zero: made when it is touched, without asking anyone.
+    Absent,
+}
+
+/// The states of all pages. Threads use it without locks; each transition is atomic, and exactly
+/// one thread sees a page leave `Missing` or `Requested`.
+#[derive(Debug)]
+pub(super) struct PageTable(Vec<AtomicU8>);
+
+impl PageTable {
+    pub(super) fn new(pages: u64) -> Self {
+        let states = std::iter::repeat_with(|| AtomicU8::new(PageState::Missing.code()));
+        Self(states.take(to_usize(pages)).collect())
+    }
+
+    /// Turns a missing page into a requested one; the state it was in decides who must act.
+    pub(super) fn request(&self, page: PageIndex) -> PageState {
+        let (missing, requested) = (PageState::Missing.code(), PageState::Requested.code());
+        let exchanged = self.0[page.subscript()].compare_exchange(
+            missing,
+            requested,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
+        PageState::from_code(exchanged.unwrap_or_else(|state| state))
+    }
+
+    /// Notes that the page has been installed; gives the state it was in.
+    pub(super) fn set_present(&self, page: PageIndex) -> PageState {
+        self.settle(page, PageState::Present)
+    }
+
+    /// Notes that the page is all zero; gives the state it was in. A page that is here stays so.
+    pub(super) fn set_absent(&self, page: PageIndex) -> PageState {
+        self.settle(page, PageState::Absent)
+    }
+
+    /// The first run in `range` of pages that are awaited.
+    pub(super) fn next_awaited(&self, range: PageRange) -> Option<PageRange> {
+        let is_awaited = |page: &PageIndex| self.state(*page).is_awaited();
+        let first = range.iter().find(is_awaited)?.get();
+        let rest = PageRange::between(first, range.end())?;
+        let end = rest
+            .iter()
+            .find(|page| !is_awaited(page))
+            .map_or(range.end(), PageIndex::get);
+        PageRange::between(first, end)
+    }
+
+    fn state(&self, page: PageIndex) -> PageState {
+        PageState::from_code(self.0[page.subscript()].load(Ordering::Acquire))
+    }
+
+    fn settle(&self, page: PageIndex, settled: PageState) -> PageState {
+        let before =
+            self.0[page.subscript()].fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| {
+                PageState::from_code(state)
+                    .is_awaited()
+                    .then_some(settled.code())
+            });
+        PageState::from_code(before.unwrap_or_else(|state| state))
+    }
+}
+
+impl PageState {
+    pub(super) fn is_awaited(self) -> bool {
+        matches!(self, Self::Missing | Self::Requested)
+    }
+
+    const fn code(self) -> u8 {
+        match self {
+            Self::Missing => 0,
+            Self::Requested => 1,
+            Self::Present => 2,
+            Self::Absent => 3,
+        }
+    }
+
+    const fn from_code(code: u8) -> Self {
+        match code {
+            0 => Self::Missing,
+            1 => Self::Requested,
+            2 => Self::Present,
+            _ => Self::Absent,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn page_is_requested_once_and_settled_once() {
+        let (table, page) = (PageTable::new(2), PageIndex::new(1));
+        assert_eq!(table.request(page), PageState::Missing);
+        assert_eq!(table.request(page), PageState::Requested);
+        assert_eq!(table.set_present(page), PageState::Requested);
+        assert_eq!(table.set_absent(page), PageState::Present);
+        assert_eq!(table.request(page), PageState::Present);
+    }
+
+    proptest! {
+        #[test]
+        fn awaited_runs_cover_exactly_what_is_not_settled(
+            settled in prop::collection::vec(0u8..4, 1..200)
+        ) {
+            let pages = u64::try_from(settled.len()).unwrap();
+            let table = PageTable::new(pages);
+            for (page, &state) in (0..).map(PageIndex::new).zip(&settled) {
+                match state {
+                    0 => {}
+                    1 => { table.request(page); }
+                    2 => { table.set_present(page); }
+                    _ => { table.set_absent(page); }
+                }
+            }
+            let mut seen = Vec::new();
+            let mut rest = PageRange::between(0, pages);
+            while let Some(run) = rest.and_then(|rest| table.next_awaited(rest)) {
+                seen.extend(run.iter());
+                rest = PageRange::between(run.end(), pages);
+            }
+            let awaited: Vec<_> =
+                (0..pages).map(PageIndex::new).filter(|p| settled[p.subscript()] < 2).collect();
+            prop_assert_eq!(seen, awaited);
+        }
+    }
+}

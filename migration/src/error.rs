@@ -1,0 +1,146 @@
+//! What can go wrong in a migration.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::digest::Digest;
+use crate::offer::{PeerText, Refusal};
+use crate::wire::FrameKind;
+
+/// Why a VM's own operation failed, in the words of the crate that implements
+/// [`SourceVm`](crate::SourceVm) or [`DestinationVm`](crate::DestinationVm).
+pub type MachineError = Box<dyn std::error::Error + Send + Sync>;
+
+/// In this crate there is only one kind of error.
+pub(crate) use MigrationError as Error;
+
+/// Result of this crate's operations.
+pub type Result<T, E = MigrationError> = std::result::Result<T, E>;
+
+/// An operation of a migration that failed.
+#[derive(Debug, thiserror::Error)]
+#[expect(
+    missing_docs,
+    reason = "the message of each variant says what its fields are"
+)]
+pub enum MigrationError {
+    #[error(
+        "memory layout has {regions} regions, not 1 to {}",
+        crate::layout::MAX_REGIONS
+    )]
+    RegionCount { regions: usize },
+    #[error(
+        "memory region of {pages} pages at frame {first:#x} is empty, overlaps or ends too high"
+    )]
+    Region { first: u64, pages: u64 },
+    #[error(
+        "memory of {pages} pages is larger than {} pages",
+        crate::layout::MAX_PAGES
+    )]
+    MemorySize { pages: u64 },
+    #[error("mode {mode:?} is none of post-copy, stop-and-copy")]
+    UnknownMode { mode: String },
+    #[error("{streams} streams are not 1 to {}", crate::options::MAX_STREAMS)]
+    StreamCount { streams: u16 },
+
+    #[error("cannot find the address of {destination}")]
+    Resolve {
+        destination: String,
+        source: io::Error,
+    },
+    #[error("cannot connect to {peer}")]
+    Connect { peer: SocketAddr, source: io::Error },
+    #[error("no answer from {peer} within {} s", waited.as_secs_f32())]
+    Silent { peer: SocketAddr, waited: Duration },
+    #[error("{peer} closed the connection")]
+    Closed { peer: SocketAddr },
+    #[error("cannot receive from {peer}")]
+    Receive { peer: SocketAddr, source: io::Error },
+    #[error("cannot send to {peer}")]
+    Send { peer: SocketAddr, source: io::Error },
+    #[error("cannot set up the connection with {peer}")]
+    ConfigureSocket { peer: SocketAddr, source: io::Error },
+
+    #[error("{peer} does not speak the migration protocol")]
+    NotAPeer { peer: SocketAddr },
+    #[error("{peer} speaks version {theirs} of the migration protocol, this is version {ours}")]
+    PeerVersion {
+        peer: SocketAddr,
+        ours: u32,
+        theirs: u32,
+    },
+    #[error("frame of unknown kind {kind:#06x} with flags {flags:#06x}")]
+    UnknownFrame { kind: u16, flags: u16 },
+    #[error("{kind:?} frame of {length_bytes} bytes, more than {max_bytes}")]
+    FrameTooLong {
+        kind: FrameKind,
+        length_bytes: u64,
+        max_bytes: u64,
+    },
+    #[error("{kind:?} frame of {length_bytes} bytes makes no sense")]
+    Malformed {
+        kind: FrameKind,
+        length_bytes: usize,
+    },
+    #[error("{kind:?} frame where none was due")]
+    Unexpected { kind: FrameKind },
+    #[error("pages {first} to {first} + {pages} are not in a memory of {limit} pages")]
+    PageOutOfRange { first: u64, pages: u64, limit: u64 },
+
+    #[error("{peer} refuses the VM: {refusal}")]
+    Refused { peer: SocketAddr, refusal: Refusal },
+    #[error("{peer} reports: {text}")]
+    PeerFailed { peer: SocketAddr, text: PeerText },
+    #[error("{pages} pages never arrived")]
+    Incomplete { pages: u64 },
+    #[error("{sent} pages were sent and {listed} listed as absent, of {total}")]
+    PageCount { sent: u64, listed: u64, total: u64 },
+    #[error("memory differs: digest {source_digest} at the source, {destination_digest} here")]
+    Digest {
+        source_digest: Digest,
+        destination_digest: Digest,
+    },
+
+    #[error("cannot describe the VM")]
+    Describe { source: MachineError },
+    #[error("cannot pause the VM")]
+    Pause { source: MachineError },
+    #[error("cannot save the state of the VM")]
+    Save { source: MachineError },
+    #[error("cannot restore the state of the VM")]
+    Restore { source: MachineError },
+    #[error("cannot resume the VM")]
+    Resume { source: MachineError },
+    #[error("state of the VM has {bytes} bytes, more than {max_bytes}")]
+    StateSize { bytes: u64, max_bytes: u64 },
+    #[error("mapping has {mapped} pages where the VM has {offered}")]
+    MappedPages { mapped: u64, offered: u64 },
+
+    #[error("cannot read the page table of this process")]
+    Pagemap { source: io::Error },
+    #[error("cannot create a userfaultfd")]
+    Userfaultfd { source: userfaultfd::Error },
+    #[error("cannot register {pages} pages of guest memory for page faults")]
+    Register { pages: u64, source: io::Error },
+    #[error("cannot read page faults")]
+    ReadFaults { source: userfaultfd::Error },
+    #[error("cannot install page {page}")]
+    Install {
+        page: u64,
+        source: userfaultfd::Error,
+    },
+    #[error("cannot wait for an event")]
+    Wait { source: io::Error },
+    #[error("cannot start thread {name}")]
+    Spawn { name: String, source: io::Error },
+    #[error("cannot accept connections")]
+    Accept { source: io::Error },
+    #[error("cannot get random bytes")]
+    Random { source: io::Error },
+
+    #[error("the migration was cancelled")]
+    Cancelled,
+    #[error("stopped while waiting")]
+    Stopped,
+}

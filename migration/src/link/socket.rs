@@ -1,0 +1,239 @@
+//! The connection itself: bytes in, bytes out, none of them waited for in vain.
+
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::event::PollFlags;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+
+use crate::error::{Error, Result};
+use crate::page::to_u64;
+use crate::stop::{Stop, Woken, wait};
+
+/// How long a wait for the other end may last.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Patience {
+    /// Until some byte moves, each time anew.
+    EachByte(Duration),
+    /// For the whole of an exchange that must be over `since + limit`.
+    Whole {
+        /// When the exchange began.
+        since: Instant,
+        /// How long it may take.
+        limit: Duration,
+    },
+    /// As long as the connection lives; something else watches over it.
+    Endless,
+}
+
+impl Patience {
+    /// The exchange that begins now may take `limit`.
+    pub(crate) fn whole(limit: Duration) -> Self {
+        Self::Whole {
+            since: Instant::now(),
+            limit,
+        }
+    }
+
+    fn until(self) -> Option<Instant> {
+        match self {
+            Self::EachByte(limit) => Some(Instant::now() + limit),
+            Self::Whole { since, limit } => Some(since + limit),
+            Self::Endless => None,
+        }
+    }
+
+    fn limit(self) -> Duration {
+        match self {
+            Self::EachByte(limit) | Self::Whole { limit, .. } => limit,
+            Self::Endless => Duration::MAX,
+        }
+    }
+}
+
+/// One end of a connection. Clones share it: one thread may send while another receives.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    stream: Arc<TcpStream>,
+    peer: SocketAddr,
+    stop: Stop,
+    /// Bytes that went over the connection, in both directions.
+    wire_bytes: Arc<AtomicU64>,
+}
+
+impl Link {
+    /// Takes over a connection that exists.
+    pub(crate) fn new(stream: TcpStream, peer: SocketAddr, stop: Stop) -> Result<Self> {
+        let configure = || {
+            stream.set_nonblocking(true)?;
+            // An urgent page must not wait for an acknowledgement of the one before.
+            stream.set_nodelay(true)
+        };
+        configure().map_err(|source| Error::ConfigureSocket { peer, source })?;
+        let wire_bytes = Arc::default();
+        Ok(Self {
+            stream: Arc::new(stream),
+            peer,
+            stop,
+            wire_bytes,
+        })
+    }
+
+    /// Connects to `peer`, giving up when `limit` is over or `stop` is raised.
+    pub(crate) fn connect(peer: SocketAddr, limit: Duration, stop: Stop) -> Result<Self> {
+        let failed = |errno: Errno| Error::Connect {
+            peer,
+            source: errno.into(),
+        };
+        let family = if peer.is_ipv4() {
+            AddressFamily::INET
+        } else {
+            AddressFamily::INET6
+        };
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket =
+            rustix::net::socket_with(family, SocketType::STREAM, flags, None).map_err(failed)?;
+        match rustix::net::connect(&socket, &peer) {
+            Ok(()) | Err(Errno::INPROGRESS) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+        match wait(
+            socket.as_fd(),
+            PollFlags::OUT,
+            &stop,
+            Some(Instant::now() + limit),
+        )? {
+            Woken::Stopped => return Err(Error::Stopped),
+            Woken::TimedOut => {
+                return Err(Error::Silent {
+                    peer,
+                    waited: limit,
+                });
+            }
+            Woken::Ready => sockopt::socket_error(&socket)
+                .and_then(|state| state)
+                .map_err(failed)?,
+        }
+        Self::new(TcpStream::from(socket), peer, stop)
+    }
+
+    /// The same connection, whose waits end with another flag.
+    pub(crate) fn with_stop(&self, stop: Stop) -> Self {
+        Self {
+            stop,
+            ..self.clone()
+        }
+    }
+
+    /// Address of the other end.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Bytes that went over the connection so far, in both directions.
+    pub(crate) fn wire_bytes(&self) -> u64 {
+        self.wire_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Receives at least one byte, or none if the other end has closed.
+    pub(crate) fn receive(&self, into: &mut [u8], patience: Patience) -> Result<usize> {
+        let received = self
+            .retry(PollFlags::IN, patience, || (&*self.stream).read(into))
+            .map_err(|failure| failure.into_error(|source| self.receive_error(source)))?;
+        self.wire_bytes
+            .fetch_add(to_u64(received), Ordering::Relaxed);
+        Ok(received)
+    }
+
+    /// Sends all of `parts`, one after the other.
+    pub(crate) fn send(&self, mut parts: &mut [IoSlice<'_>], patience: Patience) -> Result<()> {
+        IoSlice::advance_slices(&mut parts, 0);
+        while !parts.is_empty() {
+            let sent = self
+                .retry(PollFlags::OUT, patience, || {
+                    (&*self.stream).write_vectored(parts)
+                })
+                .map_err(|failure| failure.into_error(|source| self.send_error(source)))?;
+            self.wire_bytes.fetch_add(to_u64(sent), Ordering::Relaxed);
+            IoSlice::advance_slices(&mut parts, sent);
+        }
+        Ok(())
+    }
+
+    /// Tells the other end that nothing more will be sent.
+    pub(crate) fn finish_sending(&self) -> Result<()> {
+        self.stream
+            .shutdown(Shutdown::Write)
+            .map_err(|source| self.send_error(source))
+    }
+
+    /// Whether the flag was raised, or a byte can be received at `until`.
+    pub(crate) fn wait_receivable(&self, until: Instant) -> Result<Woken> {
+        wait(self.stream.as_fd(), PollFlags::IN, &self.stop, Some(until))
+    }
+
+    /// Repeats `attempt` until it neither is interrupted nor would block.
+    fn retry(
+        &self,
+        events: PollFlags,
+        patience: Patience,
+        mut attempt: impl FnMut() -> io::Result<usize>,
+    ) -> std::result::Result<usize, Failure> {
+        loop {
+            match attempt() {
+                Ok(bytes) => return Ok(bytes),
+                Err(source) if source.kind() == ErrorKind::Interrupted => continue,
+                Err(source) if source.kind() != ErrorKind::WouldBlock => {
+                    return Err(Failure::Io(source));
+                }
+                Err(_) => {}
+            }
+            let woken = wait(self.stream.as_fd(), events, &self.stop, patience.until());
+            match woken.map_err(Failure::Other)? {
+                Woken::Ready => {}
+                Woken::Stopped => return Err(Failure::Other(Error::Stopped)),
+                Woken::TimedOut => {
+                    let waited = patience.limit();
+                    return Err(Failure::Other(Error::Silent {
+                        peer: self.peer,
+                        waited,
+                    }));
+                }
+            }
+        }
+    }
+
+    fn receive_error(&self, source: io::Error) -> Error {
+        Error::Receive {
+            peer: self.peer,
+            source,
+        }
+    }
+
+    fn send_error(&self, source: io::Error) -> Error {
+        Error::Send {
+            peer: self.peer,
+            source,
+        }
+    }
+}
+
+/// Why a transfer ended: by the operation itself, or while waiting to repeat it.
+enum Failure {
+    Io(io::Error),
+    Other(Error),
+}
+
+impl Failure {
+    fn into_error(self, named: impl FnOnce(io::Error) -> Error) -> Error {
+        match self {
+            Self::Io(source) => named(source),
+            Self::Other(error) => error,
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! How a migration is to be done: modes, streams and the limits of patience.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Most background connections of one migration. Our choice: more than any link was seen to need.
+pub const MAX_STREAMS: u16 = 64;
+
+/// When the guest moves, in relation to its memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// The guest first: it runs at the destination while its memory follows.
+    PostCopy,
+    /// The memory first: the guest stands still until all of it has arrived.
+    StopAndCopy,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PostCopy => "post-copy",
+            Self::StopAndCopy => "stop-and-copy",
+        })
+    }
+}
+
+impl FromStr for Mode {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        [Self::PostCopy, Self::StopAndCopy]
+            .into_iter()
+            .find(|mode| mode.to_string() == text)
+            .ok_or_else(|| Error::UnknownMode {
+                mode: text.to_owned(),
+            })
+    }
+}
+
+/// Number of background connections, 1 to [`MAX_STREAMS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u16", into = "u16")]
+pub struct Streams(u16);
+
+impl Streams {
+    /// That many connections.
+    ///
+    /// # Errors
+    /// If it is none or more than [`MAX_STREAMS`].
+    pub fn new(streams: u16) -> Result<Self> {
+        if (1..=MAX_STREAMS).contains(&streams) {
+            Ok(Self(streams))
+        } else {
+            Err(Error::StreamCount { streams })
+        }
+    }
+
+    /// The number itself.
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+}
+
+impl Default for Streams {
+    /// One connection.
+    fn default() -> Self {
+        Self(1)
+    }
+}
+
+impl TryFrom<u16> for Streams {
+    type Error = Error;
+
+    fn try_from(streams: u16) -> Result<Self> {
+        Self::new(streams)
+    }
+}
+
+impl From<Streams> for u16 {
+    fn from(streams: Streams) -> Self {
+        streams.0
+    }
+}
+
+/// How long to wait for the other end before giving up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a connection to come about.
+    pub connect: Duration,
+    /// For an answer while giving up costs nothing, because the guest can still run at the source.
+    pub answer: Duration,
+    /// For any byte to move after the hand-over, when giving up loses the VM.
+    pub stall: Duration,
+}
+
+impl Default for Timeouts {
+    /// Our choice: 10 s to connect and for an answer, as long as a person waits; 60 s after the
+    /// hand-over, enough for a switch or a route to come back.
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            answer: Duration::from_secs(10),
+            stall: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What a source is asked to do.
+#[derive(Clone, Debug)]
+pub struct SourceOptions {
+    /// `HOST:PORT` of the destination.
+    pub destination: String,
+    /// When the guest moves.
+    pub mode: Mode,
+    /// Connections for pages that nobody waits for.
+    pub streams: Streams,
+    /// The limits of patience.
+    pub timeouts: Timeouts,
+}
+
+impl SourceOptions {
+    /// A post-copy migration to `destination` with everything else at its default.
+    pub fn new(destination: impl Into<String>) -> Self {
+        Self {
+            destination: destination.into(),
+            mode: Mode::PostCopy,
+            streams: Streams::default(),
+            timeouts: Timeouts::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mode_parses_what_it_displays_and_nothing_else() {
+        for mode in [Mode::PostCopy, Mode::StopAndCopy] {
+            assert_eq!(mode.to_string().parse::<Mode>().unwrap(), mode);
+        }
+        assert!("postcopy".parse::<Mode>().is_err());
+    }
+
+    #[test]
+    fn streams_out_of_bounds_are_refused() {
+        assert!(Streams::new(0).is_err());
+        assert!(Streams::new(MAX_STREAMS + 1).is_err());
+        assert!(postcard::from_bytes::<Streams>(&[0]).is_err());
+    }
+}

@@ -1,0 +1,209 @@
+//! The account of one migration, in the terms of the paper (VEE 2009, section 2).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use crate::digest::Digest;
+use crate::options::Mode;
+
+/// Version of the report's form.
+pub const SCHEMA: u32 = 1;
+
+/// Where the VM is after a migration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It runs at the destination, which has all of its memory.
+    Completed,
+    /// The migration failed before the hand-over: it runs on at the source.
+    ResumedAtSource,
+    /// The migration failed after the hand-over: parts of it are at either end.
+    Lost,
+}
+
+/// How a source chooses pages that nobody waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Prepaging {
+    /// In order from the first page (the paper's active push).
+    Push,
+}
+
+/// What "in order" means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// By guest-physical address.
+    Physical,
+}
+
+/// The account of one migration as the source sees it. Serializes to the JSON report.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Where the VM is.
+    pub outcome: Outcome,
+    /// Why it is not at the destination.
+    pub reason: Option<String>,
+    /// The mode it moved in.
+    pub mode: Mode,
+    /// How pages were chosen.
+    pub prepaging: Prepaging,
+    /// In which order.
+    pub order: Order,
+    /// Most faults around which pages are sent first; none without pre-paging.
+    pub pivots: u32,
+    /// Background connections.
+    pub streams: u16,
+    /// From the start until the guest is paused.
+    pub preparation_ms: f64,
+    /// From the call to pause the guest until it runs again.
+    pub downtime_ms: f64,
+    /// From then until nothing depends on the source.
+    pub resume_ms: f64,
+    /// The sum of the three.
+    pub total_ms: f64,
+    /// What the downtime went to, in ms; adds up to it.
+    pub downtime_parts_ms: BTreeMap<&'static str, f64>,
+    /// What became of the pages.
+    pub pages: PageCounts,
+    /// Network faults at the destination.
+    pub faults: FaultCounts,
+    /// What went over the wire.
+    pub wire_bytes: WireBytes,
+    /// Rounds of pre-copy: none in these modes.
+    pub rounds: Vec<Round>,
+    /// Connections that were re-established.
+    pub reconnects: u32,
+    /// Digests of the memory, once both ends have all of it.
+    pub digest: Option<Digests>,
+}
+
+/// Counts of pages: `total` is the sum of `transferred`, `zero` and `absent` once a migration has
+/// completed, and `transferred` that of `pushed` and `demanded`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PageCounts {
+    /// Pages of RAM.
+    pub total: u64,
+    /// Pages whose content went over the wire.
+    pub transferred: u64,
+    /// Pages that arrived although they were there.
+    pub duplicate: u64,
+    /// Pages found to be all zero when read: listed, not transferred.
+    pub zero: u64,
+    /// Pages that were never touched: listed, not transferred.
+    pub absent: u64,
+    /// Pages transferred because it was their turn.
+    pub pushed: u64,
+    /// Pages transferred because somebody waited for them.
+    pub demanded: u64,
+}
+
+/// Faults at the destination that needed an answer from the source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct FaultCounts {
+    /// How many.
+    pub network: u64,
+    /// From when the fault was noticed until the page was there.
+    pub latency_us: LatencyUs,
+}
+
+/// Distribution of latencies in microseconds; all 0 if there were none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct LatencyUs {
+    pub p50: f64,
+    pub p90: f64,
+    pub p99: f64,
+    pub max: f64,
+    pub mean: f64,
+}
+
+/// Bytes by purpose, both directions, without the headers of TCP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct WireBytes {
+    /// Handshake and control frames.
+    pub control: u64,
+    /// State of vCPUs and devices.
+    pub state: u64,
+    /// Pages, ranges and requests for them.
+    pub pages: u64,
+    /// The sum.
+    pub total: u64,
+}
+
+/// A round of pre-copy.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Round {
+    /// Pages sent.
+    pub pages: u64,
+    /// Pages the guest wrote meanwhile.
+    pub dirtied: u64,
+    /// How long it took.
+    pub ms: f64,
+}
+
+/// Digests of guest memory at both ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Digests {
+    /// Over the pages as they were read at the source.
+    pub source: Digest,
+    /// Over the pages as they were received at the destination.
+    pub destination: Digest,
+}
+
+/// Distribution of latencies in nanoseconds, as it goes over the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Latency {
+    pub(crate) p50_ns: u64,
+    pub(crate) p90_ns: u64,
+    pub(crate) p99_ns: u64,
+    pub(crate) max_ns: u64,
+    pub(crate) mean_ns: u64,
+}
+
+impl From<&Histogram<u64>> for Latency {
+    fn from(histogram: &Histogram<u64>) -> Self {
+        let sum_ns = histogram
+            .iter_recorded()
+            .map(|step| u128::from(step.value_iterated_to()) * u128::from(step.count_at_value()))
+            .sum::<u128>();
+        let mean_ns = sum_ns.checked_div(u128::from(histogram.len())).unwrap_or(0);
+        Self {
+            p50_ns: histogram.value_at_quantile(0.5),
+            p90_ns: histogram.value_at_quantile(0.9),
+            p99_ns: histogram.value_at_quantile(0.99),
+            max_ns: histogram.max(),
+            mean_ns: u64::try_from(mean_ns).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl From<Latency> for LatencyUs {
+    fn from(latency: Latency) -> Self {
+        let Latency {
+            p50_ns,
+            p90_ns,
+            p99_ns,
+            max_ns,
+            mean_ns,
+        } = latency;
+        let us = |ns| Duration::from_nanos(ns).as_secs_f64() * 1e6;
+        Self {
+            p50: us(p50_ns),
+            p90: us(p90_ns),
+            p99: us(p99_ns),
+            max: us(max_ns),
+            mean: us(mean_ns),
+        }
+    }
+}
+
+/// A duration in the report's unit.
+pub(crate) fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}

@@ -1,0 +1,328 @@
+//! One migration at the source, from the first connection to the last page.
+
+use std::thread::{self, Scope};
+use std::time::{Duration, Instant};
+
+use crate::cancel::CancelToken;
+use crate::error::{Error, Result};
+use crate::link::{Link, Patience};
+use crate::offer::PeerText;
+use crate::options::{Mode, SourceOptions};
+use crate::page::to_u64;
+use crate::phase::{SourceEvent, SourcePhase};
+use crate::progress::{INTERVAL, Pace, Progress, ProgressSink};
+use crate::report::{Outcome, Report};
+use crate::source::SourceVm;
+use crate::source::account::Account;
+use crate::source::connect::{Control, Session};
+use crate::source::sender::Sender;
+use crate::source::sending::Sending;
+use crate::stop::Stop;
+use crate::wire::{Complete, Drained, Failed, Hello, MAX_STATE_BYTES, Ready, Run, Running, State};
+
+/// How long to look for the destination's own words when a connection broke. Our choice: a cancelled
+/// migration must be over within 100 ms.
+const LAST_WORDS: Duration = Duration::from_millis(50);
+
+/// A migration under way.
+pub(super) struct Transfer<'a> {
+    options: &'a SourceOptions,
+    progress: &'a dyn ProgressSink,
+    cancel: &'a CancelToken,
+    phase: SourcePhase,
+    pace: Pace,
+    account: Account,
+    pause_called: bool,
+}
+
+impl<'a> Transfer<'a> {
+    pub(super) fn begin(
+        options: &'a SourceOptions,
+        progress: &'a dyn ProgressSink,
+        cancel: &'a CancelToken,
+    ) -> Self {
+        Self {
+            options,
+            progress,
+            cancel,
+            phase: SourcePhase::Negotiating,
+            pace: Pace::default(),
+            account: Account::begin(),
+            pause_called: false,
+        }
+    }
+
+    pub(super) fn phase(&self) -> SourcePhase {
+        self.phase
+    }
+
+    /// Does all of it.
+    pub(super) fn run(&mut self, vm: &dyn SourceVm) -> Result<()> {
+        self.tell();
+        let offer = vm.offer().map_err(|source| Error::Describe { source })?;
+        let ram = vm.ram();
+        let (mapped, offered) = (ram.pages(), offer.memory.pages());
+        if mapped != offered {
+            return Err(Error::MappedPages { mapped, offered });
+        }
+        self.account.pages_total = mapped;
+        let hello = Hello {
+            mode: self.options.mode,
+            streams: self.options.streams,
+            offer,
+        };
+        let mut session = Session::open(&hello, self.options, self.cancel.stop())
+            .map_err(|error| self.cause_of(error))?;
+        let sending = Sending::new(ram, self.cancel.stop().clone());
+
+        let result = self.hand_over_and_fill(vm, &mut session, &sending);
+        self.account.take(&session, &sending);
+        result.map_err(|error| {
+            let error = self.cause_of(sending.cause_of(error));
+            self.part(&mut session.control, error)
+        })
+    }
+
+    /// Everything after the destination has accepted.
+    fn hand_over_and_fill(
+        &mut self,
+        vm: &dyn SourceVm,
+        session: &mut Session,
+        sending: &Sending,
+    ) -> Result<()> {
+        self.advance(SourceEvent::Accepted);
+        self.cancel_point()?;
+        self.account.timeline.pause_called();
+        self.pause_called = true;
+        vm.pause().map_err(|source| Error::Pause { source })?;
+        self.advance(SourceEvent::Paused);
+        self.account.timeline.part_over("pause");
+        let state = vm.save().map_err(|source| Error::Save { source })?;
+        self.account.timeline.part_over("save");
+
+        let Session {
+            control,
+            urgent,
+            background,
+        } = session;
+        thread::scope(|scope| {
+            let patience = Patience::EachByte(self.options.timeouts.stall);
+            let mut answerer = Sender::new(sending, urgent.clone(), patience);
+            spawn(scope, "migrate-urgent", sending, move || {
+                answerer.answer_all()
+            })?;
+            let fill = |transfer: &mut Self, control: &mut Control| {
+                transfer.send_memory(scope, control, background, sending)
+            };
+            let result = self
+                .send_state(control, state)
+                .and_then(|()| match self.options.mode {
+                    Mode::PostCopy => {
+                        self.send_token(control)?;
+                        fill(self, control)
+                    }
+                    Mode::StopAndCopy => {
+                        fill(self, control)?;
+                        self.account.timeline.part_over("pages");
+                        self.send_token(control)
+                    }
+                });
+            // The answering thread waits for wants until it is told that there will be no more.
+            self.cancel.stop().raise();
+            result
+        })
+    }
+
+    /// Sends the state and waits until the destination has restored it.
+    fn send_state(&mut self, control: &mut Control, state: Vec<u8>) -> Result<()> {
+        let patience = Patience::EachByte(self.options.timeouts.answer);
+        if state.len() > MAX_STATE_BYTES {
+            let (bytes, max_bytes) = (to_u64(state.len()), to_u64(MAX_STATE_BYTES));
+            return Err(Error::StateSize { bytes, max_bytes });
+        }
+        self.account.state_bytes = to_u64(state.len());
+        control.writer.send(&State(state), patience)?;
+        self.advance(SourceEvent::StateSent);
+        let Ready { restore_us } = control.reader.next(patience)?.into_frame()?;
+        self.advance(SourceEvent::ReadyReceived);
+        let restore = Duration::from_micros(restore_us);
+        self.account
+            .timeline
+            .shared_part_over("state", "restore", restore);
+        Ok(())
+    }
+
+    /// Hands the guest over. `advance` comes before `send`: see [`migrate`](super::migrate).
+    fn send_token(&mut self, control: &mut Control) -> Result<()> {
+        let patience = Patience::EachByte(self.options.timeouts.stall);
+        self.cancel.close()?;
+        self.advance(SourceEvent::RunSent);
+        control.writer.send(&Run {}, patience)?;
+        let Running { resume_us } = control.reader.next(patience)?.into_frame()?;
+        let resume = Duration::from_micros(resume_us);
+        self.account
+            .timeline
+            .shared_part_over("hand-over", "resume", resume);
+        self.account.timeline.runs_again();
+        self.advance(SourceEvent::RunningReceived);
+        Ok(())
+    }
+
+    /// Sends all memory and waits until the destination has it.
+    fn send_memory<'scope>(
+        &mut self,
+        scope: &'scope Scope<'scope, '_>,
+        control: &mut Control,
+        background: &[Link],
+        sending: &'scope Sending,
+    ) -> Result<()> {
+        let timeouts = &self.options.timeouts;
+        let limit = if self.phase.owns_guest() {
+            timeouts.answer
+        } else {
+            timeouts.stall
+        };
+        let patience = Patience::EachByte(limit);
+        let mut senders: Vec<_> = background
+            .iter()
+            .map(|link| Sender::new(sending, link.clone(), patience))
+            .collect();
+        if let Some(sender) = senders.first_mut() {
+            sender.list_untouched()?;
+        }
+        for (number, mut sender) in senders.into_iter().enumerate() {
+            let name = format!("migrate-push-{number}");
+            spawn(scope, &name, sending, move || sender.push_all())?;
+        }
+        while !sending.wait_done(INTERVAL / 2)? {
+            self.cancel_point()?;
+            self.account.tally = sending.tally();
+            self.tell();
+        }
+        self.account.tally = sending.tally();
+        let tally = &self.account.tally;
+        let drained = Drained {
+            sent_pages: tally.transferred(),
+            absent_pages: tally.listed(),
+            digest: tally.digest,
+        };
+        control.writer.send(&drained, patience)?;
+        self.advance(SourceEvent::DrainedSent);
+        let complete: Complete = control.reader.next(patience)?.into_frame()?;
+        if complete.digest != drained.digest {
+            let (source_digest, destination_digest) = (drained.digest, complete.digest);
+            return Err(Error::Digest {
+                source_digest,
+                destination_digest,
+            });
+        }
+        self.account.complete = Some(complete);
+        self.advance(SourceEvent::CompleteReceived);
+        Ok(())
+    }
+
+    /// Takes the guest back after a failure before the hand-over.
+    ///
+    /// # Errors
+    /// If it cannot be resumed.
+    pub(super) fn undo(&mut self, vm: &dyn SourceVm) -> Result<()> {
+        if self.pause_called {
+            vm.resume().map_err(|source| Error::Resume { source })?;
+            self.account.timeline.part_over("undo");
+            self.account.timeline.runs_again();
+        }
+        Ok(())
+    }
+
+    /// The account of what was done.
+    pub(super) fn report(mut self, outcome: Outcome, reason: Option<String>) -> Report {
+        self.account.timeline.end();
+        self.account.report(self.options, outcome, reason)
+    }
+
+    fn advance(&mut self, event: SourceEvent) {
+        self.phase = self
+            .phase
+            .after(event, self.options.mode)
+            .expect("the code above takes the phases in the order of their table");
+        self.tell();
+    }
+
+    fn tell(&mut self) {
+        if self.pace.is_due(self.phase, Instant::now()) {
+            let tally = &self.account.tally;
+            self.progress.progress(&Progress {
+                phase: self.phase,
+                pages_done: tally.done(),
+                pages_total: self.account.pages_total,
+                page_bytes: tally.page_bytes(),
+                elapsed: self.account.timeline.elapsed(),
+            });
+        }
+    }
+
+    fn cancel_point(&self) -> Result<()> {
+        if self.cancel.is_cancelled() {
+            Err(Error::Cancelled)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// A wait that was stopped ended because the migration was cancelled, unless a thread failed.
+    fn cause_of(&self, error: Error) -> Error {
+        match error {
+            Error::Stopped if self.cancel.is_cancelled() => Error::Cancelled,
+            error => error,
+        }
+    }
+
+    /// Parts with the destination after a failure: tells it why, and if the connection is what
+    /// failed, listens for its reasons.
+    fn part(&self, control: &mut Control, error: Error) -> Error {
+        let patience = Patience::whole(LAST_WORDS);
+        let Ok(stop) = Stop::new() else { return error };
+        let is_broken = matches!(
+            error,
+            Error::Send { .. } | Error::Receive { .. } | Error::Closed { .. }
+        );
+        // Either may fail, since the connection may be the failure; the first error is the answer.
+        let _ = control
+            .writer
+            .send(&Failed(PeerText::chain(&error)), patience);
+        control.reader.rebind(control.reader.link().with_stop(stop));
+        if !is_broken {
+            return error;
+        }
+        match control
+            .reader
+            .next(patience)
+            .map(|frame| frame.into_error())
+        {
+            Ok(reason @ (Error::PeerFailed { .. } | Error::Refused { .. })) => reason,
+            _ => error,
+        }
+    }
+}
+
+/// Starts a thread of the migration; what it fails with ends the migration.
+fn spawn<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    name: &str,
+    sending: &'scope Sending,
+    work: impl FnOnce() -> Result<()> + Send + 'scope,
+) -> Result<()> {
+    let run = move || {
+        if let Err(error) = work() {
+            sending.fail(error);
+        }
+    };
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn_scoped(scope, run)
+        .map_err(|source| Error::Spawn {
+            name: name.to_owned(),
+            source,
+        })?;
+    Ok(())
+}

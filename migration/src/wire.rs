@@ -1,0 +1,35 @@
+//! The migration protocol, version 1: what the bytes between two monitors mean.
+//!
+//! A source opens three kinds of TCP connections, all to the port the destination listens on:
+//! one for control, one for urgent pages, and one or more for pages in the background. Each begins
+//! with a [`Preamble`] from both ends; then come frames, each a [`Header`] and a payload. All
+//! numbers are little-endian. Which frame is due when is the business of [`crate::phase`].
+//!
+//! ```text
+//! control     -> Hello   <- Accept | Refuse   -> State   <- Ready
+//!             -> Run     <- Running           -> Drained <- Complete      (or Failed, from both)
+//! urgent      -> Attach  <- Want ..           -> Pages | Absent ..
+//! background  -> Attach  -> Absent .. Pages ..
+//! probe       <- About
+//! ```
+//!
+//! In post-copy `Run` comes before `Drained`, in stop-and-copy after `Complete`.
+
+mod control;
+mod fields;
+mod header;
+mod pages;
+mod preamble;
+
+pub(crate) use control::{
+    About, Accept, Attach, Complete, Drained, Failed, Hello, Ready, Refuse, Role, Run, Running,
+    SessionId, State,
+};
+pub(crate) use fields::{Frame, decode};
+pub use header::FrameKind;
+pub(crate) use header::{HEADER_BYTES, Header, MAX_STATE_BYTES};
+pub(crate) use pages::{
+    MAX_FRAME_RANGES, MAX_FRAME_WANTS, absent_payload, decode_absent, decode_pages, decode_wants,
+    pages_prefix, want_payload,
+};
+pub(crate) use preamble::{PREAMBLE_BYTES, Preamble, Purpose, VERSION};

@@ -1,0 +1,265 @@
+//! Fake VMs: memory, a state of a few bytes, and a thread that plays the guest.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use migration::{
+    Arrival, CancelToken, DestinationVm, MachineError, MemoryLayout, MemoryRegion, Notice, Offer,
+    PAGE_BYTES, Pfn, RamMapping, Refusal, Result, SourceOptions, SourceVm, Timeouts, receive,
+};
+
+use crate::memory::{Memory, expected};
+
+/// Whether userfaultfd works here; if it does not, says so, and panics if it must.
+pub fn can_receive() -> bool {
+    let Err(error) = migration::check_userfaultfd() else {
+        return true;
+    };
+    assert!(
+        std::env::var("REQUIRE_KVM").as_deref() != Ok("1"),
+        "{error}"
+    );
+    eprintln!("skipped: {error}");
+    false
+}
+
+/// Timeouts short enough for tests of silence.
+pub fn hasty() -> Timeouts {
+    let short = Duration::from_millis(300);
+    Timeouts {
+        connect: short,
+        answer: short,
+        stall: short,
+    }
+}
+
+/// Options for a migration to `destination`, in a hurry.
+pub fn options_to(destination: SocketAddr) -> SourceOptions {
+    SourceOptions {
+        timeouts: hasty(),
+        ..SourceOptions::new(destination.to_string())
+    }
+}
+
+/// What a source is told, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    Pause,
+    Save,
+    Resume,
+}
+
+/// A VM to be given away.
+pub struct FakeSource {
+    pub memory: Arc<Memory>,
+    pub state: Vec<u8>,
+    pub calls: Mutex<Vec<Call>>,
+}
+
+impl FakeSource {
+    pub fn new(memory: Arc<Memory>) -> Self {
+        Self {
+            memory,
+            state: b"state of the machine".to_vec(),
+            calls: Mutex::default(),
+        }
+    }
+
+    /// Whether the guest runs here.
+    pub fn runs(&self) -> bool {
+        let calls = self.calls.lock().unwrap();
+        !matches!(calls.last(), Some(Call::Pause | Call::Save))
+    }
+
+    fn called(&self, call: Call) {
+        self.calls.lock().unwrap().push(call);
+    }
+}
+
+impl SourceVm for FakeSource {
+    fn offer(&self) -> Result<Offer, MachineError> {
+        let region = MemoryRegion {
+            first: Pfn::new(0),
+            pages: self.memory.pages(),
+        };
+        Ok(Offer {
+            name: "fake".into(),
+            memory: MemoryLayout::new(vec![region])?,
+            vcpus: 1,
+            machine: vec![1, 2, 3],
+        })
+    }
+
+    fn ram(&self) -> RamMapping {
+        self.memory.mapping()
+    }
+
+    fn pause(&self) -> Result<(), MachineError> {
+        self.called(Call::Pause);
+        Ok(())
+    }
+
+    fn save(&self) -> Result<Vec<u8>, MachineError> {
+        self.called(Call::Save);
+        Ok(self.state.clone())
+    }
+
+    fn resume(&self) -> Result<(), MachineError> {
+        self.called(Call::Resume);
+        Ok(())
+    }
+}
+
+/// What the fake destinations of one listener share with the test.
+#[derive(Default)]
+pub struct Watch {
+    /// VMs made.
+    pub made: AtomicU32,
+    /// VMs not dropped yet.
+    pub alive: AtomicU32,
+    /// VMs whose guest was started.
+    pub resumed: AtomicU32,
+    pub refusal: Mutex<Option<Refusal>>,
+    pub restore_fails: AtomicBool,
+    /// Pages touched while restoring.
+    pub restore_touches: Mutex<Vec<u64>>,
+}
+
+/// A VM that arrives. Its guest visits every page in a scattered order, checks it, and writes it.
+pub struct FakeDestination {
+    watch: Arc<Watch>,
+    memory: Option<Arc<Memory>>,
+    arrived: Arrived,
+}
+
+/// Where a test finds guest and memory of the VM that arrived.
+#[derive(Clone, Default)]
+pub struct Arrived {
+    pub guest: Arc<Mutex<Option<JoinHandle<u64>>>>,
+    pub memory: Arc<Mutex<Option<Arc<Memory>>>>,
+}
+
+/// What the guest writes to a page after it has checked it.
+pub fn written(page: u64) -> [u8; PAGE_BYTES] {
+    let mut content = expected(page);
+    content[..8].copy_from_slice(&(!page).to_le_bytes());
+    content
+}
+
+/// Visits every page once; gives the number of pages whose content was wrong.
+fn play_guest(memory: &Memory) -> u64 {
+    let pages = memory.pages();
+    // Odd, and so prime to any power of two: a walk over all pages.
+    let step = 7919;
+    let mut wrong = 0;
+    for visit in 0..pages {
+        let page = visit * step % pages;
+        wrong += u64::from(memory.read(page) != expected(page));
+        memory.write(page, &written(page));
+    }
+    wrong
+}
+
+impl DestinationVm for FakeDestination {
+    fn prepare(&mut self, offer: &Offer) -> Result<RamMapping, Refusal> {
+        if let Some(refusal) = self.watch.refusal.lock().unwrap().take() {
+            return Err(refusal);
+        }
+        let memory = Memory::new(offer.memory.pages());
+        // What was here before must not survive.
+        memory.write(0, &[0xee; PAGE_BYTES]);
+        self.memory = Some(Arc::clone(&memory));
+        Ok(memory.mapping())
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), MachineError> {
+        let memory = self.memory.as_ref().unwrap();
+        for &page in self.watch.restore_touches.lock().unwrap().iter() {
+            assert_eq!(memory.read(page), expected(page));
+        }
+        if self.watch.restore_fails.load(Ordering::SeqCst) {
+            return Err("this state does not fit".into());
+        }
+        assert_eq!(state, b"state of the machine");
+        Ok(())
+    }
+
+    fn resume(&mut self) -> Result<(), MachineError> {
+        self.watch.resumed.fetch_add(1, Ordering::SeqCst);
+        let memory = Arc::clone(self.memory.as_ref().unwrap());
+        *self.arrived.memory.lock().unwrap() = Some(Arc::clone(&memory));
+        *self.arrived.guest.lock().unwrap() = Some(thread::spawn(move || play_guest(&memory)));
+        Ok(())
+    }
+}
+
+impl Drop for FakeDestination {
+    fn drop(&mut self) {
+        self.watch.alive.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// A destination that waits for a VM on a thread of its own.
+pub struct Waiting {
+    pub address: SocketAddr,
+    pub watch: Arc<Watch>,
+    pub arrived: Arrived,
+    pub stop: CancelToken,
+    /// What was told of connections that came to nothing.
+    pub rejections: mpsc::Receiver<String>,
+    thread: JoinHandle<Result<Arrival>>,
+}
+
+impl Waiting {
+    pub fn start(timeouts: Timeouts) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (watch, arrived) = (Arc::new(Watch::default()), Arrived::default());
+        let stop = CancelToken::new().unwrap();
+        let (told, rejections) = mpsc::channel();
+        let thread = thread::spawn({
+            let (watch, arrived, stop) = (watch.clone(), arrived.clone(), stop.clone());
+            move || {
+                let mut fresh = || -> Box<dyn DestinationVm> {
+                    watch.made.fetch_add(1, Ordering::SeqCst);
+                    watch.alive.fetch_add(1, Ordering::SeqCst);
+                    Box::new(FakeDestination {
+                        watch: watch.clone(),
+                        memory: None,
+                        arrived: arrived.clone(),
+                    })
+                };
+                let told = Mutex::new(told);
+                let notices = |notice: &Notice<'_>| {
+                    if let Notice::Rejected { error, .. } = notice {
+                        let _ = told.lock().unwrap().send(error.to_string());
+                    }
+                };
+                receive(&listener, &mut fresh, &timeouts, &notices, &stop)
+            }
+        });
+        Self {
+            address,
+            watch,
+            arrived,
+            stop,
+            rejections,
+            thread,
+        }
+    }
+
+    /// Waits for the end of the wait.
+    pub fn join(self) -> Result<Arrival> {
+        self.thread.join().unwrap()
+    }
+
+    /// The next rejection that is told.
+    pub fn rejection(&self) -> String {
+        self.rejections
+            .recv_timeout(Duration::from_secs(5))
+            .unwrap()
+    }
+}

@@ -1,0 +1,14 @@
+//! Whole migrations between two fake VMs over loopback TCP, in one process.
+
+#[cfg(test)]
+mod destination_failures;
+#[cfg(test)]
+mod machine;
+#[cfg(test)]
+mod memory;
+#[cfg(test)]
+mod moves;
+#[cfg(test)]
+mod peer;
+#[cfg(test)]
+mod source_failures;

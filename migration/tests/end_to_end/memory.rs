@@ -1,0 +1,131 @@
+//! Guest memory for tests, whose every page has a content that can be told from any other.
+#![expect(
+    unsafe_code,
+    reason = "the tests play the guest, which works on raw memory"
+)]
+
+use std::ffi::c_void;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+
+use migration::{PAGE_BYTES, RamMapping};
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+
+/// The content of a page.
+pub type Page = [u8; PAGE_BYTES];
+
+/// An anonymous mapping.
+pub struct Memory {
+    base: NonNull<c_void>,
+    pages: u64,
+}
+
+// SAFETY: the mapping belongs to nobody else, and is accessed by copies only.
+unsafe impl Send for Memory {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Memory {}
+
+impl Memory {
+    pub fn new(pages: u64) -> Arc<Self> {
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        let access = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a fresh mapping at an address of the kernel's choice touches nobody's memory.
+        let base = unsafe { mmap_anonymous(ptr::null_mut(), bytes(pages), access, flags) };
+        Arc::new(Self {
+            base: NonNull::new(base.unwrap()).unwrap(),
+            pages,
+        })
+    }
+
+    /// Memory in which about a third of the pages is untouched, some are zero, and the others hold
+    /// their [`content`].
+    pub fn filled(pages: u64) -> Arc<Self> {
+        let memory = Self::new(pages);
+        for page in 0..pages {
+            match kind(page) {
+                Kind::Untouched => {}
+                Kind::Zero => memory.write(page, &[0; PAGE_BYTES]),
+                Kind::Content => memory.write(page, &content(page)),
+            }
+        }
+        memory
+    }
+
+    pub fn mapping(self: &Arc<Self>) -> RamMapping {
+        // SAFETY: the mapping is anonymous and private, as long as this says, and unmapped only
+        // when the last owner is dropped.
+        unsafe { RamMapping::new(Arc::clone(self) as _, self.base.cast(), self.pages) }
+    }
+
+    pub fn pages(&self) -> u64 {
+        self.pages
+    }
+
+    pub fn read(&self, page: u64) -> Page {
+        let mut into = [0; PAGE_BYTES];
+        // SAFETY: the page lies in the mapping (checked by `address`), and `into` is as long.
+        unsafe { ptr::copy_nonoverlapping(self.address(page), into.as_mut_ptr(), PAGE_BYTES) };
+        into
+    }
+
+    pub fn write(&self, page: u64, content: &Page) {
+        // SAFETY: the page lies in the mapping (checked by `address`), and `content` is as long.
+        unsafe { ptr::copy_nonoverlapping(content.as_ptr(), self.address(page), PAGE_BYTES) };
+    }
+
+    fn address(&self, page: u64) -> *mut u8 {
+        assert!(page < self.pages);
+        // SAFETY: the page lies in the mapping.
+        unsafe { self.base.as_ptr().cast::<u8>().add(bytes(page)) }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: the mapping was made by `new` and nobody uses it any more.
+        unsafe { munmap(self.base.as_ptr(), bytes(self.pages)).unwrap() };
+    }
+}
+
+/// What a page of [`Memory::filled`] is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Untouched,
+    Zero,
+    Content,
+}
+
+/// Runs of untouched pages, among the others a zero page now and then.
+pub fn kind(page: u64) -> Kind {
+    match (page / 50 % 3, page % 13) {
+        (1, _) => Kind::Untouched,
+        (_, 5) => Kind::Zero,
+        _ => Kind::Content,
+    }
+}
+
+/// What a page holds at the source.
+pub fn expected(page: u64) -> Page {
+    if kind(page) == Kind::Content {
+        content(page)
+    } else {
+        [0; PAGE_BYTES]
+    }
+}
+
+/// A content of its own for each page.
+pub fn content(page: u64) -> Page {
+    let mut bytes = [0; PAGE_BYTES];
+    let mut state = page + 1;
+    for word in bytes.as_chunks_mut().0 {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963);
+        *word = state.to_le_bytes();
+    }
+    bytes
+}
+
+fn bytes(pages: u64) -> usize {
+    usize::try_from(pages).unwrap() * PAGE_BYTES
+}
