@@ -1,0 +1,102 @@
+//! What a balloon shares with the rest of the machine: the target, and all that is known.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use devices::virtio::DeviceSignals;
+
+use crate::config::Config;
+use crate::queues::Role;
+use crate::{Ledger, PfnRange, Statistics};
+
+/// Controls and watches a balloon from any thread.
+///
+/// Clones mean the same balloon. None of its calls waits for the guest.
+#[derive(Clone, Debug)]
+pub struct BalloonHandle(pub(crate) Arc<Mutex<Shared>>);
+
+/// A balloon at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BalloonStatus {
+    /// How many pages of 4 KiB the host wants in the balloon.
+    pub target_pages: u32,
+    /// How many the driver says are in it.
+    pub actual_pages: u32,
+    /// How many the guest has named and not taken back.
+    pub given_up_pages: u64,
+    /// How much the guest has reported free, all in all; the same memory may count many times.
+    pub reported_bytes: u64,
+    /// How much went back to the host, by inflating and by reporting.
+    pub discarded_bytes: u64,
+    /// How often the host refused to take pages.
+    pub failed_discards: u64,
+    /// The latest statistics, once the guest has sent any.
+    pub statistics: Option<Statistics>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) ledger: Ledger,
+    pub(crate) reported_bytes: u64,
+    pub(crate) discarded_bytes: u64,
+    pub(crate) failed_discards: u64,
+    pub(crate) statistics: Option<Statistics>,
+    /// Somebody wants newer statistics than these.
+    pub(crate) are_statistics_wanted: bool,
+    /// While the device runs.
+    pub(crate) running: Option<Running>,
+}
+
+/// How to reach a device that runs.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) features: u64,
+    pub(crate) signals: DeviceSignals,
+}
+
+impl BalloonHandle {
+    /// Asks the guest to have `pages` of 4 KiB in the balloon. It complies as fast as it can and
+    /// wants to; see [`BalloonStatus::actual_pages`].
+    pub fn set_target(&self, pages: u32) {
+        let mut shared = self.lock();
+        shared.config.target_pages = pages;
+        if let Some(running) = &shared.running {
+            running.signals.config_changed();
+        }
+    }
+
+    /// Asks the guest for new statistics. They arrive some time later, if it is willing; a request
+    /// made before a driver is there is kept for it.
+    pub fn request_statistics(&self) {
+        let mut shared = self.lock();
+        shared.are_statistics_wanted = true;
+        if let Some(Running { features, signals }) = &shared.running
+            && let Some(queue) = Role::Statistics.index(*features)
+        {
+            signals.kick(queue);
+        }
+    }
+
+    /// Everything but the pages themselves.
+    pub fn status(&self) -> BalloonStatus {
+        let shared = self.lock();
+        BalloonStatus {
+            target_pages: shared.config.target_pages,
+            actual_pages: shared.config.actual_pages,
+            given_up_pages: shared.ledger.pages(),
+            reported_bytes: shared.reported_bytes,
+            discarded_bytes: shared.discarded_bytes,
+            failed_discards: shared.failed_discards,
+            statistics: shared.statistics,
+        }
+    }
+
+    /// The pages in the balloon, as the guest named them: their content does not matter.
+    pub fn given_up(&self) -> Vec<PfnRange> {
+        self.lock().ledger.ranges()
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

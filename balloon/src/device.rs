@@ -1,0 +1,272 @@
+//! The balloon device: serves its queues and keeps the books.
+
+use std::sync::{Arc, Mutex};
+
+use devices::virtio::{
+    Activation, Chain, DeviceType, Progress, QueueIndex, Queues, VirtQueue, VirtioDevice,
+    read_config_bytes,
+};
+use devices::{DeviceError, GuestMemory, Misbehaviour};
+
+use crate::control::{Running, Shared};
+use crate::queues::{MAX_SIZES, OFFERED, PAGE_POISON, Role};
+use crate::requests::{listed_pages, reported_pages};
+use crate::{BalloonError, BalloonHandle, PageReclaim, PfnRange, Statistics};
+
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use state::BalloonState;
+
+/// How many requests a queue gets served before others have their turn; our choice: few, because
+/// each of them can discard a lot.
+const REQUESTS_PER_TURN: u16 = 4;
+
+/// A memory balloon.
+///
+/// Inflated pages are discarded and entered in a ledger; deflated ones are crossed out. Reported
+/// pages are discarded, unless the guest relies on what it fills free pages with.
+#[derive(Debug)]
+pub struct Balloon {
+    memory: GuestMemory,
+    reclaim: Box<dyn PageReclaim>,
+    shared: BalloonHandle,
+    activation: Option<Activation>,
+    /// The buffer that the driver leaves here until somebody wants statistics.
+    statistics_buffer: Option<Chain>,
+    misbehaviour: Misbehaviour,
+}
+
+impl Balloon {
+    /// What drivers know it as (virtio 1.2, section 5).
+    pub const DEVICE_TYPE: DeviceType = DeviceType(5);
+
+    /// Makes an empty balloon for a guest with this memory.
+    pub fn new(memory: GuestMemory, reclaim: Box<dyn PageReclaim>) -> Self {
+        Self {
+            memory,
+            reclaim,
+            shared: BalloonHandle(Arc::new(Mutex::new(Shared::default()))),
+            activation: None,
+            statistics_buffer: None,
+            misbehaviour: Misbehaviour::default(),
+        }
+    }
+
+    /// A handle to control and watch it with.
+    pub fn handle(&self) -> BalloonHandle {
+        self.shared.clone()
+    }
+}
+
+impl VirtioDevice for Balloon {
+    type State = BalloonState;
+
+    fn device_type(&self) -> DeviceType {
+        Self::DEVICE_TYPE
+    }
+
+    fn features(&self) -> u64 {
+        OFFERED
+    }
+
+    fn queue_max_sizes(&self) -> &[u16] {
+        &MAX_SIZES
+    }
+
+    fn read_config(&self, offset: u64, data: &mut [u8]) {
+        read_config_bytes(&self.shared.lock().config.to_bytes(), offset, data);
+    }
+
+    fn write_config(&mut self, offset: u64, data: &[u8]) {
+        let written = self.shared.lock().config.write(offset, data);
+        if written.is_none() {
+            let what = format_args!("configuration written at {offset:#x}+{}", data.len());
+            self.misbehaviour.note(&"balloon", &what);
+        }
+    }
+
+    fn start(&mut self, activation: Activation) {
+        let mut shared = self.shared.lock();
+        let Activation {
+            features, signals, ..
+        } = &activation;
+        // The target may have changed while nobody could be told.
+        if shared.config.target_pages != shared.config.actual_pages {
+            signals.config_changed();
+        }
+        shared.running = Some(Running {
+            features: *features,
+            signals: signals.clone(),
+        });
+        drop(shared);
+        self.activation = Some(activation);
+    }
+
+    fn stop(&mut self) -> Queues {
+        self.shared.lock().running = None;
+        let buffer = self.statistics_buffer.take();
+        let Some(Activation {
+            features,
+            mut queues,
+            ..
+        }) = self.activation.take()
+        else {
+            return Queues::default();
+        };
+        // The buffer is found again when the device goes on.
+        if let Some(buffer) = buffer
+            && let Some(queue) = queue_for(Role::Statistics, features, &mut queues)
+        {
+            queue.untake(buffer);
+        }
+        queues
+    }
+
+    fn process(&mut self, index: QueueIndex) -> Result<Progress, DeviceError> {
+        let Self {
+            activation,
+            reclaim,
+            shared,
+            statistics_buffer,
+            ..
+        } = self;
+        let Some(Activation {
+            features,
+            memory,
+            queues,
+            ..
+        }) = activation
+        else {
+            return Ok(Progress::Drained);
+        };
+        let (Some(role), Some(queue)) = (Role::of(index, *features), queues.get_mut(index)) else {
+            return Ok(Progress::Drained);
+        };
+        match role {
+            Role::Inflate => queue.serve(REQUESTS_PER_TURN, |chain| {
+                let ranges = listed_pages(chain, memory)?;
+                ranges
+                    .iter()
+                    .for_each(|range| shared.lock().ledger.insert(*range));
+                discard(&ranges, reclaim.as_ref(), shared);
+                Ok(0)
+            }),
+            Role::Deflate => queue.serve(REQUESTS_PER_TURN, |chain| {
+                let ranges = listed_pages(chain, memory)?;
+                ranges
+                    .iter()
+                    .for_each(|range| shared.lock().ledger.remove(*range));
+                Ok(0)
+            }),
+            Role::Reporting => queue.serve(REQUESTS_PER_TURN, |chain| {
+                let ranges = reported_pages(chain)?;
+                let is_poisoned = {
+                    let mut shared = shared.lock();
+                    let reported: u64 = ranges.iter().map(PfnRange::len_bytes).sum();
+                    shared.reported_bytes = shared.reported_bytes.saturating_add(reported);
+                    *features & PAGE_POISON != 0 && shared.config.poison_value != 0
+                };
+                // A guest that fills free pages expects to find them so.
+                if !is_poisoned {
+                    discard(&ranges, reclaim.as_ref(), shared);
+                }
+                Ok(0)
+            }),
+            Role::Statistics => collect_statistics(queue, statistics_buffer, memory, shared),
+        }
+    }
+
+    /// The target stays: it is the host's. A driver that starts anew knows of no page in the
+    /// balloon and may use them all.
+    fn reset(&mut self) {
+        let Self {
+            memory: _,
+            reclaim: _,
+            shared,
+            activation,
+            statistics_buffer,
+            misbehaviour: _,
+        } = self;
+        *activation = None;
+        *statistics_buffer = None;
+        let mut shared = shared.lock();
+        let Shared {
+            config,
+            ledger,
+            reported_bytes: _,
+            discarded_bytes: _,
+            failed_discards: _,
+            statistics,
+            are_statistics_wanted,
+            running,
+        } = &mut *shared;
+        config.actual_pages = 0;
+        config.poison_value = 0;
+        *ledger = crate::Ledger::default();
+        *statistics = None;
+        *are_statistics_wanted = false;
+        *running = None;
+    }
+
+    fn save(&self) -> BalloonState {
+        self.save_state()
+    }
+
+    fn restore(&mut self, state: BalloonState) -> Result<(), DeviceError> {
+        Ok(self.restore_state(state)?)
+    }
+}
+
+fn queue_for(role: Role, features: u64, queues: &mut Queues) -> Option<&mut VirtQueue> {
+    queues.get_mut(role.index(features)?)
+}
+
+/// Gives pages back to the host, without holding the lock: that can take a while.
+fn discard(ranges: &[PfnRange], reclaim: &dyn PageReclaim, shared: &BalloonHandle) {
+    for range in ranges {
+        let discarded = reclaim.discard(*range);
+        let mut shared = shared.lock();
+        match discarded {
+            Ok(()) => {
+                shared.discarded_bytes = shared.discarded_bytes.saturating_add(range.len_bytes());
+            }
+            Err(error) => {
+                shared.failed_discards = shared.failed_discards.saturating_add(1);
+                if shared.failed_discards.is_power_of_two() {
+                    log::warn!(
+                        "balloon: cannot discard {} pages at {:#x}: {error} (failure number {})",
+                        range.pages,
+                        range.address().0,
+                        shared.failed_discards
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Reads a statistics buffer that came, and returns the one that is held if newer ones are wanted:
+/// that is how a device asks (virtio 1.2, section 5.5.6.3).
+fn collect_statistics(
+    queue: &mut VirtQueue,
+    held: &mut Option<Chain>,
+    memory: &GuestMemory,
+    shared: &BalloonHandle,
+) -> Result<Progress, DeviceError> {
+    while let Some(chain) = queue.take()? {
+        if held.is_some() {
+            return Err(BalloonError::SecondStatisticsBuffer.into());
+        }
+        let mut bytes = [0; Statistics::MAX_BYTES];
+        let len_bytes = chain.read(memory, &mut bytes)?;
+        shared.lock().statistics = Some(Statistics::decode(&bytes[..len_bytes]));
+        *held = Some(chain);
+    }
+    let is_due = held.is_some() && std::mem::take(&mut shared.lock().are_statistics_wanted);
+    if let Some(chain) = held.take_if(|_| is_due) {
+        queue.give_back(chain, 0)?;
+    }
+    Ok(Progress::Drained)
+}

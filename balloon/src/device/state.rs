@@ -1,0 +1,111 @@
+//! What is saved of a balloon.
+
+use serde::{Deserialize, Serialize};
+
+use super::Balloon;
+use crate::config::Config;
+use crate::control::Shared;
+use crate::ledger::{Ledger, LedgerState};
+use crate::requests::is_in_memory;
+use crate::{BalloonError, Statistics};
+
+/// A balloon without its queues.
+///
+/// Plain and untrusted: a balloon checks it against the memory of its guest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BalloonState {
+    /// What the host wants in the balloon.
+    pub target_pages: u32,
+    /// What the driver says is in it.
+    pub actual_pages: u32,
+    /// What the guest fills free pages with.
+    pub poison_value: u32,
+    /// The pages in the balloon.
+    pub ledger: LedgerState,
+    /// The latest statistics.
+    pub statistics: Option<Statistics>,
+    /// Newer ones were asked for and have not come.
+    pub are_statistics_wanted: bool,
+    /// How much was reported free.
+    pub reported_bytes: u64,
+    /// How much went back to a host.
+    pub discarded_bytes: u64,
+    /// How often a host refused.
+    pub failed_discards: u64,
+}
+
+impl Balloon {
+    pub(super) fn save_state(&self) -> BalloonState {
+        let Self {
+            memory: _,
+            reclaim: _,
+            shared,
+            activation: _,
+            statistics_buffer: _,
+            misbehaviour: _,
+        } = self;
+        let Shared {
+            config:
+                Config {
+                    target_pages,
+                    actual_pages,
+                    poison_value,
+                },
+            ledger,
+            reported_bytes,
+            discarded_bytes,
+            failed_discards,
+            statistics,
+            are_statistics_wanted,
+            running: _,
+        } = &*shared.lock();
+        BalloonState {
+            target_pages: *target_pages,
+            actual_pages: *actual_pages,
+            poison_value: *poison_value,
+            ledger: ledger.save(),
+            statistics: *statistics,
+            are_statistics_wanted: *are_statistics_wanted,
+            reported_bytes: *reported_bytes,
+            discarded_bytes: *discarded_bytes,
+            failed_discards: *failed_discards,
+        }
+    }
+
+    pub(super) fn restore_state(&mut self, state: BalloonState) -> Result<(), BalloonError> {
+        let BalloonState {
+            target_pages,
+            actual_pages,
+            poison_value,
+            ledger,
+            statistics,
+            are_statistics_wanted,
+            reported_bytes,
+            discarded_bytes,
+            failed_discards,
+        } = state;
+        let ledger = Ledger::restore(ledger);
+        let outside = ledger
+            .ranges()
+            .into_iter()
+            .find(|range| !is_in_memory(range, &self.memory));
+        if let Some(range) = outside {
+            return Err(BalloonError::OutsideMemory { range });
+        }
+        *self.shared.lock() = Shared {
+            config: Config {
+                target_pages,
+                actual_pages,
+                poison_value,
+            },
+            ledger,
+            reported_bytes,
+            discarded_bytes,
+            failed_discards,
+            statistics,
+            are_statistics_wanted,
+            running: None,
+        };
+        Ok(())
+    }
+}
