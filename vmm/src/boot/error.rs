@@ -109,6 +109,15 @@ pub enum BootError {
         /// The end of low RAM.
         available_bytes: u64,
     },
+    /// The kernel lies where no guest has memory, however much it is given.
+    #[error(
+        "the kernel needs memory up to {required_bytes} bytes to start, beyond the 3 GiB in which \
+         kernels are loaded; is the file damaged?"
+    )]
+    KernelTooHigh {
+        /// The end of the kernel in guest memory.
+        required_bytes: u64,
+    },
     /// The kernel cannot be copied into guest memory.
     #[error("cannot load the kernel into guest memory")]
     LoadKernel(#[source] loader::Error),
@@ -118,7 +127,7 @@ pub enum BootError {
     /// The initrd does not fit between the kernel and the end of low RAM.
     #[error(
         "the initrd of {initrd_bytes} bytes does not fit: {available_bytes} bytes are free \
-         above the kernel; give {} MiB more memory",
+         above the kernel and below 2 GiB; give {} MiB more memory, or a smaller initrd",
         initrd_bytes.saturating_sub(*available_bytes).div_ceil(MIB)
     )]
     InitrdTooBig {

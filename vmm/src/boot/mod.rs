@@ -30,8 +30,8 @@ mod zero_page;
 
 use std::fs::File;
 
-use vm_memory::bitmap::AtomicBitmap;
-use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+use devices::GuestMemory;
+use vm_memory::{Bytes, GuestAddress};
 
 pub use command_line::DEFAULT_COMMAND_LINE;
 pub use error::{BootError, BootFile};
@@ -42,9 +42,6 @@ pub use layout::{Gsi, VirtioWindow};
 pub use regions::{MEMORY_MAX_BYTES, MEMORY_MIN_BYTES, MapEntry, RamLayout, RangeKind, Region};
 pub use registers::{BootRegisters, INITIAL_MSRS};
 pub use vcpus::{VCPUS_MAX, VcpuCount, VcpuIndex};
-
-/// Guest memory, as the devices see it too.
-type GuestMemory = GuestMemoryMmap<AtomicBitmap>;
 
 /// What to boot.
 #[derive(Debug)]

@@ -56,14 +56,25 @@ pub(super) enum ClientError {
     /// The user interrupted the command a second time.
     #[error("interrupted: the migration goes on without this command")]
     Interrupted,
-    /// The VM is not at its destination.
-    #[error("the VM has not moved: {outcome}")]
+    /// The move failed before the hand-over.
+    #[error("the VM has not moved and stays at the source")]
     NotMoved {
-        /// The report's outcome.
-        outcome: String,
         /// The report's reason.
         #[source]
         reason: Option<Failure>,
+    },
+    /// The move failed after the hand-over.
+    #[error("the VM is lost: neither end has all of it")]
+    Lost {
+        /// The report's reason.
+        #[source]
+        reason: Option<Failure>,
+    },
+    /// The report has an outcome that this version does not know.
+    #[error("the monitor reports an unknown outcome `{outcome}`")]
+    UnknownOutcome {
+        /// The report's outcome.
+        outcome: String,
     },
     /// The host, or the peer, cannot do what VMs need.
     #[error("{place} is not ready")]

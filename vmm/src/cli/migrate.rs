@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::Value;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::args::MigrateArgs;
 use super::errors::{ClientError, CommandError};
 use super::output::{print, to_json};
-use super::summary::{Summary, progress_line};
+use super::summary::{COMPLETED, Summary, progress_line};
 use crate::console::Signals;
 use crate::control::{
     ControlClient, ControlError, Failure, Progress, Request, Response, VmAddress,
@@ -56,7 +56,7 @@ pub(super) fn migrate(args: MigrateArgs) -> Result<(), CommandError> {
     conclude(&vm, &result, report.as_deref())
 }
 
-/// Writes the report and the summary; fails if the VM has not moved.
+/// Shows the summary and the report, each in its place; fails if the VM has not moved.
 fn conclude(vm: &VmAddress, result: &Value, path: Option<&Path>) -> Result<(), CommandError> {
     let summary = Summary::of(result);
     let text = format!("{vm}: {summary}");
@@ -67,26 +67,36 @@ fn conclude(vm: &VmAddress, result: &Value, path: Option<&Path>) -> Result<(), C
         }
         Some(path) => {
             print(&text)?;
-            fs::write(path, to_json(result)).map_err(|source| ClientError::Report {
-                path: PathBuf::from(path),
-                source,
-            })?;
+            write_report(path, result)?;
         }
         None => print(&text)?,
     }
-    if summary.has_moved() {
-        return Ok(());
-    }
-    let reason = summary.reason.map(|message| Failure {
+    Ok(verdict(summary)?)
+}
+
+fn write_report(path: &Path, result: &Value) -> Result<(), ClientError> {
+    fs::write(path, to_json(result)).map_err(|source| ClientError::Report {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Only a VM that is completely at its destination has been moved.
+fn verdict(summary: Summary) -> Result<(), ClientError> {
+    let Summary {
+        outcome, reason, ..
+    } = summary;
+    let reason = reason.map(|message| Failure {
         message,
         causes: Vec::new(),
         remedy: None,
     });
-    Err(ClientError::NotMoved {
-        outcome: summary.outcome,
-        reason,
+    match outcome.as_str() {
+        COMPLETED => Ok(()),
+        "resumed-at-source" => Err(ClientError::NotMoved { reason }),
+        "lost" => Err(ClientError::Lost { reason }),
+        _ => Err(ClientError::UnknownOutcome { outcome }),
     }
-    .into())
 }
 
 /// Signals to this command while it waits: the first one cancels, the second one ends the command.
@@ -172,4 +182,45 @@ impl ProgressDisplay {
 fn draw(text: &str) {
     // A terminal that cannot be written to is no reason to give up a migration.
     let _unwritten = write!(io::stderr(), "\r\x1b[K{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn report_is_written_as_the_monitor_gave_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("report.json");
+        let report = json!({ "schema": 1, "outcome": "completed", "later_field": [1] });
+        write_report(&path, &report).unwrap();
+        let written: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        assert_eq!(written, report);
+        let error = write_report(Path::new("/nonexistent/report.json"), &report).unwrap_err();
+        assert!(
+            error.to_string().contains("/nonexistent/report.json"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn verdict_on_anything_but_a_completed_move_says_where_the_vm_is() {
+        assert!(verdict(Summary::of(&json!({ "outcome": "completed" }))).is_ok());
+        for (outcome, words) in [
+            ("resumed-at-source", "stays at the source"),
+            ("lost", "is lost"),
+            ("odd", "`odd`"),
+        ] {
+            let report = json!({ "outcome": outcome, "reason": "the peer closed" });
+            let error = verdict(Summary::of(&report)).unwrap_err();
+            let told = format!("{:#}", Failure::of(&error));
+            assert!(told.contains(words), "{told}");
+            assert_eq!(
+                told.contains("caused by: the peer closed"),
+                outcome != "odd"
+            );
+        }
+    }
 }

@@ -14,6 +14,9 @@ const BAR_CELLS: u64 = 24;
 /// The size of a page of guest memory in bytes.
 const PAGE_BYTES: u64 = 4096;
 
+/// The outcome of a VM that is completely at its destination.
+pub(super) const COMPLETED: &str = "completed";
+
 /// A bar, the share of pages that need no more work, and what is being done.
 pub(super) fn progress_line(progress: &Progress) -> String {
     let Progress {
@@ -92,8 +95,8 @@ impl Summary {
     }
 
     /// Whether the VM is completely at its destination.
-    pub(super) fn has_moved(&self) -> bool {
-        self.outcome == "completed"
+    fn has_moved(&self) -> bool {
+        self.outcome == COMPLETED
     }
 }
 

@@ -15,6 +15,7 @@ use vm_memory::ReadVolatile;
 
 use super::GuestMemory;
 use super::error::{BootError, BootFile};
+use super::layout;
 use super::regions::RamLayout;
 pub use bzimage::BzImageDefect;
 pub use elf::ElfDefect;
@@ -131,6 +132,11 @@ fn cannot_read(source: io::Error) -> BootError {
 
 /// Checks that a kernel which reaches up to `end` has the memory to do so.
 fn check_fits(end: u64, ram: RamLayout) -> Result<(), BootError> {
+    if end > layout::LOW_RAM_END {
+        return Err(BootError::KernelTooHigh {
+            required_bytes: end,
+        });
+    }
     if end > ram.low_end() {
         return Err(BootError::KernelTooBig {
             required_bytes: end,

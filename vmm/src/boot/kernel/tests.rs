@@ -239,7 +239,7 @@ fn bzimage_that_unpacks_beyond_memory_is_refused() {
     put(&mut image, 0x258, &u64::MAX.to_le_bytes());
     assert!(matches!(
         load(&image).unwrap_err(),
-        BootError::KernelTooBig { .. }
+        BootError::KernelTooHigh { .. }
     ));
 }
 
