@@ -5,3 +5,6 @@ mod socket;
 
 pub(crate) use frames::{FrameReader, FrameWriter};
 pub(crate) use socket::{Link, Patience};
+
+#[cfg(test)]
+mod tests;

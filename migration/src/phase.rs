@@ -8,3 +8,6 @@ pub(crate) use destination::DestinationEvent;
 pub use destination::DestinationPhase;
 pub(crate) use source::SourceEvent;
 pub use source::SourcePhase;
+
+#[cfg(test)]
+mod tests;

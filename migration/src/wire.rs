@@ -33,3 +33,6 @@ pub(crate) use pages::{
     pages_prefix, want_payload,
 };
 pub(crate) use preamble::{PREAMBLE_BYTES, Preamble, Purpose, VERSION};
+
+#[cfg(test)]
+mod tests;

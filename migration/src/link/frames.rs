@@ -113,6 +113,12 @@ impl FrameReader {
         }
     }
 
+    /// Size of the buffer.
+    #[cfg(test)]
+    pub(crate) fn buffered_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Waits until some of the next frame is here, at most until `until`.
     pub(crate) fn wait_frame(&self, until: Instant) -> Result<Woken> {
         if self.start < self.end {
