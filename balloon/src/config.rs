@@ -33,7 +33,7 @@ impl Config {
         bytes
     }
 
-    /// Takes what a driver writes; `false` if it may not.
+    /// Takes what a driver writes; `None` if it may not write that.
     pub(crate) fn write(&mut self, offset: u64, data: &[u8]) -> Option<()> {
         let value = u32::from_le_bytes(data.try_into().ok()?);
         match offset {

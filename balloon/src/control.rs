@@ -21,7 +21,7 @@ pub struct BalloonStatus {
     pub target_pages: u32,
     /// How many the driver says are in it.
     pub actual_pages: u32,
-    /// How many the guest has named and not taken back.
+    /// How many the guest has named and promised not to use; see [`BalloonHandle::given_up`].
     pub given_up_pages: u64,
     /// How much the guest has reported free, all in all; the same memory may count many times.
     pub reported_bytes: u64,
@@ -91,7 +91,9 @@ impl BalloonHandle {
         }
     }
 
-    /// The pages in the balloon, as the guest named them: their content does not matter.
+    /// The pages in the balloon, as the guest named them. Their content does not matter, and the
+    /// guest does not use them before it takes them out; a guest that does not promise this
+    /// (VIRTIO_BALLOON_F_MUST_TELL_HOST) has none here.
     pub fn given_up(&self) -> Vec<PfnRange> {
         self.lock().ledger.ranges()
     }

@@ -3,21 +3,22 @@
 use std::sync::{Arc, Mutex};
 
 use devices::virtio::{
-    Activation, Chain, DeviceType, Progress, QueueIndex, Queues, VirtQueue, VirtioDevice,
-    read_config_bytes,
+    Activation, Chain, DeviceType, Progress, QueueIndex, Queues, VirtioDevice, read_config_bytes,
 };
 use devices::{DeviceError, GuestMemory, Misbehaviour};
 
 use crate::control::{Running, Shared};
-use crate::queues::{MAX_SIZES, OFFERED, PAGE_POISON, Role};
-use crate::requests::{listed_pages, reported_pages};
-use crate::{BalloonError, BalloonHandle, PageReclaim, PfnRange, Statistics};
+use crate::queues::{MAX_SIZES, OFFERED, Role};
+use crate::{BalloonHandle, Ledger, PageReclaim};
 
+mod services;
 mod state;
 #[cfg(test)]
 mod tests;
 
 pub use state::BalloonState;
+
+use services::Services;
 
 /// How many requests a queue gets served before others have their turn; our choice: few, because
 /// each of them can discard a lot.
@@ -117,7 +118,9 @@ impl VirtioDevice for Balloon {
         };
         // The buffer is found again when the device goes on.
         if let Some(buffer) = buffer
-            && let Some(queue) = queue_for(Role::Statistics, features, &mut queues)
+            && let Some(queue) = Role::Statistics
+                .index(features)
+                .and_then(|i| queues.get_mut(i))
         {
             queue.untake(buffer);
         }
@@ -144,37 +147,17 @@ impl VirtioDevice for Balloon {
         let (Some(role), Some(queue)) = (Role::of(index, *features), queues.get_mut(index)) else {
             return Ok(Progress::Drained);
         };
+        let services = Services {
+            memory,
+            reclaim: reclaim.as_ref(),
+            shared,
+            features: *features,
+        };
         match role {
-            Role::Inflate => queue.serve(REQUESTS_PER_TURN, |chain| {
-                let ranges = listed_pages(chain, memory)?;
-                ranges
-                    .iter()
-                    .for_each(|range| shared.lock().ledger.insert(*range));
-                discard(&ranges, reclaim.as_ref(), shared);
-                Ok(0)
-            }),
-            Role::Deflate => queue.serve(REQUESTS_PER_TURN, |chain| {
-                let ranges = listed_pages(chain, memory)?;
-                ranges
-                    .iter()
-                    .for_each(|range| shared.lock().ledger.remove(*range));
-                Ok(0)
-            }),
-            Role::Reporting => queue.serve(REQUESTS_PER_TURN, |chain| {
-                let ranges = reported_pages(chain)?;
-                let is_poisoned = {
-                    let mut shared = shared.lock();
-                    let reported: u64 = ranges.iter().map(PfnRange::len_bytes).sum();
-                    shared.reported_bytes = shared.reported_bytes.saturating_add(reported);
-                    *features & PAGE_POISON != 0 && shared.config.poison_value != 0
-                };
-                // A guest that fills free pages expects to find them so.
-                if !is_poisoned {
-                    discard(&ranges, reclaim.as_ref(), shared);
-                }
-                Ok(0)
-            }),
-            Role::Statistics => collect_statistics(queue, statistics_buffer, memory, shared),
+            Role::Inflate => queue.serve(REQUESTS_PER_TURN, |chain| services.inflate(chain)),
+            Role::Deflate => queue.serve(REQUESTS_PER_TURN, |chain| services.deflate(chain)),
+            Role::Reporting => queue.serve(REQUESTS_PER_TURN, |chain| services.report(chain)),
+            Role::Statistics => services.collect_statistics(queue, statistics_buffer),
         }
     }
 
@@ -204,7 +187,7 @@ impl VirtioDevice for Balloon {
         } = &mut *shared;
         config.actual_pages = 0;
         config.poison_value = 0;
-        *ledger = crate::Ledger::default();
+        *ledger = Ledger::default();
         *statistics = None;
         *are_statistics_wanted = false;
         *running = None;
@@ -217,56 +200,4 @@ impl VirtioDevice for Balloon {
     fn restore(&mut self, state: BalloonState) -> Result<(), DeviceError> {
         Ok(self.restore_state(state)?)
     }
-}
-
-fn queue_for(role: Role, features: u64, queues: &mut Queues) -> Option<&mut VirtQueue> {
-    queues.get_mut(role.index(features)?)
-}
-
-/// Gives pages back to the host, without holding the lock: that can take a while.
-fn discard(ranges: &[PfnRange], reclaim: &dyn PageReclaim, shared: &BalloonHandle) {
-    for range in ranges {
-        let discarded = reclaim.discard(*range);
-        let mut shared = shared.lock();
-        match discarded {
-            Ok(()) => {
-                shared.discarded_bytes = shared.discarded_bytes.saturating_add(range.len_bytes());
-            }
-            Err(error) => {
-                shared.failed_discards = shared.failed_discards.saturating_add(1);
-                if shared.failed_discards.is_power_of_two() {
-                    log::warn!(
-                        "balloon: cannot discard {} pages at {:#x}: {error} (failure number {})",
-                        range.pages,
-                        range.address().0,
-                        shared.failed_discards
-                    );
-                }
-            }
-        }
-    }
-}
-
-/// Reads a statistics buffer that came, and returns the one that is held if newer ones are wanted:
-/// that is how a device asks (virtio 1.2, section 5.5.6.3).
-fn collect_statistics(
-    queue: &mut VirtQueue,
-    held: &mut Option<Chain>,
-    memory: &GuestMemory,
-    shared: &BalloonHandle,
-) -> Result<Progress, DeviceError> {
-    while let Some(chain) = queue.take()? {
-        if held.is_some() {
-            return Err(BalloonError::SecondStatisticsBuffer.into());
-        }
-        let mut bytes = [0; Statistics::MAX_BYTES];
-        let len_bytes = chain.read(memory, &mut bytes)?;
-        shared.lock().statistics = Some(Statistics::decode(&bytes[..len_bytes]));
-        *held = Some(chain);
-    }
-    let is_due = held.is_some() && std::mem::take(&mut shared.lock().are_statistics_wanted);
-    if let Some(chain) = held.take_if(|_| is_due) {
-        queue.give_back(chain, 0)?;
-    }
-    Ok(Progress::Drained)
 }

@@ -1,4 +1,4 @@
-//! Which pages the guest has put into the balloon and not taken out again.
+//! Which pages the guest has put into the balloon and promised not to use.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,9 +9,9 @@ mod tests;
 
 /// A bitmap of guest frame numbers.
 ///
-/// A page in it has no content that matters: a driver that negotiated MUST_TELL_HOST does not use
-/// it before it is taken out. Pages that were only reported free are not in it, since the guest
-/// takes them back without a word. It grows with the highest page put in, at one bit a page.
+/// A page in it has no content that matters: its guest agreed (VIRTIO_BALLOON_F_MUST_TELL_HOST)
+/// to take it out before using it. Pages that were only reported free are not in it, since the
+/// guest takes them back without a word. It grows with the highest page put in, at one bit a page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     /// Page `n` is bit `n % 64` of word `n / 64`; the last word is not zero.
@@ -47,6 +47,16 @@ impl Ledger {
         while self.words.last() == Some(&0) {
             self.words.pop();
         }
+    }
+
+    /// Puts each of `ranges` in.
+    pub fn insert_all(&mut self, ranges: &[PfnRange]) {
+        ranges.iter().for_each(|range| self.insert(*range));
+    }
+
+    /// Takes each of `ranges` out.
+    pub fn remove_all(&mut self, ranges: &[PfnRange]) {
+        ranges.iter().for_each(|range| self.remove(*range));
     }
 
     /// Whether a page is in.

@@ -9,7 +9,7 @@ use devices::virtio::fake_driver::{Access, Buffer, FREE_MEMORY, FakeDriver};
 use vm_memory::{Bytes, GuestAddress};
 
 use super::*;
-use crate::{BalloonStatus, Pfn};
+use crate::{BalloonStatus, Pfn, PfnRange};
 
 mod hostile;
 mod moves;
@@ -23,7 +23,6 @@ const REPORTING: QueueIndex = QueueIndex(3);
 
 /// Every feature that is offered.
 const ALL: u64 = 0x37;
-const MUST_TELL_HOST_ONLY: u64 = 0x01;
 const REPORTING_ONLY: u64 = 0x20;
 
 /// The four registers of the configuration space.

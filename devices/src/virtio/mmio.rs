@@ -16,6 +16,7 @@ use crate::{BusDevice, DeviceError, GuestMemory, Interrupt, Misbehaviour};
 mod access;
 mod lifecycle;
 mod refusal;
+mod setup;
 mod state;
 #[cfg(test)]
 mod tests;

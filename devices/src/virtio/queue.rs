@@ -140,14 +140,18 @@ impl VirtQueue {
         self.queue
             .disable_notification(&self.memory)
             .map_err(DeviceError::Ring)?;
+        let mut has_served = false;
         for _ in 0..budget {
             let Some(chain) = self.next_chain()? else {
                 break;
             };
             let written_bytes = serve_one(&chain)?;
             self.put_back(chain, written_bytes)?;
+            has_served = true;
         }
-        self.interrupt_if_wanted()?;
+        if has_served {
+            self.interrupt_if_wanted()?;
+        }
         // Looks again after asking for kicks: the driver may have added a chain in between.
         let has_more = self
             .queue
