@@ -1,0 +1,184 @@
+//! The command line: words `key=value` of our own among those meant for kernels, which are ignored.
+
+#[cfg(test)]
+mod tests;
+
+use super::pattern::WORDS;
+
+/// Bytes in a page.
+pub const PAGE_BYTES: u64 = WORDS as u64 * 8;
+
+/// The most arrays that `procs` may ask for (the paper's largest Quicksort run has 128 processes).
+pub const MOST_PROCS: u64 = 128;
+
+/// Our choice: because it is the size the examples use, and quick to fill.
+const DEFAULT_WORKING_SET_BYTES: u64 = 256 << 20;
+
+/// What the guest does with its working set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workload {
+    /// Nothing: it leaves the working set untouched and prints its lines.
+    Idle,
+    /// Checks one page after the other.
+    SeqRead,
+    /// Checks and rewrites one page after the other.
+    SeqWrite,
+    /// Checks pages drawn evenly, and rewrites every second one.
+    Random,
+    /// Checks pages drawn after Zipf's law, and rewrites every second one.
+    Zipf,
+    /// Checks the page that the page before it names.
+    Chase,
+    /// Sorts `procs` arrays that share the working set.
+    Quicksort,
+    /// Uses more and more pages of the working set, then fewer and fewer.
+    GrowShrink,
+}
+
+const WORKLOADS: [(&str, Workload); 8] = [
+    ("idle", Workload::Idle),
+    ("seq-read", Workload::SeqRead),
+    ("seq-write", Workload::SeqWrite),
+    ("random", Workload::Random),
+    ("zipf", Workload::Zipf),
+    ("chase", Workload::Chase),
+    ("quicksort", Workload::Quicksort),
+    ("grow-shrink", Workload::GrowShrink),
+];
+
+impl Workload {
+    /// The name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        WORKLOADS
+            .iter()
+            .find(|(_, workload)| *workload == self)
+            .map_or("", |(name, _)| name)
+    }
+}
+
+/// A valid command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// `workload=`, idle if not given.
+    pub workload: Workload,
+    /// `ws=`: size of the working set; what fits of 256 MiB if not given.
+    pub working_set_bytes: Option<u64>,
+    /// `procs=`: how many arrays `quicksort` sorts, 8 if not given.
+    pub procs: u64,
+    /// `rate=`: page visits per second of all processors together; as fast as possible if not given.
+    pub rate_pages_per_s: Option<u64>,
+    /// `seed=`, 1 if not given.
+    pub seed: u64,
+    /// `passes=`: how many passes to make before the end; without end if not given.
+    pub passes: Option<u64>,
+    /// `inject=`, a test aid: offset of the working set's byte that is flipped after the first fill.
+    pub inject_offset_bytes: Option<u64>,
+}
+
+/// A word of the command line that has one of our keys and a value that makes no sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadWord<'a> {
+    /// The word as it was given.
+    pub word: &'a [u8],
+    /// What the value should have been.
+    pub wanted: &'static str,
+}
+
+impl Options {
+    /// Reads a command line; of a key given twice the last value counts.
+    ///
+    /// # Errors
+    /// The first word with a known key and a bad value.
+    pub fn parse(command_line: &[u8]) -> Result<Self, BadWord<'_>> {
+        let mut options = Self {
+            workload: Workload::Idle,
+            working_set_bytes: None,
+            procs: 8,
+            rate_pages_per_s: None,
+            seed: 1,
+            passes: None,
+            inject_offset_bytes: None,
+        };
+        let words = command_line.split(|byte| byte.is_ascii_whitespace());
+        for word in words {
+            let Some(equals) = word.iter().position(|&byte| byte == b'=') else {
+                continue;
+            };
+            let value = &word[equals + 1..];
+            let bad = |wanted| BadWord { word, wanted };
+            match &word[..equals] {
+                b"workload" => options.workload = workload(value).map_err(bad)?,
+                b"ws" => options.working_set_bytes = Some(some_bytes(value).map_err(bad)?),
+                b"procs" => options.procs = procs(value).map_err(bad)?,
+                b"rate" => options.rate_pages_per_s = Some(at_least_one(value).map_err(bad)?),
+                b"seed" => options.seed = number(value).ok_or(bad("a number"))?,
+                b"passes" => options.passes = Some(at_least_one(value).map_err(bad)?),
+                b"inject" => options.inject_offset_bytes = Some(size_bytes(value).map_err(bad)?),
+                _ => {}
+            }
+        }
+        Ok(options)
+    }
+
+    /// Size of the working set in whole pages, where `available_pages` are there for it.
+    #[must_use]
+    pub fn working_set_pages(&self, available_pages: u64) -> u64 {
+        match self.working_set_bytes {
+            Some(bytes) => bytes.div_ceil(PAGE_BYTES),
+            None => (DEFAULT_WORKING_SET_BYTES / PAGE_BYTES).min(available_pages),
+        }
+    }
+}
+
+fn workload(value: &[u8]) -> Result<Workload, &'static str> {
+    let named = WORKLOADS.iter().find(|(name, _)| name.as_bytes() == value);
+    named
+        .map(|(_, workload)| *workload)
+        .ok_or("idle, seq-read, seq-write, random, zipf, chase, quicksort or grow-shrink")
+}
+
+fn procs(value: &[u8]) -> Result<u64, &'static str> {
+    let procs = number(value).filter(|procs| (1..=MOST_PROCS).contains(procs));
+    procs.ok_or("a number from 1 to 128")
+}
+
+fn at_least_one(value: &[u8]) -> Result<u64, &'static str> {
+    number(value)
+        .filter(|&number| number > 0)
+        .ok_or("a number from 1 up")
+}
+
+fn some_bytes(value: &[u8]) -> Result<u64, &'static str> {
+    let bytes = size_bytes(value)?;
+    if bytes > 0 {
+        Ok(bytes)
+    } else {
+        Err("a size from 1 up, such as 64M")
+    }
+}
+
+/// A number of bytes, or of powers of 1024 of them with K, M or G behind it.
+fn size_bytes(value: &[u8]) -> Result<u64, &'static str> {
+    let (digits, shift) = match value {
+        [digits @ .., b'K' | b'k'] => (digits, 10),
+        [digits @ .., b'M' | b'm'] => (digits, 20),
+        [digits @ .., b'G' | b'g'] => (digits, 30),
+        digits => (digits, 0),
+    };
+    let bytes = number(digits).and_then(|count| count.checked_mul(1 << shift));
+    // One page below the top, so that rounding up to pages cannot overflow.
+    bytes
+        .filter(|&bytes| bytes <= u64::MAX - PAGE_BYTES)
+        .ok_or("a size such as 64M")
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0u64, |number, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
+}

@@ -1,0 +1,83 @@
+//! Tests of the command line.
+
+use super::{Options, Workload};
+
+fn parse(line: &str) -> Options {
+    Options::parse(line.as_bytes()).unwrap()
+}
+
+#[test]
+fn parse_nothing_gives_the_defaults() {
+    let options = parse("");
+    assert_eq!(options.workload, Workload::Idle);
+    assert_eq!((options.procs, options.seed), (8, 1));
+    assert_eq!((options.rate_pages_per_s, options.passes), (None, None));
+    assert_eq!(options.working_set_pages(1 << 30), 65536);
+    assert_eq!(options.working_set_pages(100), 100);
+}
+
+#[test]
+fn parse_every_key_reads_its_value() {
+    let options =
+        parse("workload=seq-write ws=3M procs=128 rate=500 seed=42 passes=2\tinject=1K\n");
+    assert_eq!(options.workload, Workload::SeqWrite);
+    assert_eq!(options.working_set_pages(0), 768);
+    assert_eq!((options.procs, options.seed), (128, 42));
+    assert_eq!(
+        (options.rate_pages_per_s, options.passes),
+        (Some(500), Some(2))
+    );
+    assert_eq!(options.inject_offset_bytes, Some(1024));
+}
+
+#[test]
+fn parse_words_of_kernels_are_ignored() {
+    let line = "console=ttyS0 quiet wsx=1 =3 nokaslr virtio_mmio.device=4K@0xd0000000:5 ws=4097";
+    assert_eq!(parse(line).working_set_pages(0), 2);
+}
+
+#[test]
+fn parse_workload_names_round_trip() {
+    for name in [
+        "idle",
+        "seq-read",
+        "seq-write",
+        "random",
+        "zipf",
+        "chase",
+        "quicksort",
+        "grow-shrink",
+    ] {
+        assert_eq!(parse(&format!("workload={name}")).workload.name(), name);
+    }
+}
+
+#[test]
+fn parse_bad_value_names_the_word() {
+    for word in [
+        "workload=",
+        "workload=Idle",
+        "ws=",
+        "ws=0",
+        "ws=0M",
+        "ws=12Q",
+        "ws=M",
+        "ws=-1",
+        "ws=0x10",
+        "ws=99999999999G",
+        "ws=18446744073709551615",
+        "procs=0",
+        "procs=129",
+        "rate=0",
+        "rate=fast",
+        "seed=",
+        "passes=0",
+        "passes=18446744073709551616",
+        "inject=x",
+    ] {
+        let line = format!("quiet {word} seed=3");
+        let bad = Options::parse(line.as_bytes()).unwrap_err();
+        assert_eq!(bad.word, word.as_bytes());
+        assert!(!bad.wanted.is_empty());
+    }
+}

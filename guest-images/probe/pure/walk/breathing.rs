@@ -1,0 +1,102 @@
+//! The order of `grow-shrink`: the used part grows page by page from an eighth to the whole, then
+//! shrinks back, and between two such steps one page of the used part is checked and rewritten.
+//!
+//! ```text
+//! growing --(all pages used)--> shrinking --(an eighth used: one cycle done)--> growing
+//! ```
+
+use crate::pure::pages::Action;
+
+/// Our choice: because the paper's self-ballooning has to see most of the memory come and go.
+const LEAST_SHARE: u64 = 8;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Resize,
+    Revisit,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    Growing,
+    Shrinking,
+}
+
+/// Which pages of `0..pages` are in use, and which is next.
+#[derive(Clone, Debug)]
+pub struct Breathing {
+    pages: u64,
+    used: u64,
+    revisited: u64,
+    turn: Turn,
+    direction: Direction,
+    cycles: u64,
+}
+
+impl Breathing {
+    /// Starts with the least part in use, which has to be filled first.
+    pub fn new(pages: u64) -> Self {
+        let mut breathing = Self {
+            pages,
+            used: 0,
+            revisited: 0,
+            turn: Turn::Resize,
+            direction: Direction::Growing,
+            cycles: 0,
+        };
+        breathing.used = breathing.least_pages();
+        breathing
+    }
+
+    /// How many pages always stay in use.
+    pub fn least_pages(&self) -> u64 {
+        self.pages.div_ceil(LEAST_SHARE)
+    }
+
+    /// How many pages are in use: the first ones.
+    pub fn used_pages(&self) -> u64 {
+        self.used
+    }
+
+    /// How often the used part has grown and shrunk back.
+    pub fn cycles(&self) -> u64 {
+        self.cycles
+    }
+
+    /// The next page and what to do with it.
+    pub fn next(&mut self) -> (u64, Action) {
+        match self.turn {
+            Turn::Resize => {
+                self.turn = Turn::Revisit;
+                self.resize()
+            }
+            Turn::Revisit => {
+                self.turn = Turn::Resize;
+                self.revisited = (self.revisited + 1) % self.used;
+                (self.revisited, Action::CheckAndRewrite)
+            }
+        }
+    }
+
+    fn resize(&mut self) -> (u64, Action) {
+        match self.direction {
+            Direction::Growing if self.used < self.pages => {
+                self.used += 1;
+                (self.used - 1, Action::Fill)
+            }
+            Direction::Growing => {
+                self.direction = Direction::Shrinking;
+                (self.used - 1, Action::Check)
+            }
+            Direction::Shrinking if self.used > self.least_pages() => {
+                self.used -= 1;
+                (self.used, Action::Check)
+            }
+            Direction::Shrinking => {
+                self.direction = Direction::Growing;
+                self.cycles += 1;
+                (self.used - 1, Action::Check)
+            }
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! What the processors tell each other: each has a desk that it alone writes to, apart from the
+//! requests of the boot processor to all.
+
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use crate::pure::acpi::MOST_PROCESSORS;
+use crate::pure::job::Share;
+use crate::pure::pages::Corrupt;
+
+const ABSENT: u32 = 0;
+const ONLINE: u32 = 1;
+const GIVEN_UP: u32 = 2;
+
+/// The state of one processor, apart from the others' in the caches.
+#[repr(align(64))]
+#[derive(Debug)]
+pub struct Desk {
+    presence: AtomicU32,
+    pages: AtomicU64,
+    /// One more than the passes made; 0 if there is no work.
+    passes: AtomicU64,
+    longest_gap: AtomicU64,
+    digest: AtomicU64,
+    answered: AtomicU32,
+}
+
+impl Desk {
+    const fn new() -> Self {
+        Self {
+            presence: AtomicU32::new(ABSENT),
+            pages: AtomicU64::new(0),
+            passes: AtomicU64::new(0),
+            longest_gap: AtomicU64::new(0),
+            digest: AtomicU64::new(0),
+            answered: AtomicU32::new(0),
+        }
+    }
+
+    /// The processor is here; returns whether it is still wanted.
+    pub fn come_online(&self) -> bool {
+        self.change(ONLINE)
+    }
+
+    /// Whether the processor came.
+    pub fn is_online(&self) -> bool {
+        self.presence.load(Ordering::Acquire) == ONLINE
+    }
+
+    /// Stops waiting for the processor; returns whether it was missing.
+    pub fn give_up(&self) -> bool {
+        self.change(GIVEN_UP)
+    }
+
+    fn change(&self, presence: u32) -> bool {
+        let order = Ordering::AcqRel;
+        self.presence
+            .compare_exchange(ABSENT, presence, order, Ordering::Acquire)
+            .is_ok()
+    }
+
+    /// Sets the number of pages visited and of passes made; `None` if there is no work.
+    pub fn set_progress(&self, pages: u64, passes: Option<u64>) {
+        self.pages.store(pages, Ordering::Relaxed);
+        self.passes
+            .store(passes.map_or(0, |passes| passes + 1), Ordering::Release);
+    }
+
+    /// Notes a time between two turns, in ticks.
+    pub fn note_gap(&self, ticks: u64) {
+        if ticks > self.longest_gap.load(Ordering::Relaxed) {
+            self.longest_gap.fetch_max(ticks, Ordering::Relaxed);
+        }
+    }
+
+    /// Answers request number `request` with the digest of the processor's part.
+    pub fn answer(&self, request: u32, digest: u64) {
+        self.digest.store(digest, Ordering::Relaxed);
+        self.answered.store(request, Ordering::Release);
+    }
+}
+
+/// The sum of all processors' work.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Pages visited.
+    pub pages: u64,
+    /// Passes that every processor with work has made, if there is one.
+    pub passes: Option<u64>,
+    /// The longest time between two turns of any of them since the last sum, in ticks.
+    pub longest_gap: u64,
+}
+
+/// The desks, the requests, and the first damage found.
+#[derive(Debug)]
+pub struct Board {
+    /// One for each processor number.
+    pub desks: [Desk; MOST_PROCESSORS],
+    processors: AtomicU32,
+    request: AtomicU32,
+    finish: AtomicBool,
+    damage: Damage,
+}
+
+/// The board of this machine.
+pub static BOARD: Board = Board {
+    desks: [const { Desk::new() }; MOST_PROCESSORS],
+    processors: AtomicU32::new(0),
+    request: AtomicU32::new(0),
+    finish: AtomicBool::new(false),
+    damage: Damage::new(),
+};
+
+impl Board {
+    /// Lets the processors that came begin; desk 0 is that of the boot processor.
+    pub fn begin(&self, started: usize) {
+        self.desks[0].change(ONLINE);
+        let online = self.desks[..started]
+            .iter()
+            .filter(|desk| desk.is_online())
+            .count();
+        let online = u32::try_from(online).expect("there are 32 desks");
+        self.processors.store(online, Ordering::Release);
+    }
+
+    /// How many processors work, once they may.
+    pub fn processors(&self) -> Option<u32> {
+        Some(self.processors.load(Ordering::Acquire)).filter(|&count| count > 0)
+    }
+
+    /// The share of a processor that came, among those that came.
+    pub fn share(&self, number: usize) -> Share {
+        let before = self.desks[..number]
+            .iter()
+            .filter(|desk| desk.is_online())
+            .count();
+        Share {
+            number: before as u64,
+            of: u64::from(self.processors().unwrap_or(1)),
+        }
+    }
+
+    /// Asks every processor for the digest of its part.
+    pub fn request_digest(&self) -> u32 {
+        self.request.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// Asks every processor for the digest of its part, as the last thing it does.
+    pub fn request_finish(&self) -> u32 {
+        self.finish.store(true, Ordering::Release);
+        self.request_digest()
+    }
+
+    /// The newest request, and whether it is the last one.
+    pub fn request(&self) -> (u32, bool) {
+        (
+            self.request.load(Ordering::Acquire),
+            self.finish.load(Ordering::Acquire),
+        )
+    }
+
+    /// The digest of the working set, once all processors have answered `request`.
+    pub fn digest(&self, request: u32) -> Option<u64> {
+        self.online().try_fold(0u64, |sum, desk| {
+            let answered = desk.answered.load(Ordering::Acquire) == request;
+            answered.then(|| sum.wrapping_add(desk.digest.load(Ordering::Relaxed)))
+        })
+    }
+
+    /// How many passes every processor with work has made, if there is one.
+    pub fn passes(&self) -> Option<u64> {
+        let passes = self
+            .online()
+            .map(|desk| desk.passes.load(Ordering::Acquire));
+        passes.filter_map(|passes| passes.checked_sub(1)).min()
+    }
+
+    /// Sums up, and starts to look for the longest gap anew.
+    pub fn progress(&self) -> Progress {
+        Progress {
+            pages: self
+                .online()
+                .map(|desk| desk.pages.load(Ordering::Relaxed))
+                .sum(),
+            passes: self.passes(),
+            longest_gap: self
+                .online()
+                .map(|desk| desk.longest_gap.swap(0, Ordering::Relaxed))
+                .max()
+                .unwrap_or(0),
+        }
+    }
+
+    /// Notes a wrong word; the first one counts.
+    pub fn report_damage(&self, corrupt: Corrupt) {
+        self.damage.report(corrupt);
+    }
+
+    /// The first wrong word, once.
+    pub fn take_damage(&self) -> Option<Corrupt> {
+        self.damage.take()
+    }
+
+    fn online(&self) -> impl Iterator<Item = &Desk> {
+        self.desks.iter().filter(|desk| desk.is_online())
+    }
+}
+
+/// A wrong word on its way to the boot processor.
+///
+/// ```text
+/// NONE --(first report)--> BEING_WRITTEN --> WRITTEN --(taken)--> TAKEN
+/// ```
+#[derive(Debug)]
+struct Damage {
+    state: AtomicU32,
+    gpa: AtomicU64,
+    expected: AtomicU64,
+    found: AtomicU64,
+}
+
+const NONE: u32 = 0;
+const BEING_WRITTEN: u32 = 1;
+const WRITTEN: u32 = 2;
+const TAKEN: u32 = 3;
+
+impl Damage {
+    const fn new() -> Self {
+        Self {
+            state: AtomicU32::new(NONE),
+            gpa: AtomicU64::new(0),
+            expected: AtomicU64::new(0),
+            found: AtomicU64::new(0),
+        }
+    }
+
+    fn change(&self, from: u32, to: u32) -> bool {
+        self.state
+            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    fn report(&self, corrupt: Corrupt) {
+        if self.change(NONE, BEING_WRITTEN) {
+            let Corrupt {
+                gpa,
+                expected,
+                found,
+            } = corrupt;
+            self.gpa.store(gpa, Ordering::Relaxed);
+            self.expected.store(expected, Ordering::Relaxed);
+            self.found.store(found, Ordering::Relaxed);
+            self.state.store(WRITTEN, Ordering::Release);
+        }
+    }
+
+    fn take(&self) -> Option<Corrupt> {
+        self.change(WRITTEN, TAKEN).then(|| Corrupt {
+            gpa: self.gpa.load(Ordering::Relaxed),
+            expected: self.expected.load(Ordering::Relaxed),
+            found: self.found.load(Ordering::Relaxed),
+        })
+    }
+}

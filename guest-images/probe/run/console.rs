@@ -1,0 +1,125 @@
+//! The boot processor's side of the serial line: progress ten times a second, requests from outside,
+//! damage, and the end.
+
+use super::Plan;
+use super::board::{BOARD, Progress};
+use super::worker::Worker;
+use crate::hw::{power, processor, serial};
+use crate::pure::pages::Corrupt;
+use crate::pure::text::Line;
+
+const PROGRESS_LINES_PER_S: u64 = 10;
+
+/// Our choice: because asking the port costs an exit, and nobody types faster.
+const INPUT_LOOKS_PER_S: u64 = 20;
+
+/// While the other processors are awaited.
+const ANSWER_LOOKS_PER_S: u64 = 1000;
+
+/// When the next line and the next look at the input are due.
+#[derive(Debug)]
+pub struct Console {
+    plan: &'static Plan,
+    ready: u64,
+    next_line: u64,
+    next_look: u64,
+}
+
+impl Console {
+    /// Counts the time from `ready`, when the first line was out.
+    pub fn new(plan: &'static Plan, ready: u64) -> Self {
+        let next_line = ready + plan.clock.ticks_of(1, PROGRESS_LINES_PER_S);
+        Self {
+            plan,
+            ready,
+            next_line,
+            next_look: ready,
+        }
+    }
+
+    /// Does what is due, and returns when something is due again.
+    pub fn attend(&mut self, worker: &mut Worker) -> u64 {
+        let now = processor::ticks();
+        if now >= self.next_look {
+            self.next_look = now + self.plan.clock.ticks_of(1, INPUT_LOOKS_PER_S);
+            self.look(worker);
+        }
+        if now >= self.next_line {
+            let period = self.plan.clock.ticks_of(1, PROGRESS_LINES_PER_S);
+            // After a stall the lines go on from now; none is printed for the time lost.
+            self.next_line = (self.next_line + period).max(now);
+            self.print_progress(worker, BOARD.progress());
+        }
+        self.next_line.min(self.next_look)
+    }
+
+    fn look(&self, worker: &mut Worker) {
+        if let Some(corrupt) = BOARD.take_damage() {
+            print_damage(worker, corrupt);
+        }
+        let passes_made = self
+            .plan
+            .options
+            .passes
+            .is_some_and(|wanted| BOARD.passes() >= Some(wanted));
+        match serial::receive() {
+            Some(b'd') => {
+                let digest = self.digest(worker, BOARD.request_digest());
+                print(worker, Line::record("digest=").hexadecimal(digest));
+            }
+            Some(b'q') => self.finish(worker),
+            _ if passes_made => self.finish(worker),
+            _ => {}
+        }
+    }
+
+    fn finish(&self, worker: &mut Worker) -> ! {
+        let digest = self.digest(worker, BOARD.request_finish());
+        if let Some(corrupt) = BOARD.take_damage() {
+            print_damage(worker, corrupt);
+        }
+        print(worker, Line::record("done digest=").hexadecimal(digest));
+        power::off()
+    }
+
+    /// Waits for the answers of all processors, this one's own included.
+    fn digest(&self, worker: &mut Worker, request: u32) -> u64 {
+        let own = worker.digest();
+        BOARD.desks[0].answer(request, own);
+        loop {
+            if let Some(digest) = BOARD.digest(request) {
+                return digest;
+            }
+            let pause = self.plan.clock.ticks_of(1, ANSWER_LOOKS_PER_S);
+            worker.sleep_until(processor::ticks() + pause);
+            worker.tick();
+        }
+    }
+
+    fn print_progress(&self, worker: &mut Worker, progress: Progress) {
+        let clock = &self.plan.clock;
+        let since_ready = processor::ticks().saturating_sub(self.ready);
+        let mut line = Line::record("t_ms=");
+        line.decimal(clock.parts_in(since_ready, 1000));
+        line.text(" passes=").decimal(progress.passes.unwrap_or(0));
+        line.text(" pages=").decimal(progress.pages);
+        let gap_us = clock.parts_in(progress.longest_gap, 1_000_000);
+        print(worker, line.text(" max_gap_us=").decimal(gap_us));
+    }
+}
+
+fn print_damage(worker: &mut Worker, corrupt: Corrupt) {
+    let mut line = Line::record("corrupt gpa=");
+    line.hexadecimal(corrupt.gpa)
+        .text(" expected=")
+        .hexadecimal(corrupt.expected);
+    print(worker, line.text(" found=").hexadecimal(corrupt.found));
+}
+
+/// Sends a line; a stall between two bytes of it counts as a gap like any other.
+fn print(worker: &mut Worker, line: &mut Line) {
+    for &byte in line.finish() {
+        serial::send(byte);
+        worker.tick();
+    }
+}
