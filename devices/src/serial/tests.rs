@@ -167,11 +167,18 @@ fn input_while_looped_back_waits_until_the_loop_is_opened() {
     port.write(MCR, &[0x10]);
     assert_eq!(port.enqueue(b"x"), 0);
     assert!(port.room_event().read().is_err());
-    port.write(DATA, b"l");
-    assert_eq!(read(&mut port, DATA), b'l');
     port.write(MCR, &[0x0b]);
     assert_eq!(port.room_event().read().unwrap(), 1);
     assert_eq!(port.enqueue(b"x"), 1);
+}
+
+#[test]
+fn output_while_looped_back_is_input() {
+    let mut port = quiet_port();
+    port.write(MCR, &[0x10]);
+    port.write(DATA, b"l");
+    assert_eq!(read(&mut port, LSR) & 1, 1);
+    assert_eq!(read(&mut port, DATA), b'l');
 }
 
 #[test]
