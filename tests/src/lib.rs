@@ -1,3 +1,5 @@
 //! End-to-end tests, the relay, the benchmark and the nested rig.
 
+pub mod demo;
+pub mod harness;
 pub mod rig;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// A step of a test that did not happen.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum HarnessError {
     /// The binary under test is not where the build puts it.
     #[error("no skiff binary at {}; build it with `cargo build --release`", path.display())]
     NoBinary {
@@ -61,7 +61,7 @@ pub enum Error {
     },
 }
 
-impl Error {
+impl HarnessError {
     /// Turns an I/O error into an error, for `map_err`.
     pub fn process(action: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Process { action, source }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Error;
+use super::HarnessError;
 
 /// How many lines are shown when one is missing.
 const SHOWN_LINES: usize = 20;
@@ -34,7 +34,10 @@ impl Lines {
     fn read_all(&self, stream: impl Read) {
         let mut reader = BufReader::new(stream);
         let mut bytes = Vec::new();
-        while reader.read_until(b'\n', &mut bytes).is_ok_and(|count| count > 0) {
+        while reader
+            .read_until(b'\n', &mut bytes)
+            .is_ok_and(|count| count > 0)
+        {
             let line = String::from_utf8_lossy(&bytes).trim_end().to_owned();
             self.change(|log| log.lines.push(line));
             bytes.clear();
@@ -51,13 +54,23 @@ impl Lines {
     /// All lines so far.
     #[must_use]
     pub fn all(&self) -> Vec<String> {
-        self.shared.0.lock().unwrap_or_else(PoisonError::into_inner).lines.clone()
+        self.shared
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .lines
+            .clone()
     }
 
     /// How many lines there are: the place from which to wait for new ones.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.shared.0.lock().unwrap_or_else(PoisonError::into_inner).lines.len()
+        self.shared
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .lines
+            .len()
     }
 
     /// Waits for the first line from number `from` on that contains `text`.
@@ -69,7 +82,7 @@ impl Lines {
         from: usize,
         text: &str,
         patience: Duration,
-    ) -> Result<String, Error> {
+    ) -> Result<String, HarnessError> {
         let deadline = Instant::now() + patience;
         let (log, changed) = &*self.shared;
         let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
@@ -81,13 +94,16 @@ impl Lines {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || log.ended {
                 let first = log.lines.len().saturating_sub(SHOWN_LINES);
-                return Err(Error::NoLine {
+                return Err(HarnessError::NoLine {
                     wanted: text.to_owned(),
                     waited: patience,
                     seen: log.lines[first..].join("\n"),
                 });
             }
-            log = changed.wait_timeout(log, left).unwrap_or_else(PoisonError::into_inner).0;
+            log = changed
+                .wait_timeout(log, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 
@@ -95,7 +111,7 @@ impl Lines {
     ///
     /// # Errors
     /// As [`Lines::wait_from`].
-    pub fn wait(&self, text: &str, patience: Duration) -> Result<String, Error> {
+    pub fn wait(&self, text: &str, patience: Duration) -> Result<String, HarnessError> {
         self.wait_from(0, text, patience)
     }
 }

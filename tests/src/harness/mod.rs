@@ -6,7 +6,7 @@ mod lines;
 mod process;
 mod vm;
 
-pub use error::Error;
+pub use error::HarnessError;
 pub use lines::Lines;
 pub use process::{Skiff, skiff_binary};
 pub use vm::{Host, VmProcess, field};

@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Error, Lines};
+use super::{HarnessError, Lines};
 
 /// How often an ending process is looked at.
 const POLL: Duration = Duration::from_millis(2);
@@ -18,11 +18,11 @@ const POLL: Duration = Duration::from_millis(2);
 ///
 /// # Errors
 /// There is none.
-pub fn skiff_binary() -> Result<PathBuf, Error> {
+pub fn skiff_binary() -> Result<PathBuf, HarnessError> {
     if let Some(path) = env::var_os("SKIFF") {
         return Ok(path.into());
     }
-    let this = env::current_exe().map_err(Error::process("find this program"))?;
+    let this = env::current_exe().map_err(HarnessError::process("find this program"))?;
     let directory = this.parent().unwrap_or(Path::new("."));
     // Test programs live in `deps`, one level below.
     let directory = match directory.file_name() {
@@ -30,7 +30,11 @@ pub fn skiff_binary() -> Result<PathBuf, Error> {
         _ => directory,
     };
     let path = directory.join("skiff");
-    if path.exists() { Ok(path) } else { Err(Error::NoBinary { path }) }
+    if path.exists() {
+        Ok(path)
+    } else {
+        Err(HarnessError::NoBinary { path })
+    }
 }
 
 /// A running `skiff`, killed when dropped.
@@ -48,7 +52,7 @@ impl Skiff {
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn start<A: AsRef<OsStr>>(runtime: &Path, arguments: &[A]) -> Result<Self, Error> {
+    pub fn start<A: AsRef<OsStr>>(runtime: &Path, arguments: &[A]) -> Result<Self, HarnessError> {
         let mut child = Command::new(skiff_binary()?)
             .args(arguments)
             .env("XDG_RUNTIME_DIR", runtime)
@@ -56,11 +60,20 @@ impl Skiff {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(Error::process("start skiff"))?;
+            .map_err(HarnessError::process("start skiff"))?;
         let output = child.stdout.take().map(Lines::collect).unwrap_or_default();
         let messages = child.stderr.take().map(Lines::collect).unwrap_or_default();
-        let words: Vec<_> = arguments.iter().map(|word| word.as_ref().to_string_lossy()).collect();
-        Ok(Self { what: words.join(" "), input: child.stdin.take(), child, output, messages })
+        let words: Vec<_> = arguments
+            .iter()
+            .map(|word| word.as_ref().to_string_lossy())
+            .collect();
+        Ok(Self {
+            what: words.join(" "),
+            input: child.stdin.take(),
+            child,
+            output,
+            messages,
+        })
     }
 
     /// What the guest printed (`--serial stdio`), or the command's own output.
@@ -85,12 +98,14 @@ impl Skiff {
     ///
     /// # Errors
     /// The process is gone.
-    pub fn type_text(&mut self, text: &str) -> Result<(), Error> {
-        let Some(input) = &mut self.input else { return Ok(()) };
+    pub fn type_text(&mut self, text: &str) -> Result<(), HarnessError> {
+        let Some(input) = &mut self.input else {
+            return Ok(());
+        };
         input
             .write_all(text.as_bytes())
             .and_then(|()| input.flush())
-            .map_err(Error::process("type on the console"))
+            .map_err(HarnessError::process("type on the console"))
     }
 
     /// Whether the process is still there.
@@ -102,14 +117,20 @@ impl Skiff {
     ///
     /// # Errors
     /// It does not within `patience`.
-    pub fn wait(&mut self, patience: Duration) -> Result<ExitStatus, Error> {
+    pub fn wait(&mut self, patience: Duration) -> Result<ExitStatus, HarnessError> {
         let deadline = Instant::now() + patience;
         loop {
-            let ended = self.child.try_wait().map_err(Error::process("wait for skiff"))?;
+            let ended = self
+                .child
+                .try_wait()
+                .map_err(HarnessError::process("wait for skiff"))?;
             match ended {
                 Some(status) => return Ok(status),
                 None if Instant::now() >= deadline => {
-                    return Err(Error::StillRunning { what: self.what.clone(), waited: patience });
+                    return Err(HarnessError::StillRunning {
+                        what: self.what.clone(),
+                        waited: patience,
+                    });
                 }
                 None => thread::sleep(POLL),
             }
@@ -120,9 +141,13 @@ impl Skiff {
     ///
     /// # Errors
     /// It ends otherwise, or not within `patience`.
-    pub fn succeed(&mut self, patience: Duration) -> Result<(), Error> {
+    pub fn succeed(&mut self, patience: Duration) -> Result<(), HarnessError> {
         let status = self.wait(patience)?;
-        if status.success() { Ok(()) } else { Err(self.failure(status)) }
+        if status.success() {
+            Ok(())
+        } else {
+            Err(self.failure(status))
+        }
     }
 
     /// Kills the process as a crash of its host would: without notice.
@@ -134,9 +159,13 @@ impl Skiff {
 
     /// The error that tells all about an end with `status`.
     #[must_use]
-    pub fn failure(&self, status: ExitStatus) -> Error {
+    pub fn failure(&self, status: ExitStatus) -> HarnessError {
         let output = [self.output.all(), self.messages.all()].concat().join("\n");
-        Error::Failed { command: self.what.clone(), status, output }
+        HarnessError::Failed {
+            command: self.what.clone(),
+            status,
+            output,
+        }
     }
 }
 
@@ -150,19 +179,22 @@ impl Drop for Skiff {
 ///
 /// # Errors
 /// It does not start, or ends with another status than 0.
-pub fn run<A: AsRef<OsStr>>(runtime: &Path, arguments: &[A]) -> Result<String, Error> {
+pub fn run<A: AsRef<OsStr>>(runtime: &Path, arguments: &[A]) -> Result<String, HarnessError> {
     let output = Command::new(skiff_binary()?)
         .args(arguments)
         .env("XDG_RUNTIME_DIR", runtime)
         .stdin(Stdio::null())
         .output()
-        .map_err(Error::process("run skiff"))?;
+        .map_err(HarnessError::process("run skiff"))?;
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() {
         return Ok(printed);
     }
-    let words: Vec<_> = arguments.iter().map(|word| word.as_ref().to_string_lossy()).collect();
-    Err(Error::Failed {
+    let words: Vec<_> = arguments
+        .iter()
+        .map(|word| word.as_ref().to_string_lossy())
+        .collect();
+    Err(HarnessError::Failed {
         command: words.join(" "),
         status: ExitStatus::from_raw(output.status.into_raw()),
         output: printed + &String::from_utf8_lossy(&output.stderr),

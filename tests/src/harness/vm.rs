@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::HarnessError;
 use super::process::{self, Skiff};
-use super::Error;
 
 /// Long enough for anything that works, even under emulation.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -32,11 +32,11 @@ impl Host {
     ///
     /// # Errors
     /// No temporary directory can be made.
-    pub fn new() -> Result<Self, Error> {
+    pub fn new() -> Result<Self, HarnessError> {
         let runtime = tempfile::Builder::new()
             .prefix("skiff-")
             .tempdir()
-            .map_err(Error::process("make a directory for sockets"))?;
+            .map_err(HarnessError::process("make a directory for sockets"))?;
         Ok(Self { runtime })
     }
 
@@ -50,7 +50,7 @@ impl Host {
     ///
     /// # Errors
     /// skiff does not start.
-    pub fn boot(&self, name: &str, options: &[&str]) -> Result<VmProcess, Error> {
+    pub fn boot(&self, name: &str, options: &[&str]) -> Result<VmProcess, HarnessError> {
         self.start(name, &[&["run", "--name", name], options].concat())
     }
 
@@ -58,21 +58,37 @@ impl Host {
     ///
     /// # Errors
     /// skiff does not start.
-    pub fn boot_probe(&self, name: &str, memory: &str, words: &str) -> Result<VmProcess, Error> {
-        self.boot(name, &["--kernel", "probe", "--memory", memory, "--cmdline", words])
+    pub fn boot_probe(
+        &self,
+        name: &str,
+        memory: &str,
+        words: &str,
+    ) -> Result<VmProcess, HarnessError> {
+        self.boot(
+            name,
+            &["--kernel", "probe", "--memory", memory, "--cmdline", words],
+        )
     }
 
     /// Starts a monitor that waits for a VM, and returns the address it listens on.
     ///
     /// # Errors
     /// skiff does not start or does not listen.
-    pub fn receive(&self, name: &str) -> Result<(VmProcess, String), Error> {
-        let receiver =
-            self.start(name, &["receive", "--listen", "127.0.0.1:0", "--name", name])?;
+    pub fn receive(&self, name: &str) -> Result<(VmProcess, String), HarnessError> {
+        let receiver = self.start(
+            name,
+            &["receive", "--listen", "127.0.0.1:0", "--name", name],
+        )?;
         let line = receiver.skiff.messages().wait("listening on ", PATIENCE)?;
-        let address = line.split("listening on ").nth(1).and_then(|rest| rest.split(' ').next());
+        let address = line
+            .split("listening on ")
+            .nth(1)
+            .and_then(|rest| rest.split(' ').next());
         let address = address.map(|word| word.trim_end_matches(',').to_owned());
-        let unexpected = || Error::Unexpected { what: "address", text: line.clone() };
+        let unexpected = || HarnessError::Unexpected {
+            what: "address",
+            text: line.clone(),
+        };
         Ok((receiver, address.ok_or_else(unexpected)?))
     }
 
@@ -80,13 +96,17 @@ impl Host {
     ///
     /// # Errors
     /// It fails.
-    pub fn command(&self, arguments: &[&str]) -> Result<String, Error> {
+    pub fn command(&self, arguments: &[&str]) -> Result<String, HarnessError> {
         process::run(self.runtime(), arguments)
     }
 
-    fn start(&self, name: &str, arguments: &[&str]) -> Result<VmProcess, Error> {
+    fn start(&self, name: &str, arguments: &[&str]) -> Result<VmProcess, HarnessError> {
         let skiff = Skiff::start(self.runtime(), arguments)?;
-        Ok(VmProcess { skiff, name: name.to_owned(), runtime: self.runtime().to_owned() })
+        Ok(VmProcess {
+            skiff,
+            name: name.to_owned(),
+            runtime: self.runtime().to_owned(),
+        })
     }
 }
 
@@ -95,7 +115,7 @@ impl VmProcess {
     ///
     /// # Errors
     /// The move fails, or the report is no JSON.
-    pub fn migrate(&self, address: &str, options: &[&str]) -> Result<Value, Error> {
+    pub fn migrate(&self, address: &str, options: &[&str]) -> Result<Value, HarnessError> {
         let words = ["migrate", &self.name, "--to", address, "--report", "-"];
         let printed = process::run(&self.runtime, &[&words, options].concat())?;
         parse_report(&printed)
@@ -105,17 +125,19 @@ impl VmProcess {
     ///
     /// # Errors
     /// The VM does not answer.
-    pub fn info(&self) -> Result<Value, Error> {
+    pub fn info(&self) -> Result<Value, HarnessError> {
         let printed = process::run(&self.runtime, &["info", &self.name, "--json"])?;
-        serde_json::from_str(&printed)
-            .map_err(|_| Error::Unexpected { what: "info", text: printed.clone() })
+        serde_json::from_str(&printed).map_err(|_| HarnessError::Unexpected {
+            what: "info",
+            text: printed.clone(),
+        })
     }
 
     /// Runs `skiff VERB NAME`.
     ///
     /// # Errors
     /// The command fails.
-    pub fn tell(&self, verb: &str) -> Result<(), Error> {
+    pub fn tell(&self, verb: &str) -> Result<(), HarnessError> {
         process::run(&self.runtime, &[verb, &self.name]).map(drop)
     }
 
@@ -123,7 +145,7 @@ impl VmProcess {
     ///
     /// # Errors
     /// It does not come within a minute.
-    pub fn wait_output(&self, text: &str) -> Result<String, Error> {
+    pub fn wait_output(&self, text: &str) -> Result<String, HarnessError> {
         self.skiff.output().wait(text, PATIENCE)
     }
 
@@ -131,26 +153,32 @@ impl VmProcess {
     ///
     /// # Errors
     /// It does not come within a minute.
-    pub fn wait_fresh_output(&self, text: &str) -> Result<String, Error> {
+    pub fn wait_fresh_output(&self, text: &str) -> Result<String, HarnessError> {
         let output = self.skiff.output();
         output.wait_from(output.count(), text, PATIENCE)
     }
 }
 
 /// The JSON report in what `skiff migrate --report -` printed.
-fn parse_report(printed: &str) -> Result<Value, Error> {
+fn parse_report(printed: &str) -> Result<Value, HarnessError> {
     printed
         .find('{')
         .and_then(|start| serde_json::from_str(&printed[start..]).ok())
-        .ok_or_else(|| Error::Unexpected { what: "report", text: printed.to_owned() })
+        .ok_or_else(|| HarnessError::Unexpected {
+            what: "report",
+            text: printed.to_owned(),
+        })
 }
 
 /// The number after `key=` in a record the probe guest printed.
 ///
 /// # Errors
 /// There is none.
-pub fn field(line: &str, key: &str) -> Result<u64, Error> {
+pub fn field(line: &str, key: &str) -> Result<u64, HarnessError> {
     line.split_whitespace()
         .find_map(|word| word.strip_prefix(key)?.strip_prefix('=')?.parse().ok())
-        .ok_or_else(|| Error::Unexpected { what: "record", text: line.to_owned() })
+        .ok_or_else(|| HarnessError::Unexpected {
+            what: "record",
+            text: line.to_owned(),
+        })
 }

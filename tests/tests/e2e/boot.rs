@@ -34,7 +34,13 @@ fn probe_with_passes_ends_by_itself_with_exit_0() {
     let mut vm = host.boot_probe("passes", "64M", words).unwrap();
     vm.wait_output("probe: done digest=").unwrap();
     vm.skiff.succeed(PATIENCE).unwrap();
-    assert!(!vm.skiff.output().all().iter().any(|line| line.contains("corrupt")));
+    assert!(
+        !vm.skiff
+            .output()
+            .all()
+            .iter()
+            .any(|line| line.contains("corrupt"))
+    );
 }
 
 #[test]
@@ -46,8 +52,16 @@ fn probe_with_the_same_seed_has_the_same_digest_on_any_number_of_vcpus() {
     let mut digests = Vec::new();
     for cpus in ["1", "2"] {
         let words = "workload=seq-write ws=4M passes=2 seed=7";
-        let options =
-            ["--kernel", "probe", "--memory", "64M", "--cpus", cpus, "--cmdline", words];
+        let options = [
+            "--kernel",
+            "probe",
+            "--memory",
+            "64M",
+            "--cpus",
+            cpus,
+            "--cmdline",
+            words,
+        ];
         let mut vm = host.boot(&format!("digest{cpus}"), &options).unwrap();
         let done = vm.wait_output("probe: done digest=").unwrap();
         digests.push(done.split("digest=").nth(1).unwrap().to_owned());
@@ -63,7 +77,9 @@ fn probe_finds_memory_on_both_sides_of_the_hole() {
     }
     let host = Host::new().unwrap();
     let memory = scaled("5G", "1G");
-    let mut vm = host.boot_probe("hole", memory, "workload=seq-write ws=4M passes=1").unwrap();
+    let mut vm = host
+        .boot_probe("hole", memory, "workload=seq-write ws=4M passes=1")
+        .unwrap();
     vm.wait_output("probe: done").unwrap();
     vm.skiff.succeed(PATIENCE).unwrap();
 }
@@ -74,7 +90,9 @@ fn probe_of_sixteen_mib_boots() {
         return;
     }
     let host = Host::new().unwrap();
-    let mut vm = host.boot_probe("small", "16M", "workload=seq-write ws=2M passes=1").unwrap();
+    let mut vm = host
+        .boot_probe("small", "16M", "workload=seq-write ws=2M passes=1")
+        .unwrap();
     vm.wait_output("probe: done").unwrap();
     vm.skiff.succeed(PATIENCE).unwrap();
 }

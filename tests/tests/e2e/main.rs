@@ -3,9 +3,12 @@
 //! Cases that need a stock Linux guest run where the host's KVM can boot one. On other hosts they
 //! say so, and the case `rig` runs the whole suite under emulated AMD-V, where they can.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
+
 mod bad_input;
 mod boot;
 mod control;
+mod every_byte;
 mod ground;
 mod linux;
 mod migrate;

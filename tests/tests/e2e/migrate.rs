@@ -16,12 +16,18 @@ const KILLS: u64 = 20;
 
 fn no_corruption(vm: &VmProcess) {
     let lines = vm.skiff.output().all();
-    let corrupt: Vec<_> = lines.iter().filter(|line| line.contains("corrupt")).collect();
+    let corrupt: Vec<_> = lines
+        .iter()
+        .filter(|line| line.contains("corrupt"))
+        .collect();
     assert!(corrupt.is_empty(), "{corrupt:?}");
 }
 
 fn number(report: &Value, path: &str) -> f64 {
-    report.pointer(path).and_then(Value::as_f64).unwrap_or_else(|| panic!("{path} in {report}"))
+    report
+        .pointer(path)
+        .and_then(Value::as_f64)
+        .unwrap_or_else(|| panic!("{path} in {report}"))
 }
 
 /// What `cli.md` promises of every report.
@@ -32,15 +38,32 @@ fn check_sums(report: &Value) {
         .values()
         .map(|part| part.as_f64().unwrap())
         .sum();
-    assert!((parts - number(report, "/downtime_ms")).abs() < 1.0, "{report}");
+    assert!(
+        (parts - number(report, "/downtime_ms")).abs() < 1.0,
+        "{report}"
+    );
     let total = number(report, "/preparation_ms")
         + number(report, "/downtime_ms")
         + number(report, "/resume_ms");
-    assert!((total - number(report, "/total_ms")).abs() < 1.0, "{report}");
+    assert!(
+        (total - number(report, "/total_ms")).abs() < 1.0,
+        "{report}"
+    );
     let page = |name: &str| number(report, &format!("/pages/{name}"));
-    assert_eq!(page("total"), page("transferred") + page("zero") + page("absent"), "{report}");
-    assert_eq!(page("transferred"), page("pushed") + page("demanded"), "{report}");
-    assert_eq!(report["digest"]["source"], report["digest"]["destination"], "{report}");
+    assert_eq!(
+        page("total"),
+        page("transferred") + page("zero") + page("absent"),
+        "{report}"
+    );
+    assert_eq!(
+        page("transferred"),
+        page("pushed") + page("demanded"),
+        "{report}"
+    );
+    assert_eq!(
+        report["digest"]["source"], report["digest"]["destination"],
+        "{report}"
+    );
 }
 
 #[test]
@@ -78,10 +101,14 @@ fn stop_and_copy_moves_a_guest_whole() {
         return;
     }
     let host = Host::new().unwrap();
-    let mut source = host.boot_probe("still", "128M", "workload=random ws=16M").unwrap();
+    let mut source = host
+        .boot_probe("still", "128M", "workload=random ws=16M")
+        .unwrap();
     source.wait_output("passes=1").unwrap();
     let (mut target, address) = host.receive("still2").unwrap();
-    let report = source.migrate(&address, &["--mode", "stop-and-copy"]).unwrap();
+    let report = source
+        .migrate(&address, &["--mode", "stop-and-copy"])
+        .unwrap();
     assert_eq!(report["outcome"], "completed", "{report}");
     assert_eq!(number(&report, "/faults/network"), 0.0, "{report}");
     check_sums(&report);
@@ -99,7 +126,16 @@ fn guest_of_two_vcpus_moves_and_both_go_on() {
     }
     let host = Host::new().unwrap();
     let words = "workload=random ws=16M";
-    let options = ["--kernel", "probe", "--memory", "128M", "--cpus", "2", "--cmdline", words];
+    let options = [
+        "--kernel",
+        "probe",
+        "--memory",
+        "128M",
+        "--cpus",
+        "2",
+        "--cmdline",
+        words,
+    ];
     let mut source = host.boot("smp", &options).unwrap();
     source.wait_output("passes=1").unwrap();
     let (mut target, address) = host.receive("smp2").unwrap();
@@ -107,7 +143,9 @@ fn guest_of_two_vcpus_moves_and_both_go_on() {
     source.skiff.succeed(PATIENCE).unwrap();
     let passes = field(&target.wait_output("t_ms=").unwrap(), "passes").unwrap();
     // A pass is complete only when every vCPU has done its part.
-    target.wait_output(&format!("passes={} ", passes + 2)).unwrap();
+    target
+        .wait_output(&format!("passes={} ", passes + 2))
+        .unwrap();
     target.skiff.type_text("q").unwrap();
     target.wait_output("probe: done").unwrap();
     no_corruption(&target);
@@ -136,8 +174,8 @@ fn destination_killed_before_the_token_leaves_the_guest_running_at_the_source() 
         return;
     }
     let host = Host::new().unwrap();
-    let words = "workload=seq-write ws=32M";
-    let mut source = host.boot_probe("survivor", "128M", words).unwrap();
+    let words = "workload=seq-write ws=64M";
+    let mut source = host.boot_probe("survivor", "256M", words).unwrap();
     source.wait_output("passes=1").unwrap();
     for kill in 0..scaled(KILLS, 5) {
         let name = format!("victim{kill}");
@@ -145,8 +183,7 @@ fn destination_killed_before_the_token_leaves_the_guest_running_at_the_source() 
         // Stop-and-copy sends all memory before the token, so any moment in it will do.
         let outcome = thread::scope(|scope| {
             let source = &source;
-            let mover =
-                scope.spawn(move || source.migrate(&address, &["--mode", "stop-and-copy"]));
+            let mover = scope.spawn(move || source.migrate(&address, &["--mode", "stop-and-copy"]));
             thread::sleep(Duration::from_millis(1 + kill * 7 % 23));
             victim.skiff.kill();
             mover.join().unwrap()

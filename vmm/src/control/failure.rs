@@ -10,6 +10,7 @@ use super::ControlError;
 use crate::config::ConfigError;
 use crate::console::ConsoleError;
 use crate::host::HostError;
+use crate::monitor::MonitorError;
 
 /// A failed operation in words, fit to be printed here or sent to a client that prints it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +54,12 @@ fn remedy_of(error: &(dyn Error + 'static)) -> Option<Cow<'static, str>> {
         .or_else(|| error.downcast_ref::<ControlError>()?.remedy())
         .or_else(|| error.downcast_ref::<HostError>()?.remedy())
         .or_else(|| error.downcast_ref::<ConsoleError>()?.remedy())
+        .or_else(|| {
+            error
+                .downcast_ref::<MonitorError>()?
+                .remedy()
+                .map(Cow::Borrowed)
+        })
         .or_else(|| {
             error
                 .downcast_ref::<Failure>()?

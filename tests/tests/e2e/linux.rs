@@ -1,0 +1,102 @@
+//! A stock Debian kernel as the guest.
+
+use std::time::Duration;
+
+use tests::harness::{Host, VmProcess, field};
+use tests::rig::guest_images;
+
+use crate::ground::has_hardware;
+
+const PATIENCE: Duration = Duration::from_secs(180);
+
+fn boot(host: &Host, name: &str, cpus: &str, words: &str) -> VmProcess {
+    let images = guest_images().unwrap();
+    let file = |name: &str| images.join(name).to_str().unwrap().to_owned();
+    let (kernel, initrd) = (file("vmlinuz"), file("initramfs.cpio.lz4"));
+    let cmdline = format!("console=ttyS0 panic=-1 {words}");
+    let options = [
+        "--kernel",
+        &kernel,
+        "--initrd",
+        &initrd,
+        "--memory",
+        "512M",
+        "--cpus",
+        cpus,
+        "--cmdline",
+        &cmdline,
+    ];
+    host.boot(name, &options).unwrap()
+}
+
+fn wait(vm: &VmProcess, text: &str) -> String {
+    vm.skiff.output().wait(text, PATIENCE).unwrap()
+}
+
+#[test]
+fn stock_kernel_boots_on_two_vcpus_with_its_devices_and_powers_off() {
+    if !has_hardware("linux_boot") {
+        return;
+    }
+    let host = Host::new().unwrap();
+    let words = "skiff.run=\"head -c 16 /dev/hwrng | wc -c\" skiff.poweroff";
+    let mut vm = boot(&host, "linux", "2", words);
+    let ready = wait(&vm, "skiff: ready");
+    assert!(
+        ready.contains("cpus=2") && ready.contains("hwrng=virtio_rng"),
+        "{ready}"
+    );
+    wait(&vm, "skiff: exit=0");
+    assert!(
+        vm.skiff
+            .output()
+            .all()
+            .iter()
+            .any(|line| line.trim() == "16")
+    );
+    vm.skiff.succeed(PATIENCE).unwrap();
+}
+
+#[test]
+fn stock_kernel_reboots_into_the_end_of_the_monitor() {
+    if !has_hardware("linux_reboot") {
+        return;
+    }
+    let host = Host::new().unwrap();
+    let mut vm = boot(&host, "reboot", "1", "skiff.run=\"reboot -f\"");
+    vm.skiff.messages().wait("reset", PATIENCE).unwrap();
+    vm.skiff.succeed(PATIENCE).unwrap();
+}
+
+#[test]
+fn stock_guest_moves_while_it_counts_checks_memory_and_answers() {
+    if !has_hardware("linux_move") {
+        return;
+    }
+    let host = Host::new().unwrap();
+    let words = "skiff.counter=50 skiff.checksum=64";
+    let mut source = boot(&host, "alpha", "2", words);
+    wait(&source, "checksum ok n=1");
+    source.skiff.type_text("echo one $((40 + 2))\n").unwrap();
+    wait(&source, "one 42");
+
+    let (mut target, address) = host.receive("beta").unwrap();
+    let report = source.migrate(&address, &[]).unwrap();
+    assert_eq!(report["outcome"], "completed", "{report}");
+    source.skiff.succeed(PATIENCE).unwrap();
+
+    wait(&target, "checksum ok");
+    target.skiff.type_text("echo two $((40 + 3))\n").unwrap();
+    wait(&target, "two 43");
+    let lines = [source.skiff.output().all(), target.skiff.output().all()].concat();
+    assert!(
+        !lines.iter().any(|line| line.contains("WRONG")),
+        "{lines:#?}"
+    );
+    let counts: Vec<u64> = lines
+        .iter()
+        .filter_map(|line| field(line, "count").ok())
+        .collect();
+    let expected: Vec<u64> = (0..).take(counts.len()).collect();
+    assert_eq!(counts, expected, "the count has a gap or goes back");
+}

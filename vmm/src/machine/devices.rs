@@ -1,0 +1,236 @@
+//! The devices of a machine: which there are, where they sit, how they are wired.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use devices::virtio::{
+    MmioTransport, QUEUE_NOTIFY_OFFSET, QueueIndex, TransportState, VirtioDevice, VirtioTransport,
+};
+use devices::{
+    AcpiPowerPorts, Bus, DeviceError, GuestMemory, GuestRequestLine, Interrupt, ResetPort, Rng,
+    SerialOutput, SerialPort, SerialState,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{MachineError, Wiring};
+use crate::boot::layout;
+use crate::boot::{Gsi, VirtioWindow};
+use crate::kvm::KvmVm;
+
+/// Number of virtio devices: the entropy device.
+const VIRTIO_DEVICES: usize = 1;
+
+/// How long serial output may take to drain before the process ends; our choice.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
+
+/// State of all devices.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DevicesState {
+    serial: SerialState,
+    virtio: Vec<TransportState>,
+}
+
+/// Interrupt lines that are connected to the interrupt controller before any device is there: a
+/// restored device raises its interrupt at once.
+#[derive(Debug)]
+pub(super) struct InterruptLines {
+    serial: Interrupt,
+    virtio: Vec<Interrupt>,
+}
+
+impl InterruptLines {
+    pub(super) fn connect(vm: &KvmVm) -> Result<Self, MachineError> {
+        let line = |gsi: Gsi| {
+            let interrupt = Interrupt::new()?;
+            vm.connect_interrupt(&interrupt, gsi)?;
+            Ok::<_, MachineError>(interrupt)
+        };
+        let virtio = windows()
+            .map(|window| line(window.gsi))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            serial: line(layout::SERIAL_GSI)?,
+            virtio,
+        })
+    }
+}
+
+/// The windows of all virtio devices, in the order of [`DeviceSet::virtio`].
+pub(super) fn windows() -> impl Iterator<Item = VirtioWindow> {
+    (0..VIRTIO_DEVICES).filter_map(VirtioWindow::of_device)
+}
+
+/// One virtio device, known to the bus by another handle.
+pub type SharedTransport = Arc<Mutex<dyn VirtioTransport>>;
+
+/// The devices of one machine.
+#[derive(Debug)]
+pub struct DeviceSet {
+    serial: Arc<Mutex<SerialPort>>,
+    serial_output: SerialOutput,
+    virtio: Vec<SharedTransport>,
+}
+
+/// The buses the devices answer on.
+#[derive(Debug, Default)]
+pub(super) struct Buses {
+    pub(super) ports: Bus,
+    pub(super) mmio: Bus,
+}
+
+impl DeviceSet {
+    /// Devices as after power-on, or as `saved` tells, on new buses.
+    pub(super) fn new(
+        vm: &KvmVm,
+        lines: InterruptLines,
+        memory: &GuestMemory,
+        wiring: Wiring,
+        saved: Option<DevicesState>,
+    ) -> Result<(Self, Buses), MachineError> {
+        let InterruptLines {
+            serial: serial_line,
+            virtio: virtio_lines,
+        } = lines;
+        let Wiring {
+            serial: output,
+            requests,
+            fatal: _,
+        } = wiring;
+        let mut buses = Buses::default();
+        insert_power_ports(&mut buses.ports, &requests)?;
+        let (serial_state, virtio_states) = match saved {
+            None => (SerialState::default(), None),
+            Some(DevicesState { serial, virtio }) => (serial, Some(virtio)),
+        };
+        let serial = SerialPort::restore(serial_state, serial_line, output.clone())?;
+        let serial = Arc::new(Mutex::new(serial));
+        buses.ports.insert(
+            SerialPort::COM1_PORT,
+            SerialPort::SIZE_BYTES,
+            serial.clone(),
+        )?;
+
+        let mut states = StateOfEach::new(virtio_states)?;
+        let mut virtio = Vec::with_capacity(VIRTIO_DEVICES);
+        for (window, line) in windows().zip(virtio_lines) {
+            let transport = make_transport(Rng::default(), memory, line, states.next())?;
+            virtio.push(connect(vm, &mut buses.mmio, window, transport)?);
+        }
+        Ok((
+            Self {
+                serial,
+                serial_output: output,
+                virtio,
+            },
+            buses,
+        ))
+    }
+
+    /// The serial port.
+    pub fn serial(&self) -> MutexGuard<'_, SerialPort> {
+        lock(&self.serial)
+    }
+
+    /// The virtio devices, for the event loop, which watches their queues.
+    #[must_use]
+    pub fn virtio(&self) -> &[SharedTransport] {
+        &self.virtio
+    }
+
+    /// Waits until everything the guest printed is out, or a second has passed.
+    pub fn drain_output(&self) {
+        if let Err(error) = self.serial_output.flush(DRAIN_PATIENCE) {
+            log::warn!("{error}");
+        }
+    }
+
+    /// Serves all queues again.
+    pub(super) fn start(&self) {
+        self.virtio
+            .iter()
+            .for_each(|transport| lock(transport).resume());
+    }
+
+    /// Ceases to serve queues; when it returns, no device touches guest RAM.
+    pub(super) fn stop(&self) {
+        self.virtio
+            .iter()
+            .for_each(|transport| lock(transport).pause());
+    }
+
+    /// Reads the state of all devices, which must be stopped.
+    pub(super) fn save(&self) -> Result<DevicesState, DeviceError> {
+        let Self {
+            serial,
+            serial_output: _,
+            virtio,
+        } = self;
+        Ok(DevicesState {
+            serial: lock(serial).save(),
+            virtio: virtio
+                .iter()
+                .map(|transport| lock(transport).save())
+                .collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// The saved state of one device after another, or nothing for each of them.
+struct StateOfEach(Option<std::vec::IntoIter<TransportState>>);
+
+impl StateOfEach {
+    fn new(saved: Option<Vec<TransportState>>) -> Result<Self, MachineError> {
+        match saved {
+            Some(states) if states.len() != VIRTIO_DEVICES => Err(MachineError::Mismatch {
+                what: "virtio devices",
+                found: states.len(),
+                expected: VIRTIO_DEVICES,
+            }),
+            saved => Ok(Self(saved.map(Vec::into_iter))),
+        }
+    }
+
+    fn next(&mut self) -> Option<TransportState> {
+        self.0.as_mut().and_then(Iterator::next)
+    }
+}
+
+fn insert_power_ports(ports: &mut Bus, requests: &GuestRequestLine) -> Result<(), DeviceError> {
+    let reset = Arc::new(Mutex::new(ResetPort::new(requests.clone())));
+    ports.insert(ResetPort::PORT, ResetPort::SIZE_BYTES, reset)?;
+    let acpi = Arc::new(Mutex::new(AcpiPowerPorts::new(requests.clone())));
+    ports.insert(AcpiPowerPorts::BASE, AcpiPowerPorts::SIZE_BYTES, acpi)
+}
+
+fn make_transport<D: VirtioDevice>(
+    device: D,
+    memory: &GuestMemory,
+    line: Interrupt,
+    saved: Option<TransportState>,
+) -> Result<MmioTransport<D>, DeviceError> {
+    match saved {
+        None => MmioTransport::new(device, memory.clone(), line),
+        Some(state) => MmioTransport::restore(device, memory.clone(), line, state),
+    }
+}
+
+/// Puts a device on the bus and lets kicks of its queues reach the event loop from the kernel.
+fn connect<D: VirtioDevice + 'static>(
+    vm: &KvmVm,
+    mmio: &mut Bus,
+    window: VirtioWindow,
+    transport: MmioTransport<D>,
+) -> Result<SharedTransport, MachineError> {
+    let base = u64::from(window.base);
+    for (index, kick) in (0_u16..).map(QueueIndex).zip(transport.kicks()) {
+        let doorbell = base + QUEUE_NOTIFY_OFFSET;
+        vm.connect_doorbell(kick, doorbell, u32::from(index.0))?;
+    }
+    let shared = Arc::new(Mutex::new(transport));
+    mmio.insert(base, u64::from(window.size_bytes), shared.clone())?;
+    Ok(shared)
+}
+
+fn lock<T: ?Sized>(device: &Mutex<T>) -> MutexGuard<'_, T> {
+    device.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,212 @@
+//! A virtual machine: built from a blueprint, then booted or restored, then paused, resumed and
+//! saved.
+//!
+//! | call | when | promise |
+//! |---|---|---|
+//! | [`Assembly::new`] | first | KVM objects and RAM exist; no page of RAM is touched |
+//! | [`Assembly::boot`] | a new guest | kernel loaded, vCPUs at its entry, paused |
+//! | [`Assembly::restore`] | a guest that comes from elsewhere | all state set, vCPUs paused; may touch RAM |
+//! | [`Machine::start`] | once, after one of them | the guest runs unless its user had paused it |
+//! | [`Machine::hold`] | migration, snapshot | vCPUs out of the guest, queues at rest |
+//! | [`Machine::save`] | while held | the state, of a guest that cannot change it |
+//! | [`Machine::release`] | the guest stays here | undoes `hold` |
+//!
+//! Any thread may call them; they exclude each other.
+
+mod assembly;
+mod blueprint;
+mod custody;
+mod devices;
+mod state;
+
+pub use assembly::{Assembly, Wiring};
+pub use blueprint::{Blueprint, CpuModel};
+pub use custody::{Refused, Wish};
+pub use devices::{DeviceSet, DevicesState, SharedTransport};
+pub use state::{MachineState, StateError};
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::boot;
+use crate::kvm;
+use crate::memory::{self, GuestRam};
+use crate::vcpu::{self, VcpuContext, VcpuHandle};
+use custody::{Change, Custody};
+
+/// An operation on a machine that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum MachineError {
+    /// RAM could not be mapped.
+    #[error("cannot provide the guest's memory")]
+    Memory(#[from] memory::MemoryError),
+    /// A KVM call failed.
+    #[error("kvm does not do what the machine needs")]
+    Kvm(#[from] kvm::KvmError),
+    /// A device could not be made, stopped or restored.
+    #[error("a device failed")]
+    Device(#[from] ::devices::DeviceError),
+    /// The kernel could not be loaded.
+    #[error("cannot boot the guest")]
+    Boot(#[from] boot::BootError),
+    /// A vCPU thread did not do as told.
+    #[error("a vcpu failed")]
+    Vcpu(#[from] vcpu::VcpuError),
+    /// The guest is not here to be commanded.
+    #[error(transparent)]
+    Custody(#[from] Refused),
+    /// The state cannot be read or written.
+    #[error("the machine's state is unusable")]
+    State(#[from] StateError),
+    /// The state is of a machine with another number of parts.
+    #[error("the state has {found} {what}, the machine {expected}")]
+    Mismatch {
+        /// The kind of part.
+        what: &'static str,
+        /// How many the state has.
+        found: usize,
+        /// How many the machine has.
+        expected: usize,
+    },
+}
+
+/// A guest and all it consists of. Dropping it ends the vCPU threads.
+#[derive(Debug)]
+pub struct Machine {
+    // Declared in the order in which they go: threads, devices, KVM objects, RAM.
+    vcpus: Vec<VcpuHandle>,
+    devices: DeviceSet,
+    context: Arc<VcpuContext>,
+    blueprint: Blueprint,
+    cpu: CpuModel,
+    custody: Mutex<Custody>,
+}
+
+impl Machine {
+    /// Runs the guest for the first time, unless its user had paused it elsewhere.
+    ///
+    /// # Errors
+    /// A device or vCPU does not start.
+    pub fn start(&self) -> Result<(), MachineError> {
+        let custody = self.lock();
+        if custody.runs() {
+            self.apply(Change::Start)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Pauses or resumes the guest for its user.
+    ///
+    /// # Errors
+    /// The guest is being moved, or a part of it does not obey.
+    pub fn ask(&self, wish: Wish) -> Result<(), MachineError> {
+        let mut custody = self.lock();
+        let change = custody.ask(wish)?;
+        self.apply(change)
+    }
+
+    /// What the user wants of the guest.
+    #[must_use]
+    pub fn wish(&self) -> Wish {
+        self.lock().wish()
+    }
+
+    /// Stops the guest for a migration or snapshot: when it returns, no vCPU runs and no queue is
+    /// worked on.
+    ///
+    /// # Errors
+    /// Another one holds the guest, or a part of it does not obey; then the guest runs on.
+    pub fn hold(&self) -> Result<(), MachineError> {
+        let mut custody = self.lock();
+        let change = custody.hold()?;
+        let held = self.apply(change);
+        if held.is_err() {
+            let change = custody.release();
+            self.apply(change)?;
+        }
+        held
+    }
+
+    /// Lets a held guest go on here.
+    ///
+    /// # Errors
+    /// A part of it does not obey.
+    pub fn release(&self) -> Result<(), MachineError> {
+        let mut custody = self.lock();
+        let change = custody.release();
+        self.apply(change)
+    }
+
+    /// Reads the state of a held guest.
+    ///
+    /// # Errors
+    /// A part of it cannot be read.
+    pub fn save(&self) -> Result<MachineState, MachineError> {
+        let custody = self.lock();
+        let asked: Vec<_> = self.vcpus.iter().map(VcpuHandle::save).collect();
+        let mut vcpus = Vec::with_capacity(asked.len());
+        for answer in asked {
+            vcpus.push(answer.wait()??);
+        }
+        Ok(MachineState {
+            paused_by_user: custody.wish() == Wish::Paused,
+            vcpus,
+            vm: self.context.vm.save()?,
+            devices: self.devices.save()?,
+        })
+    }
+
+    /// What the machine is made of.
+    #[must_use]
+    pub fn blueprint(&self) -> &Blueprint {
+        &self.blueprint
+    }
+
+    /// The CPU the guest was started on.
+    #[must_use]
+    pub fn cpu(&self) -> &CpuModel {
+        &self.cpu
+    }
+
+    /// The guest's RAM.
+    #[must_use]
+    pub fn ram(&self) -> &GuestRam {
+        &self.context.ram
+    }
+
+    /// The guest's devices.
+    #[must_use]
+    pub fn devices(&self) -> &DeviceSet {
+        &self.devices
+    }
+
+    fn apply(&self, change: Change) -> Result<(), MachineError> {
+        match change {
+            Change::None => Ok(()),
+            Change::Start => {
+                self.devices.start();
+                self.run_vcpus()
+            }
+            Change::Stop => {
+                let asked: Vec<_> = self.vcpus.iter().map(VcpuHandle::pause).collect();
+                for answer in asked {
+                    answer.wait()?;
+                }
+                self.devices.stop();
+                Ok(())
+            }
+        }
+    }
+
+    fn run_vcpus(&self) -> Result<(), MachineError> {
+        let asked: Vec<_> = self.vcpus.iter().map(VcpuHandle::resume).collect();
+        for answer in asked {
+            answer.wait()?;
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Custody> {
+        self.custody.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

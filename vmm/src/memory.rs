@@ -1,0 +1,270 @@
+//! Guest RAM: one contiguous host mapping, cut into the regions of the guest-physical layout.
+//!
+//! RAM page `n` lives at `base + n * 4096` on the host, whatever hole the guest-physical layout
+//! has. Everything that moves memory (migration, snapshot, balloon) works on that dense numbering;
+//! KVM and the devices see the regions.
+#![expect(unsafe_code, reason = "maps and unmaps the guest's RAM")]
+
+use std::ffi::c_void;
+use std::num::NonZeroUsize;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+
+use devices::GuestMemory;
+use migration::{MemoryLayout, MemoryRegion, PageIndex, Pfn, RamMapping};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
+use vm_memory::bitmap::AtomicBitmap;
+use vm_memory::mmap::MmapRegionBuilder;
+use vm_memory::{GuestAddress, GuestRegionMmap};
+
+use crate::boot::RamLayout;
+
+/// Bytes of one guest page: the unit of migration, ballooning and dirty tracking.
+pub const PAGE_BYTES: u64 = 4096;
+
+/// What can go wrong while RAM is mapped.
+#[derive(Debug, thiserror::Error)]
+pub enum MemoryError {
+    /// The host refused the mapping.
+    #[error("cannot map {bytes} bytes of guest RAM")]
+    Map {
+        /// Size of the whole RAM.
+        bytes: u64,
+        /// What the kernel said.
+        #[source]
+        source: rustix::io::Errno,
+    },
+    /// A layout no machine can have.
+    #[error("impossible memory layout")]
+    Layout(#[from] migration::MigrationError),
+    /// A region of the layout cannot be expressed on this host.
+    #[error("guest RAM region of {bytes} bytes at {start:#x} does not fit the address space")]
+    Region {
+        /// Guest-physical start of the region.
+        start: u64,
+        /// Length of the region.
+        bytes: u64,
+    },
+    /// The kernel refused to take pages back.
+    #[error("cannot discard {pages} pages of guest RAM from page {first}")]
+    Discard {
+        /// First RAM page.
+        first: u64,
+        /// Number of pages.
+        pages: u64,
+        /// What the kernel said.
+        #[source]
+        source: rustix::io::Errno,
+    },
+}
+
+/// One region of guest RAM as KVM wants to hear of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RamRegion {
+    /// Guest-physical address of the first byte.
+    pub guest_start: u64,
+    /// Host address of the first byte.
+    pub host_start: u64,
+    /// Length, a multiple of 4 KiB.
+    pub bytes: u64,
+}
+
+/// The anonymous mapping; unmapped when the last user lets go.
+#[derive(Debug)]
+struct HostMapping {
+    base: NonNull<c_void>,
+    bytes: usize,
+}
+
+// SAFETY: the mapping is plain memory without thread affinity; all access goes through volatile
+// accessors of vm-memory, KVM or the migration crate, never through references.
+unsafe impl Send for HostMapping {}
+// SAFETY: as above.
+unsafe impl Sync for HostMapping {}
+
+impl Drop for HostMapping {
+    fn drop(&mut self) {
+        // SAFETY: base and bytes are those of the successful mmap in `GuestRam::new`, unmapped
+        // nowhere else.
+        let unmapped = unsafe { munmap(self.base.as_ptr(), self.bytes) };
+        debug_assert!(unmapped.is_ok(), "munmap of a whole mapping of ours");
+    }
+}
+
+/// The RAM of one guest.
+///
+/// It must outlive every clone of [`GuestRam::guest`]; the machine, which owns both, drops it last.
+#[derive(Debug, Clone)]
+pub struct GuestRam {
+    layout: MemoryLayout,
+    guest: GuestMemory,
+    host: Arc<HostMapping>,
+}
+
+impl GuestRam {
+    /// Maps RAM as `layout` says, untouched: it costs address space only until the guest uses it.
+    ///
+    /// Transparent huge pages are off, because a page that arrives late must be the only one that
+    /// its installation makes present (`Documentation/admin-guide/mm/userfaultfd.rst`).
+    ///
+    /// # Errors
+    /// The host has no address space or commit limit for it, or a region does not fit.
+    pub fn new(layout: RamLayout) -> Result<Self, MemoryError> {
+        let layout = frames_of(layout)?;
+        let total_bytes = layout.pages() * PAGE_BYTES;
+        let map_error = |source| MemoryError::Map {
+            bytes: total_bytes,
+            source,
+        };
+        let bytes =
+            usize::try_from(total_bytes).map_err(|_| map_error(rustix::io::Errno::NOMEM))?;
+        // SAFETY: a new anonymous mapping at an address of the kernel's choice touches no
+        // existing memory.
+        let base = unsafe {
+            mmap_anonymous(
+                ptr::null_mut(),
+                bytes,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::PRIVATE | MapFlags::NORESERVE,
+            )
+        }
+        .map_err(map_error)?;
+        let base = NonNull::new(base).expect("mmap without MAP_FIXED never returns null");
+        let host = Arc::new(HostMapping { base, bytes });
+        // SAFETY: the range is the whole mapping made above; the advice changes no content.
+        unsafe { madvise(base.as_ptr(), bytes, Advice::LinuxNoHugepage) }.map_err(map_error)?;
+        let guest = guest_view(&layout, &host)?;
+        Ok(Self {
+            layout,
+            guest,
+            host,
+        })
+    }
+
+    /// Guest-physical layout of this RAM, by frames.
+    #[must_use]
+    pub fn layout(&self) -> &MemoryLayout {
+        &self.layout
+    }
+
+    /// View of the RAM by guest-physical address, for the loader and the devices.
+    #[must_use]
+    pub fn guest(&self) -> &GuestMemory {
+        &self.guest
+    }
+
+    /// View of the RAM by page number, for the migration engine.
+    #[must_use]
+    pub fn mapping(&self) -> RamMapping {
+        let base = self.host.base.cast::<u8>();
+        // SAFETY: `host` keeps all `layout.pages()` pages mapped readable and writable for as
+        // long as the returned value lives.
+        unsafe { RamMapping::new(self.host.clone(), base, self.layout.pages()) }
+    }
+
+    /// The regions in the order of guest-physical addresses.
+    pub fn regions(&self) -> impl Iterator<Item = RamRegion> + '_ {
+        let host_start = self.host.base.as_ptr().addr() as u64;
+        self.layout
+            .regions()
+            .iter()
+            .scan(host_start, |next, region| {
+                let bytes = region.pages * PAGE_BYTES;
+                let this = RamRegion {
+                    guest_start: region.first.get() * PAGE_BYTES,
+                    host_start: *next,
+                    bytes,
+                };
+                *next += bytes;
+                Some(this)
+            })
+    }
+
+    /// Gives the host memory of `pages` guest frames from `first` back; they read as zero after.
+    ///
+    /// Frames that are no RAM are left alone.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn discard(&self, first: Pfn, pages: u64) -> Result<(), MemoryError> {
+        for region in self.layout.regions() {
+            let start = first.get().max(region.first.get());
+            let end = first
+                .get()
+                .saturating_add(pages)
+                .min(region.first.get() + region.pages);
+            if start >= end {
+                continue;
+            }
+            let index = self
+                .layout
+                .index_of(Pfn::new(start))
+                .expect("start lies in a region");
+            self.discard_pages(index, end - start)?;
+        }
+        Ok(())
+    }
+
+    fn discard_pages(&self, first: PageIndex, pages: u64) -> Result<(), MemoryError> {
+        let to_usize = |value: u64| usize::try_from(value).expect("inside a mapping of ours");
+        let offset = to_usize(first.get() * PAGE_BYTES);
+        let bytes = to_usize(pages * PAGE_BYTES);
+        debug_assert!(
+            offset + bytes <= self.host.bytes,
+            "range lies in the mapping"
+        );
+        // SAFETY: offset and length lie in the mapping, because the range was cut to a region.
+        unsafe {
+            madvise(
+                self.host.base.as_ptr().byte_add(offset),
+                bytes,
+                Advice::LinuxDontNeed,
+            )
+        }
+        .map_err(|source| MemoryError::Discard {
+            first: first.get(),
+            pages,
+            source,
+        })
+    }
+}
+
+/// The layout in the terms of the migration engine.
+///
+/// # Errors
+/// None for a layout that [`RamLayout`] has checked.
+pub fn frames_of(layout: RamLayout) -> Result<MemoryLayout, MemoryError> {
+    let regions = layout.regions().map(|region| MemoryRegion {
+        first: Pfn::new(region.start.0 / PAGE_BYTES),
+        pages: region.length_bytes / PAGE_BYTES,
+    });
+    Ok(MemoryLayout::new(regions.collect())?)
+}
+
+fn guest_view(layout: &MemoryLayout, host: &HostMapping) -> Result<GuestMemory, MemoryError> {
+    let page_bytes = NonZeroUsize::new(4096).expect("not zero");
+    let mut offset = 0_usize;
+    let mut regions = Vec::with_capacity(layout.regions().len());
+    for region in layout.regions() {
+        let start = region.first.get() * PAGE_BYTES;
+        let length = region.pages * PAGE_BYTES;
+        let misfit = || MemoryError::Region {
+            start,
+            bytes: length,
+        };
+        let bytes = usize::try_from(length).map_err(|_| misfit())?;
+        let dirty = AtomicBitmap::new(bytes, page_bytes);
+        let builder = MmapRegionBuilder::new_with_bitmap(bytes, dirty)
+            .with_mmap_prot(libc::PROT_READ | libc::PROT_WRITE)
+            .with_mmap_flags(libc::MAP_ANONYMOUS | libc::MAP_PRIVATE | libc::MAP_NORESERVE);
+        // SAFETY: the layout's regions add up to the mapping's size, so [offset, offset + bytes)
+        // lies inside it; the mapping outlives the view (see `GuestRam`).
+        let builder = unsafe {
+            builder.with_raw_mmap_pointer(host.base.as_ptr().byte_add(offset).cast::<u8>())
+        };
+        let mapped = builder.build().map_err(|_| misfit())?;
+        regions.push(GuestRegionMmap::new(mapped, GuestAddress(start)).ok_or_else(misfit)?);
+        offset += bytes;
+    }
+    GuestMemory::from_regions(regions).map_err(|_| MemoryError::Region { start: 0, bytes: 0 })
+}

@@ -1,0 +1,135 @@
+//! `skiff receive`: a guest from another monitor.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+
+use migration::{CancelToken, DestinationVm, Notice as Event, Timeouts};
+
+use super::boot::{fatal_sink, serial_output};
+use super::event_loop::{EventLoop, Outside};
+use super::notices::{Notice, Notifier};
+use super::place::{Activity, Place};
+use super::{Ending, MonitorError};
+use crate::config::ReceiveConfig;
+use crate::console::Signals;
+use crate::control::{ControlSocket, Failure, SocketPath};
+use crate::host::HostKvm;
+use crate::machine::{Machine, Wiring};
+use crate::transfer::Arrival;
+
+/// Waits for a guest, and serves it until it ends or has moved on.
+///
+/// # Errors
+/// The host is unfit, the address cannot be had, the guest crashes, or it is lost on its way.
+pub fn receive(config: ReceiveConfig) -> Result<(), MonitorError> {
+    let started = Instant::now();
+    let signals = Signals::block()?;
+    // Whatever would refuse every guest is told before anyone is asked to send one.
+    let kvm = HostKvm::open()?.kind;
+    migration::check_userfaultfd()?;
+    let serial = serial_output(&config.serial)?;
+    let socket = ControlSocket::bind(SocketPath::choose(&config.name, config.api.as_deref())?)?;
+    let failed = |source| MonitorError::Listen {
+        address: config.listen.clone(),
+        source,
+    };
+    let listener =
+        TcpListener::bind((config.listen.host(), config.listen.port())).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+
+    let outside = Outside {
+        name: config.name.clone(),
+        socket,
+        signals,
+        started,
+        kvm,
+    };
+    let event_loop = EventLoop::new(outside, &config.serial)?;
+    let host = Hospitality {
+        place: event_loop.place.clone(),
+        notifier: event_loop.notifier.clone(),
+        wiring: Wiring {
+            serial,
+            requests: event_loop.requests.clone(),
+            fatal: fatal_sink(&event_loop.notifier),
+        },
+    };
+    let stop = CancelToken::new()?;
+    thread::Builder::new()
+        .name("receive".to_owned())
+        .spawn(move || host.take_in(&listener, &stop))
+        .map_err(|source| MonitorError::System {
+            action: "start a thread",
+            source,
+        })?;
+    log::info!("listening on {address} for a VM to become {}", config.name);
+    event_loop.serve()
+}
+
+/// What the thread needs that takes a guest in.
+#[derive(Debug)]
+struct Hospitality {
+    place: Place,
+    notifier: Notifier,
+    wiring: Wiring,
+}
+
+impl Hospitality {
+    fn take_in(self, listener: &TcpListener, stop: &CancelToken) {
+        let notify = |event: &Event<'_>| report(event);
+        let arrival = migration::receive(
+            listener,
+            &mut || self.fresh(),
+            &Timeouts::default(),
+            &notify,
+            stop,
+        );
+        match arrival.map(|arrival| arrival.outcome) {
+            Ok(Ok(report)) => {
+                log::info!(
+                    "all memory of the VM from {} has arrived in {:.0} ms",
+                    report.peer,
+                    report.total_ms
+                );
+                self.place.settle();
+            }
+            Ok(Err(error)) => self.fail(MonitorError::LostHere(error)),
+            Err(error) => self.fail(MonitorError::Migration(error)),
+        }
+    }
+
+    /// A place for the next guest that is offered.
+    fn fresh(&self) -> Box<dyn DestinationVm> {
+        let (place, notifier) = (self.place.clone(), self.notifier.clone());
+        let settle_in = move |machine: Arc<Machine>| {
+            let mut tenant = place.lock();
+            tenant.machine = Some(Arc::clone(&machine));
+            tenant.activity = Activity::Arriving;
+            notifier.send(Notice::Arrived(machine));
+        };
+        Box::new(Arrival::new(self.wiring.clone(), settle_in))
+    }
+
+    fn fail(&self, error: MonitorError) {
+        self.notifier.send(Notice::End(Ending::Failed(error)));
+    }
+}
+
+/// One line for each step, none for the pages.
+fn report(event: &Event<'_>) {
+    match event {
+        Event::Offered { peer, offer, mode } => {
+            log::info!("{peer} offers the VM {} ({mode})", offer.name);
+        }
+        Event::Rejected { peer, error } => {
+            log::warn!(
+                "nothing came of the call from {peer}: {}",
+                Failure::of(*error)
+            );
+        }
+        Event::HandedOver { peer } => log::info!("the VM from {peer} runs here now"),
+        Event::Progress { .. } => {}
+    }
+}

@@ -1,0 +1,107 @@
+//! The thread that moves the guest away.
+
+use std::sync::Mutex;
+
+use migration::{CancelToken, Mode, Outcome, SourceOptions, SourcePhase};
+
+use super::notices::{Notice, Notifier};
+use super::place::Place;
+use super::{Ending, MonitorError};
+use crate::config::{HostPort, MigrationMode, VmName};
+use crate::control::{Failure, Progress, Reply};
+use crate::transfer::Departure;
+
+/// What the thread needs: the guest, the way back to the event loop, and who waits for the report.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    pub(super) name: VmName,
+    pub(super) place: Place,
+    pub(super) notifier: Notifier,
+    pub(super) cancel: CancelToken,
+    pub(super) reply: Reply,
+}
+
+/// Moves the guest, tells the client how it went, and ends the monitor if the guest is gone.
+pub(super) fn run(ticket: Ticket, to: &HostPort, mode: MigrationMode) {
+    let Ticket {
+        name,
+        place,
+        notifier,
+        cancel,
+        reply,
+    } = ticket;
+    let Some(machine) = place.machine() else {
+        return reply.error(Failure::of(&MonitorError::NoGuest));
+    };
+    log::info!("moving {name} to {to}");
+    let departure = Departure::new(name.to_string(), machine);
+    let options = SourceOptions {
+        mode: engine_mode(mode),
+        ..SourceOptions::new(to.to_string())
+    };
+    let reply = Mutex::new(reply);
+    let report_progress = |progress: &migration::Progress| {
+        if let Ok(mut reply) = reply.lock() {
+            reply.progress(&translate(progress));
+        }
+    };
+    let moved = migration::migrate(&departure, &options, &report_progress, &cancel);
+    let reply = reply
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    match moved {
+        Ok(report) => {
+            log::info!("{name} has moved to {to}");
+            reply.ok(&report);
+            notifier.send(Notice::End(Ending::Moved));
+        }
+        Err(failure) => {
+            let lost = failure.outcome() == Outcome::Lost;
+            reply.ok(&failure.report);
+            place.settle();
+            if lost {
+                notifier.send(Notice::End(Ending::Failed(MonitorError::Lost(
+                    failure.error,
+                ))));
+            } else {
+                log::warn!("{name} stays here: {}", Failure::of(&failure.error));
+            }
+        }
+    }
+}
+
+/// What `auto` chooses is post-copy: the guest is down for the time of its state alone.
+fn engine_mode(mode: MigrationMode) -> Mode {
+    match mode {
+        MigrationMode::Auto | MigrationMode::PostCopy => Mode::PostCopy,
+        MigrationMode::StopAndCopy => Mode::StopAndCopy,
+    }
+}
+
+/// The phase as a user reads it.
+fn words(phase: SourcePhase) -> &'static str {
+    match phase {
+        SourcePhase::Negotiating => "negotiating",
+        SourcePhase::Accepted => "preparing",
+        SourcePhase::Paused | SourcePhase::Restoring => "moving state",
+        SourcePhase::Ready | SourcePhase::Filling | SourcePhase::Pushing => "moving memory",
+        SourcePhase::Filled | SourcePhase::HandedOver => "handing over",
+        SourcePhase::Draining | SourcePhase::Completed => "finishing",
+    }
+}
+
+fn translate(progress: &migration::Progress) -> Progress {
+    let migration::Progress {
+        phase,
+        pages_done,
+        pages_total,
+        page_bytes: _,
+        elapsed,
+    } = progress;
+    Progress {
+        phase: words(*phase).to_owned(),
+        pages_done: *pages_done,
+        pages_total: *pages_total,
+        elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+    }
+}

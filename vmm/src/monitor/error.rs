@@ -1,0 +1,118 @@
+//! What can go wrong in the process around a VM.
+
+use std::io;
+use std::path::PathBuf;
+
+use devices::DeviceError;
+
+use crate::config::HostPort;
+use crate::console::ConsoleError;
+use crate::control::ControlError;
+use crate::host::HostError;
+use crate::machine::MachineError;
+use crate::vcpu::Diagnosis;
+
+/// Why a monitor, or something asked of it, failed.
+#[derive(Debug, thiserror::Error)]
+pub enum MonitorError {
+    /// The host cannot run VMs.
+    #[error("this host cannot run a VM")]
+    Host(#[from] HostError),
+    /// The control socket cannot be made.
+    #[error("cannot open the control socket")]
+    Control(#[from] ControlError),
+    /// The terminal or the signals cannot be set up.
+    #[error("cannot set up the console")]
+    Console(#[from] ConsoleError),
+    /// A file named on the command line cannot be opened.
+    #[error("cannot open the {what} {}", path.display())]
+    Open {
+        /// What the file is for.
+        what: &'static str,
+        /// Its path.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A stock kernel on a KVM that would take hours to boot it.
+    #[error("{} is a stock Linux kernel, which does not boot on this host's {kvm}", path.display())]
+    StockKernel {
+        /// The kernel.
+        path: PathBuf,
+        /// The host's KVM.
+        kvm: crate::host::KvmKind,
+    },
+    /// The machine failed.
+    #[error("the machine failed")]
+    Machine(#[from] MachineError),
+    /// A device of the process failed.
+    #[error("cannot set up the guest's devices")]
+    Device(#[from] DeviceError),
+    /// The guest did something of which nothing can be made.
+    #[error("the guest has crashed")]
+    Crashed(#[from] Box<Diagnosis>),
+    /// The event loop failed.
+    #[error("the event loop failed: {0}")]
+    EventLoop(event_manager::Error),
+    /// The system has no descriptor or thread left.
+    #[error("cannot {action}")]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The address to listen on cannot be had.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address as typed.
+        address: HostPort,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The migration engine failed before anything could move.
+    #[error("the migration could not begin")]
+    Migration(#[from] migration::MigrationError),
+    /// The guest was handed over and did not arrive whole.
+    #[error("the guest is lost: the migration failed after the hand-over")]
+    Lost(#[source] migration::MigrationError),
+    /// The source vanished when the guest ran here without all of its memory.
+    #[error("the guest is lost: a part of its memory never arrived")]
+    LostHere(#[source] migration::MigrationError),
+    /// There is no guest yet.
+    #[error("no VM has arrived yet")]
+    NoGuest,
+    /// The guest cannot leave before it has arrived.
+    #[error("some pages of this VM are still at the host it came from")]
+    StillArriving,
+    /// It is leaving already.
+    #[error("this VM is being moved already")]
+    AlreadyLeaving,
+    /// There is no migration.
+    #[error("this VM is not being moved")]
+    NothingToCancel,
+    /// The guest runs at the destination.
+    #[error("too late to cancel: the VM has been handed over")]
+    CancelTooLate,
+}
+
+impl MonitorError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::StockKernel { .. } => Some(
+                "use a host with VT-x or AMD-V, the built-in guest (--kernel probe), or the \
+                 nested rig described in the README",
+            ),
+            Self::Crashed(diagnosis) => diagnosis.remedy(),
+            Self::Listen { .. } => Some("choose a free port, or port 0 to have one chosen"),
+            Self::StillArriving | Self::AlreadyLeaving => Some("wait until it is done: skiff info"),
+            Self::NoGuest => Some("move one here: skiff migrate NAME --to HOST:PORT"),
+            _ => None,
+        }
+    }
+}

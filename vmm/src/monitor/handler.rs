@@ -1,0 +1,138 @@
+//! What the monitor does when a client of the control socket asks.
+
+use std::process;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use migration::{CancelToken, Cancellation};
+
+use super::departure::{self, Ticket};
+use super::notices::{Notice, Notifier};
+use super::place::{Activity, Place};
+use super::{Ending, MonitorError};
+use crate::config::{HostPort, MigrationMode, VmName};
+use crate::control::{ControlHandler, Failure, Reply, Request, VmInfo, VmState};
+use crate::host::{self, KvmKind};
+use crate::machine::{Machine, Wish};
+
+/// How long the thread of a migration waits for a client that does not read the report.
+const REPORT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Serves the control socket of the monitor of one VM.
+#[derive(Debug)]
+pub(super) struct Handler {
+    pub(super) name: VmName,
+    pub(super) started: Instant,
+    pub(super) kvm: KvmKind,
+    pub(super) place: Place,
+    pub(super) notifier: Notifier,
+}
+
+impl ControlHandler for Handler {
+    fn handle(&mut self, request: Request, reply: Reply) {
+        let done = match request {
+            Request::Info => return reply.ok(&self.info()),
+            Request::Migrate { to, mode } => return self.migrate(to, mode, reply),
+            Request::Stop => {
+                self.notifier.send(Notice::End(Ending::Stopped));
+                Ok(())
+            }
+            Request::Pause => self.ask(Wish::Paused),
+            Request::Resume => self.ask(Wish::Running),
+            Request::Cancel => self.cancel(),
+        };
+        match done {
+            Ok(()) => reply.ok(&()),
+            Err(error) => reply.error(Failure::of(&error)),
+        }
+    }
+}
+
+impl Handler {
+    fn machine(&self) -> Result<Arc<Machine>, MonitorError> {
+        self.place.machine().ok_or(MonitorError::NoGuest)
+    }
+
+    fn ask(&self, wish: Wish) -> Result<(), MonitorError> {
+        Ok(self.machine()?.ask(wish)?)
+    }
+
+    fn cancel(&self) -> Result<(), MonitorError> {
+        match &self.place.lock().activity {
+            Activity::Leaving(token) => match token.cancel() {
+                Cancellation::Accepted => Ok(()),
+                Cancellation::TooLate => Err(MonitorError::CancelTooLate),
+            },
+            Activity::None | Activity::Arriving => Err(MonitorError::NothingToCancel),
+        }
+    }
+
+    fn migrate(&self, to: HostPort, mode: MigrationMode, reply: Reply) {
+        let token = match self.take_leave() {
+            Ok(token) => token,
+            Err(error) => return reply.error(Failure::of(&error)),
+        };
+        let ticket = Ticket {
+            name: self.name.clone(),
+            place: self.place.clone(),
+            notifier: self.notifier.clone(),
+            cancel: token,
+            reply: reply.with_patience(REPORT_PATIENCE),
+        };
+        let spawned = thread::Builder::new()
+            .name("migration".to_owned())
+            .spawn(move || departure::run(ticket, &to, mode));
+        if let Err(error) = spawned {
+            // The reply went with the closure and has told the client that there is no answer.
+            log::warn!("cannot start the thread of the migration: {error}");
+            self.place.settle();
+        }
+    }
+
+    /// Marks the guest as leaving, if it is here and nothing else is going on with it.
+    fn take_leave(&self) -> Result<CancelToken, MonitorError> {
+        let mut tenant = self.place.lock();
+        if tenant.machine.is_none() {
+            return Err(MonitorError::NoGuest);
+        }
+        match tenant.activity {
+            Activity::None => {
+                let token = CancelToken::new()?;
+                tenant.activity = Activity::Leaving(token.clone());
+                Ok(token)
+            }
+            Activity::Arriving => Err(MonitorError::StillArriving),
+            Activity::Leaving(_) => Err(MonitorError::AlreadyLeaving),
+        }
+    }
+
+    fn info(&self) -> VmInfo {
+        let tenant = self.place.lock();
+        let blueprint = tenant.machine.as_ref().map(|machine| machine.blueprint());
+        VmInfo {
+            name: self.name.clone(),
+            state: state_of(tenant.machine.as_deref(), &tenant.activity),
+            pid: process::id(),
+            vcpus: blueprint.map_or(0, |blueprint| blueprint.vcpus.get()),
+            memory_bytes: blueprint.map_or(0, |blueprint| blueprint.memory.memory_bytes()),
+            resident_bytes: host::resident_bytes().unwrap_or(0),
+            uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            kvm: self.kvm.to_string(),
+            kernel: blueprint.map(|blueprint| blueprint.kernel.clone()),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+fn state_of(machine: Option<&Machine>, activity: &Activity) -> VmState {
+    match (machine, activity) {
+        (None, _) => VmState::Receiving,
+        (Some(_), Activity::Leaving(_)) => VmState::Migrating,
+        (Some(_), Activity::Arriving) => VmState::Arriving,
+        (Some(machine), Activity::None) => match machine.wish() {
+            Wish::Running => VmState::Running,
+            Wish::Paused => VmState::Paused,
+        },
+    }
+}

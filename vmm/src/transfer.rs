@@ -1,0 +1,258 @@
+//! A machine as the migration engine wants it: the only place that knows both.
+//!
+//! At the source a [`Machine`] is held, saved and, if it stays, released. At the destination an
+//! offer becomes an [`Assembly`], whose RAM the engine fills while the state turns it into a
+//! [`Machine`].
+
+use std::fmt;
+use std::sync::Arc;
+
+use kvm_bindings::CpuId;
+use migration::{DestinationVm, MachineError, Offer, PeerText, RamMapping, Refusal, SourceVm};
+use serde::{Deserialize, Serialize};
+
+use crate::boot::{RamLayout, VcpuCount, cpuid};
+use crate::host::{HostKvm, HostMemory, KvmKind};
+use crate::kvm::Hypervisor;
+use crate::machine::{Assembly, Blueprint, CpuModel, Machine, MachineState, Wiring};
+use crate::memory::{self, PAGE_BYTES};
+
+/// Changes whenever [`Demands`] does.
+const VERSION: u32 = 1;
+
+/// What a machine asks of its destination beyond RAM and a number of vCPUs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Demands {
+    version: u32,
+    cpu: CpuModel,
+    kernel: String,
+    generation_id: [u8; 16],
+}
+
+/// A machine that may leave.
+#[derive(Debug)]
+pub struct Departure {
+    name: String,
+    machine: Arc<Machine>,
+}
+
+impl Departure {
+    /// Prepares `machine` to leave under `name`, which the destination shows to people.
+    #[must_use]
+    pub fn new(name: String, machine: Arc<Machine>) -> Self {
+        Self { name, machine }
+    }
+}
+
+impl SourceVm for Departure {
+    fn offer(&self) -> Result<Offer, MachineError> {
+        let Blueprint {
+            vcpus,
+            memory,
+            kernel,
+            generation_id,
+        } = self.machine.blueprint();
+        let demands = Demands {
+            version: VERSION,
+            cpu: self.machine.cpu().clone(),
+            kernel: kernel.clone(),
+            generation_id: *generation_id,
+        };
+        Ok(Offer {
+            name: PeerText::from(self.name.as_str()),
+            memory: memory::frames_of(*memory)?,
+            vcpus: u32::from(vcpus.get()),
+            machine: postcard::to_stdvec(&demands)?,
+        })
+    }
+
+    fn ram(&self) -> RamMapping {
+        self.machine.ram().mapping()
+    }
+
+    fn pause(&self) -> Result<(), MachineError> {
+        Ok(self.machine.hold()?)
+    }
+
+    fn save(&self) -> Result<Vec<u8>, MachineError> {
+        Ok(self.machine.save()?.encode()?)
+    }
+
+    fn resume(&self) -> Result<(), MachineError> {
+        Ok(self.machine.release()?)
+    }
+}
+
+/// How far an arrival has come.
+#[derive(Debug, Default)]
+enum Stage {
+    #[default]
+    Empty,
+    /// RAM and KVM objects exist.
+    Prepared {
+        assembly: Box<Assembly>,
+        cpu: CpuModel,
+    },
+    /// The state is in; the guest waits for the token.
+    Restored(Arc<Machine>),
+    /// The guest runs here.
+    Running,
+}
+
+/// A machine that may arrive.
+pub struct Arrival {
+    wiring: Wiring,
+    arrived: Box<dyn FnMut(Arc<Machine>) + Send>,
+    stage: Stage,
+}
+
+impl fmt::Debug for Arrival {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arrival")
+            .field("stage", &self.stage)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The engine called out of order.
+#[derive(Debug, thiserror::Error)]
+#[error("no machine is prepared to take the state")]
+struct OutOfOrder;
+
+impl Arrival {
+    /// Waits for a machine to connect by `wiring`; `arrived` is told of it when it runs.
+    #[must_use]
+    pub fn new(wiring: Wiring, arrived: impl FnMut(Arc<Machine>) + Send + 'static) -> Self {
+        Self {
+            wiring,
+            arrived: Box::new(arrived),
+            stage: Stage::Empty,
+        }
+    }
+}
+
+impl DestinationVm for Arrival {
+    fn prepare(&mut self, offer: &Offer) -> Result<RamMapping, Refusal> {
+        check_memory(offer)?;
+        let (assembly, cpu) = assemble(offer)?;
+        let ram = assembly.ram().mapping();
+        self.stage = Stage::Prepared {
+            assembly: Box::new(assembly),
+            cpu,
+        };
+        Ok(ram)
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), MachineError> {
+        let Stage::Prepared { assembly, cpu } = std::mem::take(&mut self.stage) else {
+            return Err(OutOfOrder.into());
+        };
+        let machine = assembly.restore(MachineState::decode(state)?, cpu, self.wiring.clone())?;
+        self.stage = Stage::Restored(Arc::new(machine));
+        Ok(())
+    }
+
+    fn resume(&mut self) -> Result<(), MachineError> {
+        let Stage::Restored(machine) = std::mem::replace(&mut self.stage, Stage::Running) else {
+            return Err(OutOfOrder.into());
+        };
+        machine.start()?;
+        (self.arrived)(machine);
+        Ok(())
+    }
+}
+
+/// The refusal that tells of a failure here.
+fn machine(error: &(dyn std::error::Error + 'static)) -> Refusal {
+    Refusal::Machine(PeerText::chain(error))
+}
+
+/// Builds the machine that `offer` asks for, if this host can.
+fn assemble(offer: &Offer) -> Result<(Assembly, CpuModel), Refusal> {
+    let (blueprint, cpu) = understand(offer)?;
+    let host = HostKvm::open().map_err(|error| machine(&error))?;
+    let assembly =
+        Assembly::new(Hypervisor::new(host), blueprint).map_err(|error| machine(&error))?;
+    let here = assembly.host_cpu().map_err(|error| machine(&error))?;
+    check_cpu(&here, &cpu)?;
+    Ok((assembly, cpu))
+}
+
+fn understand(offer: &Offer) -> Result<(Blueprint, CpuModel), Refusal> {
+    let demands: Demands = postcard::from_bytes(&offer.machine).map_err(|error| machine(&error))?;
+    let Demands {
+        version,
+        cpu,
+        kernel,
+        generation_id,
+    } = demands;
+    if version != VERSION {
+        return Err(Refusal::Machine(PeerText::from(format!(
+            "it builds machines of version {VERSION}, the source has one of version {version}"
+        ))));
+    }
+    let memory = RamLayout::new(offer.memory.pages().saturating_mul(PAGE_BYTES))
+        .map_err(|error| machine(&error))?;
+    let frames = memory::frames_of(memory).map_err(|error| machine(&error))?;
+    if frames != offer.memory {
+        return Err(Refusal::Machine(PeerText::from(
+            "the VM's memory lies at addresses where it cannot lie there",
+        )));
+    }
+    let vcpus = VcpuCount::new(offer.vcpus).map_err(|_| Refusal::Vcpus {
+        needed: offer.vcpus,
+        available: u32::from(crate::boot::VCPUS_MAX),
+    })?;
+    Ok((
+        Blueprint {
+            vcpus,
+            memory,
+            kernel,
+            generation_id,
+        },
+        cpu,
+    ))
+}
+
+/// RAM is not reserved, but a VM that is known not to fit is not taken.
+fn check_memory(offer: &Offer) -> Result<(), Refusal> {
+    let needed_bytes = offer.memory.pages().saturating_mul(PAGE_BYTES);
+    let available_bytes = HostMemory::now().available_bytes;
+    if available_bytes < needed_bytes {
+        return Err(Refusal::Memory {
+            needed_bytes,
+            available_bytes,
+        });
+    }
+    Ok(())
+}
+
+fn check_cpu(here: &CpuModel, wanted: &CpuModel) -> Result<(), Refusal> {
+    if here.kvm != wanted.kvm {
+        return Err(kind_mismatch(here.kvm, wanted.kvm));
+    }
+    let leaves = |model: &CpuModel| {
+        CpuId::from_entries(&model.cpuid).map_err(|_| too_many_leaves(model.cpuid.len()))
+    };
+    let missing = cpuid::superset_missing(&leaves(here)?, &leaves(wanted)?);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    Err(Refusal::Machine(PeerText::from(format!(
+        "its CPU lacks what the guest was started with: {}",
+        names.join(", ")
+    ))))
+}
+
+fn too_many_leaves(count: usize) -> Refusal {
+    Refusal::Machine(PeerText::from(format!(
+        "the VM's CPU has {count} CPUID leaves"
+    )))
+}
+
+fn kind_mismatch(here: KvmKind, wanted: KvmKind) -> Refusal {
+    Refusal::Machine(PeerText::from(format!(
+        "the VM was started on {wanted}, that host has {here}"
+    )))
+}
