@@ -32,8 +32,9 @@ pub use region::check_userfaultfd;
 /// hand-over. The calls come in the order of the methods below, from the thread that calls
 /// [`receive`].
 pub trait DestinationVm: Send {
-    /// Checks that the VM can run here and builds it, with its RAM mapped and untouched: what was
-    /// written there before is discarded. Huge pages are ruled out for the mapping.
+    /// Checks that the VM can run here, that there is memory for it above all, and builds it, with
+    /// its RAM mapped and untouched: what was written there before is discarded, and huge pages are
+    /// ruled out for the mapping.
     ///
     /// # Errors
     /// The reason to refuse the VM.

@@ -207,3 +207,6 @@ impl From<Latency> for LatencyUs {
 pub(crate) fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
+
+#[cfg(test)]
+mod tests;

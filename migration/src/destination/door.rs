@@ -20,7 +20,9 @@ use crate::link::{FrameReader, FrameWriter, Link, Patience};
 use crate::offer::Refusal;
 use crate::options::Timeouts;
 use crate::stop::{Woken, wait};
-use crate::wire::{About, Attach, Frame, Hello, Preamble, Purpose, Refuse, SessionId, VERSION};
+use crate::wire::{
+    About, Attach, Frame, Hello, Preamble, Purpose, Refuse, Role, SessionId, VERSION,
+};
 
 /// Most connections at a time. Our choice: those of one migration with as many streams as there may
 /// be, and 30 for strangers.
@@ -156,6 +158,7 @@ impl<'a> Door<'a> {
                 theirs,
             };
             writer.send(&Refuse(refusal), patience)?;
+            writer.link().close_gently(patience);
             return Err(Error::PeerVersion {
                 peer,
                 ours: VERSION,
@@ -197,6 +200,11 @@ impl<'a> Door<'a> {
         if !attempt.attach(attach.role, reader.link()) {
             return Err(unexpected);
         }
+        // A name is only for people who look at the threads; without it nothing is lost.
+        let _ = rustix::thread::set_name(match attach.role {
+            Role::Urgent => c"receive-urgent",
+            Role::Background => c"receive-pages",
+        });
         if let Err(error) = receive_pages(&attempt, &mut reader) {
             attempt.fail(error);
         }

@@ -94,9 +94,11 @@ impl<'a> Host<'a> {
     /// Tells the source why it failed, if it still listens.
     pub(super) fn say_why(&self, error: &Error) {
         if let Ok(stop) = Stop::new() {
-            let mut writer = FrameWriter::new(self.writer.link().with_stop(stop));
+            let link = self.writer.link().with_stop(stop);
+            let patience = Patience::whole(LAST_WORDS);
             // If it does not listen any more, it knows.
-            let _ = writer.send(&Failed(PeerText::chain(error)), Patience::whole(LAST_WORDS));
+            let _ = FrameWriter::new(link.clone()).send(&Failed(PeerText::chain(error)), patience);
+            link.close_gently(patience);
         }
     }
 

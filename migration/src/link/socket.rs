@@ -172,6 +172,15 @@ impl Link {
             .map_err(|source| self.send_error(source))
     }
 
+    /// Ends the connection so that what was sent last arrives: closing it with something unread
+    /// would discard that. Whatever still comes is dropped; if it goes on coming, so is the rest.
+    pub(crate) fn close_gently(&self, patience: Patience) {
+        let mut dropped = [0; 4096];
+        if self.finish_sending().is_ok() {
+            while matches!(self.receive(&mut dropped, patience), Ok(1..)) {}
+        }
+    }
+
     /// Whether the flag was raised, or a byte can be received at `until`.
     pub(crate) fn wait_receivable(&self, until: Instant) -> Result<Woken> {
         wait(self.stream.as_fd(), PollFlags::IN, &self.stop, Some(until))

@@ -16,7 +16,7 @@ pub(super) struct Sending {
     pub(super) ram: RamMapping,
     order: Mutex<SendOrder>,
     tally: Mutex<Tally>,
-    /// Signalled when the tally grows or something fails.
+    /// Signalled when the last page is done or something fails.
     changed: Condvar,
     failure: Mutex<Option<Error>>,
     has_failed: AtomicBool,
@@ -48,11 +48,11 @@ impl Sending {
 
     /// Adds what was sent since the last call.
     pub(super) fn add(&self, part: &Tally) {
-        self.tally
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .add(part);
-        self.changed.notify_all();
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.add(part);
+        if tally.done() == self.ram.pages() {
+            self.changed.notify_all();
+        }
     }
 
     /// Waits until every page was sent or listed, at most for `limit`, and says whether it was.

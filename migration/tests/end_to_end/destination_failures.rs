@@ -157,8 +157,10 @@ fn source_that_fails_before_the_token_leaves_no_trace() {
     }
     let waiting = Waiting::start(Timeouts::default());
     for (mode, misdeed) in MISDEEDS {
-        misdeed(offer_vm(waiting.address, mode, 100));
-        waiting.rejection();
+        let peers = offer_vm(waiting.address, mode, 100);
+        let source = peers[0].address();
+        misdeed(peers);
+        waiting.rejection(|peer| *peer == source);
     }
     next_one_succeeds(waiting);
 }
@@ -172,13 +174,14 @@ fn source_that_vanishes_while_restoring_waits_for_a_page_frees_the_restorer() {
     // The fake VM checks page 5, which holds zeroes at the source too, so that it notices nothing.
     *waiting.watch.restore_touches.lock().unwrap() = vec![5];
     let [mut control, mut urgent, background] = offer_vm(waiting.address, POST_COPY, 100);
+    let source = control.address();
     control.frame(STATE, GOOD_STATE);
     assert_eq!(urgent.expect(9), 5u64.to_le_bytes());
     // A reset of the urgent connection alone must do.
     drop(urgent);
     let mut broken = background;
     broken.send(b"nonsense");
-    waiting.rejection();
+    waiting.rejection(|peer| *peer == source);
     next_one_succeeds(waiting);
 }
 
@@ -189,7 +192,12 @@ fn silent_source_is_given_up_in_time() {
     }
     let waiting = Waiting::start(hasty());
     let peers = offer_vm(waiting.address, POST_COPY, 100);
-    assert!(waiting.rejection().starts_with("no answer from"));
+    let source = peers[0].address();
+    assert!(
+        waiting
+            .rejection(|peer| *peer == source)
+            .starts_with("no answer from")
+    );
     drop(peers);
     next_one_succeeds(waiting);
 }
@@ -201,13 +209,14 @@ fn second_source_is_refused_while_a_vm_arrives() {
     }
     let waiting = Waiting::start(Timeouts::default());
     let first = offer_vm(waiting.address, POST_COPY, 100);
+    let source = first[0].address();
     let mut second = Peer::connect(waiting.address, MIGRATE);
     second.frame(HELLO, &hello(POST_COPY, 5));
     second.skip_preamble();
     // Refusal::Busy
     assert_eq!(second.expect(REFUSE), [1]);
     drop(first);
-    waiting.rejection();
+    waiting.rejection(|peer| *peer == source);
     next_one_succeeds(waiting);
 }
 

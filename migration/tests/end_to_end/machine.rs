@@ -209,7 +209,7 @@ pub struct Waiting {
     pub arrived: Arrived,
     pub stop: CancelToken,
     /// What was told of connections that came to nothing.
-    pub rejections: mpsc::Receiver<String>,
+    rejections: mpsc::Receiver<(SocketAddr, String)>,
     thread: JoinHandle<Result<Arrival>>,
 }
 
@@ -234,8 +234,8 @@ impl Waiting {
                 };
                 let told = Mutex::new(told);
                 let notices = |notice: &Notice<'_>| {
-                    if let Notice::Rejected { error, .. } = notice {
-                        let _ = told.lock().unwrap().send(error.to_string());
+                    if let Notice::Rejected { peer, error } = notice {
+                        let _ = told.lock().unwrap().send((*peer, error.to_string()));
                     }
                 };
                 receive(&listener, &mut fresh, &timeouts, &notices, &stop)
@@ -256,10 +256,16 @@ impl Waiting {
         self.thread.join().unwrap()
     }
 
-    /// The next rejection that is told.
-    pub fn rejection(&self) -> String {
-        self.rejections
-            .recv_timeout(Duration::from_secs(5))
-            .unwrap()
+    /// Why a connection came to nothing: the first of which `is_meant` is true.
+    pub fn rejection(&self, is_meant: impl Fn(&SocketAddr) -> bool) -> String {
+        loop {
+            let (peer, error) = self
+                .rejections
+                .recv_timeout(Duration::from_secs(5))
+                .unwrap();
+            if is_meant(&peer) {
+                return error;
+            }
+        }
     }
 }

@@ -48,6 +48,11 @@ impl Peer {
         Self(stream)
     }
 
+    /// Its own address, by which the other end knows it.
+    pub fn address(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
+    }
+
     /// Sends what it can: the other end may have hung up.
     pub fn send(&mut self, bytes: &[u8]) {
         let _ = self.0.write_all(bytes);

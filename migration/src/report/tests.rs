@@ -1,0 +1,106 @@
+//! The report as others read it.
+
+use super::*;
+
+fn report() -> Report {
+    Report {
+        schema: SCHEMA,
+        outcome: Outcome::ResumedAtSource,
+        reason: Some("no answer".to_owned()),
+        mode: Mode::PostCopy,
+        prepaging: Prepaging::Push,
+        order: Order::Physical,
+        pivots: 0,
+        streams: 1,
+        preparation_ms: 1.5,
+        downtime_ms: 2.0,
+        resume_ms: 0.0,
+        total_ms: 3.5,
+        downtime_parts_ms: BTreeMap::from([("pause", 0.5), ("save", 1.5)]),
+        pages: PageCounts {
+            total: 9,
+            ..PageCounts::default()
+        },
+        faults: FaultCounts::default(),
+        wire_bytes: WireBytes::default(),
+        rounds: Vec::new(),
+        reconnects: 0,
+        digest: Some(Digests {
+            source: Digest::from_bits(1),
+            destination: Digest::from_bits(0xffff_ffff_ffff_fffe),
+        }),
+    }
+}
+
+#[test]
+fn report_serializes_with_the_fields_that_others_rely_on() {
+    let expected = r#"{
+  "schema": 1,
+  "outcome": "resumed-at-source",
+  "reason": "no answer",
+  "mode": "post-copy",
+  "prepaging": "push",
+  "order": "physical",
+  "pivots": 0,
+  "streams": 1,
+  "preparation_ms": 1.5,
+  "downtime_ms": 2.0,
+  "resume_ms": 0.0,
+  "total_ms": 3.5,
+  "downtime_parts_ms": {
+    "pause": 0.5,
+    "save": 1.5
+  },
+  "pages": {
+    "total": 9,
+    "transferred": 0,
+    "duplicate": 0,
+    "zero": 0,
+    "absent": 0,
+    "pushed": 0,
+    "demanded": 0
+  },
+  "faults": {
+    "network": 0,
+    "latency_us": {
+      "p50": 0.0,
+      "p90": 0.0,
+      "p99": 0.0,
+      "max": 0.0,
+      "mean": 0.0
+    }
+  },
+  "wire_bytes": {
+    "control": 0,
+    "state": 0,
+    "pages": 0,
+    "total": 0
+  },
+  "rounds": [],
+  "reconnects": 0,
+  "digest": {
+    "source": "0000000000000001",
+    "destination": "fffffffffffffffe"
+  }
+}"#;
+    assert_eq!(serde_json::to_string_pretty(&report()).unwrap(), expected);
+}
+
+#[test]
+fn latency_of_recorded_values_has_their_quantiles_and_mean() {
+    let mut histogram = Histogram::new_with_bounds(1, 1_000_000, 3).unwrap();
+    for ns in 1..=100 {
+        histogram.record(ns).unwrap();
+    }
+    let latency = Latency::from(&histogram);
+    assert_eq!(
+        (latency.p50_ns, latency.p90_ns, latency.p99_ns),
+        (50, 90, 99)
+    );
+    assert_eq!((latency.max_ns, latency.mean_ns), (100, 50));
+    assert!((LatencyUs::from(latency).max - 0.1).abs() < 1e-9);
+    assert_eq!(
+        Latency::from(&Histogram::new(2).unwrap()),
+        Latency::default()
+    );
+}
