@@ -9,3 +9,8 @@ pub static PROBE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/probe.elf"))
 #[cfg(test)]
 #[path = "../probe/pure/mod.rs"]
 mod pure;
+
+// Never compiled here: it shows `cargo fmt` the program that the build script compiles.
+#[cfg(any())]
+#[path = "../probe/main.rs"]
+mod program;

@@ -35,10 +35,6 @@ pub struct Ring0Stack {
     padding: u64,
 }
 
-#[allow(
-    improper_ctypes,
-    reason = "the types are atomics, laid out like the integers they hold"
-)]
 unsafe extern "C" {
     /// The third and fourth level of the page tables are 512 entries of 8 bytes.
     pub static page_directory_pointers: [AtomicU64; 512];

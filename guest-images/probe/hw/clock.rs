@@ -10,8 +10,8 @@ const PLAUSIBLE_TICKS_PER_S: core::ops::RangeInclusive<u64> = 50_000_000..=20_00
 /// The local APIC timer of KVM and of QEMU's emulation runs at this rate, if nothing else is known.
 const USUAL_APIC_COUNTS_PER_S: u64 = 1_000_000_000;
 
-/// Our choice: because the error is some tens of microseconds however long it takes.
-const CALIBRATIONS_PER_S: u64 = 100;
+/// Our choice: because the error is some microseconds however long the comparison takes.
+const COMPARISONS_PER_S: u64 = 400;
 
 /// The counter's frequency and the timer's, measured once.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +26,7 @@ impl Clock {
     /// Finds the frequencies out, which may take some milliseconds. The local APIC has to be enabled.
     pub fn measure() -> Self {
         let ticks_per_s = announced_ticks_per_s().or_else(ticks_per_s_by_pit);
-        let wait = ticks_per_s.unwrap_or(USUAL_APIC_COUNTS_PER_S) / CALIBRATIONS_PER_S / 4;
+        let wait = ticks_per_s.unwrap_or(USUAL_APIC_COUNTS_PER_S) / COMPARISONS_PER_S;
         local_apic::start_timer(u32::MAX);
         // The counter is read before the timer both times, so that the time this takes cancels out.
         let (start, first_count) = (processor::ticks(), local_apic::timer_count());
@@ -87,7 +87,8 @@ fn announced_ticks_per_s() -> Option<u64> {
 /// are bits of port 0x61).
 fn ticks_per_s_by_pit() -> Option<u64> {
     const INPUT_HZ: u64 = 1_193_182;
-    const COUNT: u16 = (INPUT_HZ / CALIBRATIONS_PER_S) as u16;
+    /// A hundredth of a second.
+    const COUNT: u16 = 11_932;
     const GATE: u8 = 0x01;
     const SPEAKER: u8 = 0x02;
     const OUTPUT: u8 = 0x20;

@@ -16,6 +16,10 @@ pub fn image_end() -> u64 {
     core::ptr::addr_of!(boot::image_end).addr() as u64
 }
 
+fn address(gpa: u64) -> usize {
+    usize::try_from(gpa).expect("an address of a 64-bit processor")
+}
+
 /// All of guest-physical memory, as the monitor left it.
 #[derive(Debug)]
 pub struct Monitors;
@@ -27,7 +31,7 @@ impl PhysicalMemory for Monitors {
             return 0;
         }
         // SAFETY: the page is mapped, and reading it changes nothing.
-        unsafe { with_exposed_provenance::<u8>(gpa as usize).read_volatile() }
+        unsafe { with_exposed_provenance::<u8>(address(gpa)).read_volatile() }
     }
 }
 
@@ -94,13 +98,13 @@ impl<'a> OwnPages<'a> {
 
     fn generation_place(&self, index: u64) -> *mut u32 {
         assert!(index < self.set.count, "a page of the working set");
-        with_exposed_provenance_mut((self.set.generations_gpa + 4 * index) as usize)
+        with_exposed_provenance_mut(address(self.set.generations_gpa + 4 * index))
     }
 }
 
 impl Pages for OwnPages<'_> {
     fn page(&mut self, index: u64) -> &mut Page {
-        let gpa = self.gpa(index) as usize;
+        let gpa = address(self.gpa(index));
         // The pointer passes through here so that nothing is assumed of what is behind it.
         let page = core::hint::black_box(with_exposed_provenance_mut::<Page>(gpa));
         // SAFETY: this is RAM that the map lists, mapped, above our image, on a page boundary, and used
@@ -159,7 +163,7 @@ mod compiler_calls {
     unsafe extern "C" fn memset(to: *mut u8, byte: i32, bytes: usize) -> *mut u8 {
         // SAFETY: the caller's promise is that of memset; the direction flag is clear, as the ABI says.
         unsafe {
-            asm!("rep stosb", inout("rcx") bytes => _, inout("rdi") to => _, in("al") byte as u8,
+            asm!("rep stosb", inout("rcx") bytes => _, inout("rdi") to => _, in("al") byte.to_le_bytes()[0],
                 options(nostack, preserves_flags));
         }
         to

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use crate::boot;
 
 const GIB: u64 = 1 << 30;
-const LARGE_PAGE_BYTES: u64 = 2 << 20;
+const LARGE_PAGE_BYTES: usize = 2 << 20;
 const ENTRIES: usize = 512;
 
 /// Present, writable, user.
@@ -35,7 +35,7 @@ pub fn map(gpa: u64) -> bool {
         return false;
     };
     if pointers[number].load(Ordering::Relaxed) == 0 {
-        let pages = (gpa / GIB * GIB..).step_by(LARGE_PAGE_BYTES as usize);
+        let pages = (gpa / GIB * GIB..).step_by(LARGE_PAGE_BYTES);
         for (entry, page) in entries.iter().zip(pages) {
             entry.store(page | LARGE_PAGE, Ordering::Relaxed);
         }

@@ -29,17 +29,21 @@ pub enum Job<'a> {
     Sorts(SortQueue<'a>),
 }
 
-/// Numbers of the arrays that a processor sorts; none unless the workload is a sort.
+/// How many arrays are sorted in a working set of `pages`: a page each at least, and none unless
+/// the workload is a sort.
+fn arrays(options: &Options, pages: u64) -> u64 {
+    match options.workload {
+        Workload::Quicksort => pages.min(options.procs),
+        _ => 0,
+    }
+}
+
+/// Numbers of the arrays that a processor sorts.
 #[must_use]
-pub fn arrays_of(options: &Options, share: Share) -> Part {
-    let procs = if options.workload == Workload::Quicksort {
-        options.procs
-    } else {
-        0
-    };
+pub fn arrays_of(options: &Options, pages: u64, share: Share) -> Part {
     Part {
         first: 0,
-        pages: procs,
+        pages: arrays(options, pages),
     }
     .share(share.number, share.of)
 }
@@ -50,9 +54,9 @@ impl<'a> Job<'a> {
     #[must_use]
     pub fn new(options: &Options, pages: u64, share: Share, sorts: &'a mut [Sort]) -> Self {
         let whole = Part { first: 0, pages };
-        let arrays = arrays_of(options, share);
-        for (number, sort) in (arrays.first..).zip(sorts.iter_mut()) {
-            sort.start(whole.share(number, options.procs), options.seed);
+        let own = arrays_of(options, pages, share);
+        for (number, sort) in (own.first..own.first + own.pages).zip(sorts.iter_mut()) {
+            sort.start(whole.share(number, arrays(options, pages)), options.seed);
         }
         let walk = Walk::new(
             options.workload,

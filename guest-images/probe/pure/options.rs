@@ -9,9 +9,10 @@ use super::pattern::WORDS;
 pub const PAGE_BYTES: u64 = WORDS as u64 * 8;
 
 /// The most arrays that `procs` may ask for (the paper's largest Quicksort run has 128 processes).
-pub const MOST_PROCS: u64 = 128;
+pub const MOST_PROCS: usize = 128;
 
-/// Our choice: because it is the size the examples use, and quick to fill.
+/// Our choice: because it is the size the examples use, and quick to fill; but no more than half of
+/// what there is room for.
 const DEFAULT_WORKING_SET_BYTES: u64 = 256 << 20;
 
 /// What the guest does with its working set.
@@ -62,7 +63,7 @@ impl Workload {
 pub struct Options {
     /// `workload=`, idle if not given.
     pub workload: Workload,
-    /// `ws=`: size of the working set; what fits of 256 MiB if not given.
+    /// `ws=`: size of the working set; 256 MiB if not given, or half of what fits.
     pub working_set_bytes: Option<u64>,
     /// `procs=`: how many arrays `quicksort` sorts, 8 if not given.
     pub procs: u64,
@@ -126,7 +127,7 @@ impl Options {
     pub fn working_set_pages(&self, available_pages: u64) -> u64 {
         match self.working_set_bytes {
             Some(bytes) => bytes.div_ceil(PAGE_BYTES),
-            None => (DEFAULT_WORKING_SET_BYTES / PAGE_BYTES).min(available_pages),
+            None => (DEFAULT_WORKING_SET_BYTES / PAGE_BYTES).min(available_pages / 2),
         }
     }
 }
@@ -139,7 +140,7 @@ fn workload(value: &[u8]) -> Result<Workload, &'static str> {
 }
 
 fn procs(value: &[u8]) -> Result<u64, &'static str> {
-    let procs = number(value).filter(|procs| (1..=MOST_PROCS).contains(procs));
+    let procs = number(value).filter(|procs| (1..=MOST_PROCS as u64).contains(procs));
     procs.ok_or("a number from 1 to 128")
 }
 

@@ -53,6 +53,10 @@ impl Pace {
         if self.period == 0 {
             return Next::Visit;
         }
+        // No visit is due later than a period from now, unless the counter went back: a moved guest
+        // may find another host's.
+        let latest = now.saturating_add((self.period >> FRACTION_BITS) + 1);
+        self.due = self.due.min(latest);
         if now < self.due {
             return Next::SleepUntil(self.due.max(now + self.shortest_sleep));
         }

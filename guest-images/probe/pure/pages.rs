@@ -1,5 +1,8 @@
 //! The working set as the workloads see it: numbered pages with a generation each.
 
+#[cfg(test)]
+pub mod tests;
+
 use super::pattern::{Page, Stamp, WORDS, WrongWord, digest};
 
 /// Numbered pages of memory. A page number out of range is a defect of the caller and may panic.
@@ -116,6 +119,3 @@ pub fn flip_byte(pages: &mut impl Pages, offset_bytes: u64) {
     let word = usize::try_from(offset_bytes / 8 % words).expect("a word's place in a page");
     page[word] ^= 0xff << (offset_bytes % 8 * 8);
 }
-
-#[cfg(test)]
-pub mod tests;

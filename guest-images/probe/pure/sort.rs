@@ -11,20 +11,21 @@
 #[cfg(test)]
 mod tests;
 
-use super::mix::{mix, unmix};
+mod keys;
+
+use keys::{Keys, WORDS_PER_PAGE};
+
+use super::mix::mix;
 use super::pages::{Corrupt, Pages};
-use super::pattern::{WORDS, WrongWord};
 use super::permutation::Permutation;
 use super::walk::Part;
-
-const WORDS_PER_PAGE: u64 = WORDS as u64;
 
 /// Ranges still to sort. Of the two halves the larger waits, so there are no more than an array's
 /// size has bits.
 const MOST_RANGES: usize = 48;
 
 /// Our choice: because shorter ranges are sorted faster by insertion.
-const INSERTION_WORDS: u64 = 16;
+const INSERTION_WORDS: usize = 16;
 
 /// Positions `start..end` of the array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,9 +57,7 @@ enum Phase {
 /// The sort of one array, over and over.
 #[derive(Clone, Debug)]
 pub struct Sort {
-    part: Part,
-    tweak: u64,
-    seed: u64,
+    keys: Keys,
     passes: u64,
     phase: Phase,
     ranges: [Range; MOST_RANGES],
@@ -68,9 +67,10 @@ pub struct Sort {
 impl Sort {
     /// A sort of nothing, to be replaced.
     pub const NOTHING: Self = Self {
-        part: Part { first: 0, pages: 0 },
-        tweak: 0,
-        seed: 0,
+        keys: Keys {
+            part: Part { first: 0, pages: 0 },
+            tweak: 0,
+        },
         passes: 0,
         phase: Phase::Filling { page: 0 },
         ranges: [Range { start: 0, end: 0 }; MOST_RANGES],
@@ -79,8 +79,7 @@ impl Sort {
 
     /// Gets ready to fill the array in `part`.
     pub fn start(&mut self, part: Part, seed: u64) {
-        self.part = part;
-        self.seed = seed;
+        self.keys.part = part;
         self.passes = 0;
         self.restart(mix(mix(seed) ^ part.first));
     }
@@ -91,7 +90,7 @@ impl Sort {
     /// A wrong word; the array is then filled anew.
     pub fn step(&mut self, pages: &mut impl Pages) -> Result<(), Corrupt> {
         if self.phase == Phase::Sorted {
-            self.restart(mix(self.tweak));
+            self.restart(mix(self.keys.tweak));
         }
         let outcome = match self.phase {
             Phase::Filling { page } => {
@@ -102,7 +101,7 @@ impl Sort {
             Phase::Sorting { split } => self.sort_some(pages, split),
             Phase::Checking { page } => self.check_page(pages, page),
         };
-        outcome.inspect_err(|_| self.restart(mix(self.tweak)))
+        outcome.inspect_err(|_| self.restart(mix(self.keys.tweak)))
     }
 
     /// How often the array was filled, sorted and found correct.
@@ -114,7 +113,7 @@ impl Sort {
     /// The pages of the array.
     #[must_use]
     pub fn part(&self) -> Part {
-        self.part
+        self.keys.part
     }
 
     /// Whether some word of the array has not been written yet.
@@ -131,100 +130,36 @@ impl Sort {
         let positions = page * WORDS_PER_PAGE..(page + 1) * WORDS_PER_PAGE;
         positions
             .into_iter()
-            .try_for_each(|position| self.key(pages, position).map(drop))
-    }
-
-    fn words(&self) -> u64 {
-        self.part.pages * WORDS_PER_PAGE
+            .try_for_each(|position| self.keys.key(pages, position).map(drop))
     }
 
     fn restart(&mut self, tweak: u64) {
-        self.tweak = tweak;
+        self.keys.tweak = tweak;
         self.phase = Phase::Filling { page: 0 };
         self.waiting = 0;
     }
 
-    fn encode(&self, key: u64) -> u64 {
-        mix(key.wrapping_add(self.tweak))
-    }
-
-    fn decode(&self, word: u64) -> u64 {
-        unmix(word).wrapping_sub(self.tweak)
-    }
-
-    fn word<'a>(&self, pages: &'a mut impl Pages, position: u64) -> &'a mut u64 {
-        let page = pages.page(self.part.first + position / WORDS_PER_PAGE);
-        &mut page[word_in_page(position)]
-    }
-
-    fn key(&self, pages: &mut impl Pages, position: u64) -> Result<u64, Corrupt> {
-        let found = *self.word(pages, position);
-        let key = self.decode(found);
-        if key < self.words() {
-            Ok(key)
-        } else {
-            Err(self.damaged(pages, position, found))
-        }
-    }
-
-    /// The array holds each key once, so the key that is missing is the one that was here.
-    #[cold]
-    fn damaged(&self, pages: &mut impl Pages, position: u64, found: u64) -> Corrupt {
-        let mut missing = 0;
-        for other in 0..self.words() {
-            let key = self.decode(*self.word(pages, other));
-            missing ^= other ^ if key < self.words() { key } else { 0 };
-        }
-        let wrong = WrongWord {
-            index: word_in_page(position),
-            expected: self.encode(missing),
-            found,
-        };
-        Corrupt::new(
-            pages.gpa(self.part.first + position / WORDS_PER_PAGE),
-            wrong,
-        )
-    }
-
-    fn swap(&self, pages: &mut impl Pages, one: u64, other: u64) {
-        let word = *self.word(pages, one);
-        let word = core::mem::replace(self.word(pages, other), word);
-        *self.word(pages, one) = word;
-    }
-
     fn fill_page(&mut self, pages: &mut impl Pages, page: u64) {
-        let order = Permutation::new(self.words(), self.tweak);
+        let order = Permutation::new(self.keys.words(), self.keys.tweak);
         for position in page * WORDS_PER_PAGE..(page + 1) * WORDS_PER_PAGE {
-            *self.word(pages, position) = self.encode(order.at(position));
+            *self.keys.word(pages, position) = self.keys.encode(order.at(position));
         }
         self.phase = Phase::Filling { page: page + 1 };
-        if page + 1 == self.part.pages {
+        if page + 1 == self.keys.part.pages {
             self.wait(Range {
                 start: 0,
-                end: self.words(),
+                end: self.keys.words(),
             });
             self.phase = Phase::Sorting { split: None };
         }
     }
 
     fn check_page(&mut self, pages: &mut impl Pages, page: u64) -> Result<(), Corrupt> {
-        let gpa = pages.gpa(self.part.first + page);
         for position in page * WORDS_PER_PAGE..(page + 1) * WORDS_PER_PAGE {
-            let (expected, found) = (self.encode(position), *self.word(pages, position));
-            if found != expected {
-                let index = word_in_page(position);
-                return Err(Corrupt::new(
-                    gpa,
-                    WrongWord {
-                        index,
-                        expected,
-                        found,
-                    },
-                ));
-            }
+            self.keys.check_sorted(pages, position)?;
         }
         self.phase = Phase::Checking { page: page + 1 };
-        if page + 1 == self.part.pages {
+        if page + 1 == self.keys.part.pages {
             self.passes += 1;
             self.phase = Phase::Sorted;
         }
@@ -242,7 +177,7 @@ impl Sort {
                 self.split_some(pages, split, &mut budget_words)?
             } else if let Some(range) = self.next_range() {
                 let words = range.end - range.start;
-                budget_words = budget_words.saturating_sub(words.min(INSERTION_WORDS));
+                budget_words = budget_words.saturating_sub(words.min(INSERTION_WORDS as u64));
                 self.begin(pages, range)?
             } else {
                 self.phase = Phase::Checking { page: 0 };
@@ -256,13 +191,13 @@ impl Sort {
     /// Sorts a short range, or begins to split a long one.
     fn begin(&self, pages: &mut impl Pages, range: Range) -> Result<Option<Split>, Corrupt> {
         let Range { start, end } = range;
-        if end - start <= INSERTION_WORDS {
-            self.sort_by_insertion(pages, range)?;
+        if end - start <= INSERTION_WORDS as u64 {
+            self.sort_few(pages, range)?;
             return Ok(None);
         }
         let middle = start + (end - start) / 2;
-        let (a, b) = (self.key(pages, start)?, self.key(pages, middle)?);
-        let c = self.key(pages, end - 1)?;
+        let (a, b) = (self.keys.key(pages, start)?, self.keys.key(pages, middle)?);
+        let c = self.keys.key(pages, end - 1)?;
         let pivot = a.min(b).max(a.max(b).min(c));
         Ok(Some(Split {
             range,
@@ -285,25 +220,29 @@ impl Sort {
             mut high,
             pivot,
         } = split;
-        while low < high {
-            if *budget_words == 0 {
-                return Ok(Some(Split {
-                    range,
-                    low,
-                    high,
-                    pivot,
-                }));
-            }
+        while low < high && *budget_words > 0 {
             *budget_words -= 1;
-            if self.key(pages, low)? < pivot {
+            if self.keys.key(pages, low)? < pivot {
                 low += 1;
-            } else if self.key(pages, high - 1)? > pivot {
+                continue;
+            }
+            while low < high && *budget_words > 0 && self.keys.key(pages, high - 1)? > pivot {
+                *budget_words -= 1;
                 high -= 1;
-            } else {
-                self.swap(pages, low, high - 1);
+            }
+            if low < high && *budget_words > 0 {
+                self.keys.swap(pages, low, high - 1);
                 low += 1;
                 high -= 1;
             }
+        }
+        if low < high {
+            return Ok(Some(Split {
+                range,
+                low,
+                high,
+                pivot,
+            }));
         }
         let lower = Range {
             start: range.start,
@@ -324,14 +263,18 @@ impl Sort {
         Ok(None)
     }
 
-    /// Exchanges neighbours only, so that the array holds each key once at every moment.
-    fn sort_by_insertion(&self, pages: &mut impl Pages, range: Range) -> Result<(), Corrupt> {
-        for next in range.start + 1..range.end {
-            let mut place = next;
-            while place > range.start && self.key(pages, place)? < self.key(pages, place - 1)? {
-                self.swap(pages, place, place - 1);
-                place -= 1;
-            }
+    /// Sorts by insertion outside of the array, which holds each key once before and after.
+    fn sort_few(&self, pages: &mut impl Pages, range: Range) -> Result<(), Corrupt> {
+        let mut keys = [0; INSERTION_WORDS];
+        for (count, position) in (range.start..range.end).enumerate() {
+            let key = self.keys.key(pages, position)?;
+            let before = keys[..count].iter().rposition(|&other| other < key);
+            let place = before.map_or(0, |before| before + 1);
+            keys.copy_within(place..count, place + 1);
+            keys[place] = key;
+        }
+        for (position, key) in (range.start..range.end).zip(keys) {
+            *self.keys.word(pages, position) = self.keys.encode(key);
         }
         Ok(())
     }
@@ -347,8 +290,4 @@ impl Sort {
         self.waiting = self.waiting.checked_sub(1)?;
         Some(self.ranges[self.waiting])
     }
-}
-
-fn word_in_page(position: u64) -> usize {
-    usize::try_from(position % WORDS_PER_PAGE).expect("a word's place in a page")
 }

@@ -40,12 +40,17 @@ impl Console {
     /// Does what is due, and returns when something is due again.
     pub fn attend(&mut self, worker: &mut Worker) -> u64 {
         let now = processor::ticks();
+        let look_period = self.plan.clock.ticks_of(1, INPUT_LOOKS_PER_S);
+        let period = self.plan.clock.ticks_of(1, PROGRESS_LINES_PER_S);
+        // Nothing is due later than a period from now, unless the counter went back: a moved guest
+        // may find another host's.
+        self.next_look = self.next_look.min(now + look_period);
+        self.next_line = self.next_line.min(now + period);
         if now >= self.next_look {
-            self.next_look = now + self.plan.clock.ticks_of(1, INPUT_LOOKS_PER_S);
+            self.next_look = now + look_period;
             self.look(worker);
         }
         if now >= self.next_line {
-            let period = self.plan.clock.ticks_of(1, PROGRESS_LINES_PER_S);
             // After a stall the lines go on from now; none is printed for the time lost.
             self.next_line = (self.next_line + period).max(now);
             self.print_progress(worker, BOARD.progress());
@@ -54,14 +59,9 @@ impl Console {
     }
 
     fn look(&self, worker: &mut Worker) {
-        if let Some(corrupt) = BOARD.take_damage() {
-            print_damage(worker, corrupt);
-        }
-        let passes_made = self
-            .plan
-            .options
-            .passes
-            .is_some_and(|wanted| BOARD.passes() >= Some(wanted));
+        print_damage(worker);
+        let wanted = self.plan.options.passes;
+        let passes_made = wanted.is_some_and(|wanted| BOARD.passes() >= Some(wanted));
         match serial::receive() {
             Some(b'd') => {
                 let digest = self.digest(worker, BOARD.request_digest());
@@ -75,9 +75,6 @@ impl Console {
 
     fn finish(&self, worker: &mut Worker) -> ! {
         let digest = self.digest(worker, BOARD.request_finish());
-        if let Some(corrupt) = BOARD.take_damage() {
-            print_damage(worker, corrupt);
-        }
         print(worker, Line::record("done digest=").hexadecimal(digest));
         power::off()
     }
@@ -86,14 +83,16 @@ impl Console {
     fn digest(&self, worker: &mut Worker, request: u32) -> u64 {
         let own = worker.digest();
         BOARD.desks[0].answer(request, own);
-        loop {
+        let digest = loop {
             if let Some(digest) = BOARD.digest(request) {
-                return digest;
+                break digest;
             }
             let pause = self.plan.clock.ticks_of(1, ANSWER_LOOKS_PER_S);
             worker.sleep_until(processor::ticks() + pause);
             worker.tick();
-        }
+        };
+        print_damage(worker);
+        digest
     }
 
     fn print_progress(&self, worker: &mut Worker, progress: Progress) {
@@ -108,12 +107,20 @@ impl Console {
     }
 }
 
-fn print_damage(worker: &mut Worker, corrupt: Corrupt) {
-    let mut line = Line::record("corrupt gpa=");
-    line.hexadecimal(corrupt.gpa)
-        .text(" expected=")
-        .hexadecimal(corrupt.expected);
-    print(worker, line.text(" found=").hexadecimal(corrupt.found));
+/// Says where the first wrong word was, once.
+fn print_damage(worker: &mut Worker) {
+    if let Some(Corrupt {
+        gpa,
+        expected,
+        found,
+    }) = BOARD.take_damage()
+    {
+        let mut line = Line::record("corrupt gpa=");
+        line.hexadecimal(gpa)
+            .text(" expected=")
+            .hexadecimal(expected);
+        print(worker, line.text(" found=").hexadecimal(found));
+    }
 }
 
 /// Sends a line; a stall between two bytes of it counts as a gap like any other.

@@ -3,6 +3,7 @@
 
 mod board;
 mod console;
+mod damage;
 mod worker;
 
 use crate::hw::clock::Clock;
@@ -32,8 +33,7 @@ pub struct Plan {
 
 static PLAN: Once<Plan> = Once::new();
 
-static SORTS: Shelf<Sort, { MOST_PROCS as usize }> =
-    Shelf::new([Sort::NOTHING; MOST_PROCS as usize]);
+static SORTS: Shelf<Sort, MOST_PROCS> = Shelf::new([Sort::NOTHING; MOST_PROCS]);
 
 /// The processor that the monitor started, given the address of its tables.
 pub fn boot_processor(protocol: Protocol, parameters_gpa: u64) -> ! {
@@ -107,7 +107,7 @@ pub fn application_processor(number: u64) -> ! {
 
 fn worker(plan: &'static Plan, number: usize) -> Worker {
     let share = BOARD.share(number);
-    let arrays = arrays_of(&plan.options, share);
+    let arrays = arrays_of(&plan.options, plan.set.pages(), share);
     let place = |count: u64| usize::try_from(count).expect("at most as many as there are sorts");
     let sorts = SORTS.take(place(arrays.first), place(arrays.pages));
     Worker::new(plan, number, share, sorts)

@@ -26,7 +26,7 @@ fn run(options: &Options, passes: u64, pages: &mut VecPages) -> u64 {
     for number in 0..2 {
         let share = Share { number, of: 2 };
         let mut sorts =
-            vec![Sort::NOTHING; usize::try_from(arrays_of(options, share).pages).unwrap()];
+            vec![Sort::NOTHING; usize::try_from(arrays_of(options, 30, share).pages).unwrap()];
         let mut job = Job::new(options, 30, share, &mut sorts);
         while job.is_filling() || job.passes().unwrap() < passes {
             job.turn(pages).unwrap();
@@ -91,12 +91,12 @@ fn new_idle_or_more_processors_than_pages_has_nothing_to_do() {
 }
 
 #[test]
-fn arrays_of_every_processor_together_are_all() {
+fn arrays_of_every_processor_together_are_all_but_not_more_than_pages() {
     let options = options("quicksort");
-    let arrays = (0..2).map(|number| arrays_of(&options, Share { number, of: 2 }).pages);
-    assert_eq!(arrays.sum::<u64>(), 3);
-    assert_eq!(
-        arrays_of(&self::options("zipf"), Share { number: 0, of: 1 }).pages,
-        0
-    );
+    for (pages, expected) in [(30, 3), (3, 3), (2, 2), (0, 0)] {
+        let of_one = |number| arrays_of(&options, pages, Share { number, of: 2 }).pages;
+        assert_eq!(of_one(0) + of_one(1), expected);
+    }
+    let zipf = self::options("zipf");
+    assert_eq!(arrays_of(&zipf, 30, Share { number: 0, of: 1 }).pages, 0);
 }

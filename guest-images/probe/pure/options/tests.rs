@@ -13,7 +13,7 @@ fn parse_nothing_gives_the_defaults() {
     assert_eq!((options.procs, options.seed), (8, 1));
     assert_eq!((options.rate_pages_per_s, options.passes), (None, None));
     assert_eq!(options.working_set_pages(1 << 30), 65536);
-    assert_eq!(options.working_set_pages(100), 100);
+    assert_eq!(options.working_set_pages(101), 50);
 }
 
 #[test]

@@ -44,6 +44,16 @@ fn next_after_a_stall_makes_good_a_tenth_of_a_second_only() {
 }
 
 #[test]
+fn next_after_the_counter_went_back_is_due_within_a_period() {
+    let mut pace = Pace::new(Some(10), 1, SECOND, 60 * SECOND);
+    assert_eq!(pace.next(60 * SECOND), Next::Visit);
+    let Next::SleepUntil(until) = pace.next(SECOND) else {
+        panic!("due at once")
+    };
+    assert!(until <= SECOND + SECOND / 10 + 1);
+}
+
+#[test]
 fn next_without_a_rate_is_always_a_visit() {
     let mut pace = Pace::new(None, 1, SECOND, 100);
     assert!((0..10).all(|now| pace.next(now) == Next::Visit));

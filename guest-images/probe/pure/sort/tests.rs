@@ -50,7 +50,7 @@ fn step_never_loses_a_key() {
         sort.step(&mut pages).unwrap();
         if !sort.is_filling() {
             let mut keys: Vec<u64> = (0..4 * 512)
-                .map(|place| sort.key(&mut pages, place).unwrap())
+                .map(|place| sort.keys.key(&mut pages, place).unwrap())
                 .collect();
             keys.sort_unstable();
             assert_eq!(keys, (0..4 * 512).collect::<Vec<_>>());
