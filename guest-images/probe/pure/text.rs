@@ -26,6 +26,8 @@ impl Line {
     }
 
     /// Appends `text`.
+    // Lines are written all over the place, and none in a hurry.
+    #[inline(never)]
     pub fn text(&mut self, text: &str) -> &mut Self {
         text.bytes().for_each(|byte| self.byte(byte));
         self
@@ -62,6 +64,7 @@ impl Line {
         }
     }
 
+    #[inline(never)]
     fn digits(&mut self, number: u64, base: u64) -> &mut Self {
         let mut divisor = 1;
         while number / divisor >= base {

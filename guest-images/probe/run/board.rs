@@ -1,7 +1,7 @@
 //! What the processors tell each other: each has a desk that it alone writes to, apart from the
 //! requests of the boot processor to all.
 
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::damage::Damage;
 use crate::pure::acpi::MOST_PROCESSORS;
@@ -96,7 +96,7 @@ pub struct Progress {
 pub struct Board {
     /// One for each processor number.
     pub desks: [Desk; MOST_PROCESSORS],
-    processors: AtomicU32,
+    started: AtomicUsize,
     request: AtomicU32,
     finish: AtomicBool,
     damage: Damage,
@@ -105,38 +105,36 @@ pub struct Board {
 /// The board of this machine.
 pub static BOARD: Board = Board {
     desks: [const { Desk::new() }; MOST_PROCESSORS],
-    processors: AtomicU32::new(0),
+    started: AtomicUsize::new(0),
     request: AtomicU32::new(0),
     finish: AtomicBool::new(false),
     damage: Damage::new(),
 };
 
 impl Board {
-    /// Lets the processors that came begin; desk 0 is that of the boot processor.
+    /// Lets the processors that came begin: those at the first `started` desks, of which the first is
+    /// the boot processor's, apart from the ones given up.
     pub fn begin(&self, started: usize) {
         self.desks[0].change(ONLINE);
-        let online = self.desks[..started]
-            .iter()
-            .filter(|desk| desk.is_online())
-            .count();
-        let online = u32::try_from(online).expect("there are 32 desks");
-        self.processors.store(online, Ordering::Release);
+        self.started.store(started, Ordering::Release);
     }
 
-    /// How many processors work, once they may.
-    pub fn processors(&self) -> Option<u32> {
-        Some(self.processors.load(Ordering::Acquire)).filter(|&count| count > 0)
+    /// Whether the processors may begin.
+    pub fn has_begun(&self) -> bool {
+        self.started.load(Ordering::Acquire) > 0
     }
 
-    /// The share of a processor that came, among those that came.
+    /// The share of processor `number`, which came, among those that came.
     pub fn share(&self, number: usize) -> Share {
-        let before = self.desks[..number]
+        let before = self
+            .desks
             .iter()
+            .take(number)
             .filter(|desk| desk.is_online())
             .count();
         Share {
             number: before as u64,
-            of: u64::from(self.processors().unwrap_or(1)),
+            of: self.online().count() as u64,
         }
     }
 
@@ -202,6 +200,10 @@ impl Board {
     }
 
     fn online(&self) -> impl Iterator<Item = &Desk> {
-        self.desks.iter().filter(|desk| desk.is_online())
+        let started = self.started.load(Ordering::Acquire);
+        self.desks
+            .iter()
+            .take(started)
+            .filter(|desk| desk.is_online())
     }
 }

@@ -75,8 +75,7 @@ pub fn boot_processor(protocol: Protocol, parameters_gpa: u64) -> ! {
         clock,
     });
     let plan = PLAN.get().expect("it was set one line above");
-    let online = start_others(plan, &processors);
-    BOARD.begin(online);
+    BOARD.begin(start_others(plan, &processors));
     let mut console = Console::new(plan, ready);
     let mut worker = worker(plan, 0);
     loop {
@@ -94,7 +93,7 @@ pub fn application_processor(number: u64) -> ! {
     let Some(plan) = PLAN.get().filter(|_| desk.come_online()) else {
         processor::halt_forever()
     };
-    while BOARD.processors().is_none() {
+    while !BOARD.has_begun() {
         core::hint::spin_loop();
     }
     let mut worker = worker(plan, number);
@@ -113,7 +112,8 @@ fn worker(plan: &'static Plan, number: usize) -> Worker {
     Worker::new(plan, number, share, sorts)
 }
 
-/// Starts every processor but this one, and reports those that do not come.
+/// Starts every processor but this one, and reports those that do not come. Returns how many it
+/// tried to start, and this one.
 fn start_others(plan: &Plan, processors: &Processors) -> usize {
     let own_id = local_apic::id();
     let mut others = [0; MOST_PROCESSORS];
