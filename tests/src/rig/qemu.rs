@@ -82,7 +82,7 @@ impl Machine {
     fn command(&self, ports: &Ports) -> Vec<OsString> {
         let mut words: Vec<OsString> = [
             "setpriv --pdeathsig KILL qemu-system-x86_64",
-            "-M q35 -accel tcg,thread=multi -cpu EPYC,+svm,+npt",
+            "-M q35 -accel tcg,thread=multi -cpu EPYC,+svm,+npt,-xsave,-avx,-avx2,-f16c",
             "-nodefaults -no-user-config -display none -no-reboot",
             "-device virtio-serial-pci,max_ports=5",
         ]

@@ -143,9 +143,8 @@ fn guest_of_two_vcpus_moves_and_both_go_on() {
     source.skiff.succeed(PATIENCE).unwrap();
     let passes = field(&target.wait_output("t_ms=").unwrap(), "passes").unwrap();
     // A pass is complete only when every vCPU has done its part.
-    target
-        .wait_output(&format!("passes={} ", passes + 2))
-        .unwrap();
+    let pass = |line: &str| field(line, "passes").unwrap();
+    while pass(&target.wait_fresh_output("t_ms=").unwrap()) < passes + 2 {}
     target.skiff.type_text("q").unwrap();
     target.wait_output("probe: done").unwrap();
     no_corruption(&target);

@@ -45,7 +45,7 @@ pub struct VcpuHandle {
     index: u32,
     commands: Sender<Command>,
     immediate_exit: ImmediateExit,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<Vcpu>>,
 }
 
 /// The answer of a vCPU that was asked and not yet waited for, so that many vCPUs can be asked

@@ -18,7 +18,8 @@ use vmm_sys_util::signal::{SIGRTMIN, register_signal_handler};
 
 /// The `immediate_exit` byte of one vCPU's `kvm_run` page.
 ///
-/// Valid while the vCPU's thread lives; [`super::VcpuHandle`] joins the thread before it goes.
+/// Valid until the vCPU's thread is joined, because the thread gives the vCPU back when it ends;
+/// [`super::VcpuHandle`], which holds this, joins it last of all.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ImmediateExit(*const AtomicU8);
 
@@ -43,7 +44,7 @@ impl ImmediateExit {
     }
 
     fn store(self, value: u8) {
-        // SAFETY: the page is mapped while the vCPU's thread lives, and AtomicU8 has the size and
+        // SAFETY: the page is mapped until the vCPU's thread is joined, and AtomicU8 has the size and
         // alignment of the byte.
         unsafe { &*self.0 }.store(value, Ordering::SeqCst);
     }

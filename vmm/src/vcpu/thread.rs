@@ -78,11 +78,12 @@ impl VcpuThread {
         }
     }
 
-    /// Until told to stop, or until the owner is gone.
-    pub(super) fn run(mut self) {
+    /// Until told to stop, or until the owner is gone. The vCPU is given back, so that its
+    /// `kvm_run` page stays mapped until the owner has joined the thread.
+    pub(super) fn run(mut self) -> Vcpu {
         loop {
             match self.next_command() {
-                Ok(Some(Command::Stop)) | Err(()) => return,
+                Ok(Some(Command::Stop)) | Err(()) => return self.vcpu,
                 Ok(Some(command)) => self.obey(command),
                 Ok(None) => self.run_guest(),
             }
