@@ -9,7 +9,7 @@ endif
 
 step := @setup/step.sh
 
-.PHONY: help setup build guest-images test clean
+.PHONY: help setup build guest-images demo test bench-boot clean
 
 help: ## prints this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -21,8 +21,14 @@ setup: ## installs missing packages, says what kind of host this is
 build: setup ## builds the monitor: target/release/skiff
 	$(step) "skiff" cargo build --release
 
-guest-images: setup ## builds the Linux guest and the rig's outer system: target/guest-images
+guest-images: setup ## builds the guests and the rig's outer system: target/guest-images
 	$(step) "guest images" guest-images/linux/build.sh
+	$(step) "probe guest" cargo run --release -q -p guest-images --bin probe-elf -- target/guest-images/probe.elf
+
+demo: setup ## moves a working guest live between two processes: the probe, then a Debian Linux
+	$(step) "guest images" guest-images/linux/build.sh
+	$(step) "programs" cargo build --release -p vmm -p tests --bins
+	$(step) "demo" target/release/demo
 
 test: setup ## formatting, lints, documentation and all tests, those in the nested rig included
 	$(step) "guest images" guest-images/linux/build.sh
@@ -31,6 +37,10 @@ test: setup ## formatting, lints, documentation and all tests, those in the nest
 	$(step) "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 	$(step) "programs" cargo build --release --workspace --bins
 	$(step) "tests" cargo test --release --workspace --no-fail-fast
+
+bench-boot: setup ## measures the start of a VM and the memory of an idle one
+	$(step) "programs" cargo build --release -p vmm -p tests --bins
+	$(step) "start and size" target/release/bench-boot
 
 clean: ## removes everything built or fetched
 	rm -rf target
