@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ::tests::harness::{HarnessError, Host, VmProcess};
+use ::tests::harness::{HarnessError, Host, VmProcess, remove_on_signal};
 use argh::FromArgs;
 use serde_json::json;
 
@@ -55,7 +55,7 @@ impl Spread {
 
 fn main() -> ExitCode {
     let args: Args = argh::from_env();
-    match measure(args.runs.max(1)) {
+    match remove_on_signal().and_then(|()| measure(args.runs.max(1))) {
         Ok([boot, floor, resident]) => {
             if args.json {
                 let result = json!({

@@ -7,6 +7,7 @@ use std::env;
 use std::process::ExitCode;
 
 use ::tests::demo::{self, Guest};
+use ::tests::harness::remove_on_signal;
 use argh::FromArgs;
 
 /// Moves a working guest between two monitors and shows that it goes on.
@@ -31,6 +32,10 @@ fn main() -> ExitCode {
             };
         }
     };
+    if let Err(error) = remove_on_signal() {
+        eprintln!("demo: {error}");
+        return ExitCode::FAILURE;
+    }
     let guests = args
         .guest
         .map_or_else(|| vec![Guest::Probe, Guest::Linux], |guest| vec![guest]);

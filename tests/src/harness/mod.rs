@@ -2,11 +2,13 @@
 //! pairs of monitors between which a VM moves.
 
 mod error;
+mod leavings;
 mod lines;
 mod process;
 mod vm;
 
 pub use error::HarnessError;
+pub use leavings::remove_on_signal;
 pub use lines::Lines;
 pub use process::{Skiff, skiff_binary};
 pub use vm::{Host, VmProcess, field};

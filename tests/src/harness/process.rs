@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{HarnessError, Lines};
+use super::{HarnessError, Lines, leavings};
 
 /// How often an ending process is looked at.
 const POLL: Duration = Duration::from_millis(2);
@@ -61,6 +61,7 @@ impl Skiff {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(HarnessError::process("start skiff"))?;
+        leavings::add_process(child.id());
         let output = child.stdout.take().map(Lines::collect).unwrap_or_default();
         let messages = child.stderr.take().map(Lines::collect).unwrap_or_default();
         let words: Vec<_> = arguments
@@ -155,6 +156,7 @@ impl Skiff {
         // Already gone is as good.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        leavings::forget_process(self.child.id());
     }
 
     /// The error that tells all about an end with `status`.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::HarnessError;
 use super::process::{self, Skiff};
+use super::{HarnessError, leavings};
 
 /// Long enough for anything that works, even under emulation.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -37,6 +37,7 @@ impl Host {
             .prefix("skiff-")
             .tempdir()
             .map_err(HarnessError::process("make a directory for sockets"))?;
+        leavings::add_path(runtime.path());
         Ok(Self { runtime })
     }
 
@@ -107,6 +108,12 @@ impl Host {
             name: name.to_owned(),
             runtime: self.runtime().to_owned(),
         })
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        leavings::forget_path(self.runtime());
     }
 }
 

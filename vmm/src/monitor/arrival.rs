@@ -64,7 +64,10 @@ pub fn receive(config: ReceiveConfig) -> Result<(), MonitorError> {
             action: "start a thread",
             source,
         })?;
-    log::info!("listening on {address} for a VM to become {}", config.name);
+    log::info!(
+        "listening on {address} for a VM to become {} on {kvm}",
+        config.name
+    );
     event_loop.serve()
 }
 

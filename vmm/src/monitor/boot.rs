@@ -61,6 +61,12 @@ pub fn run(config: VmConfig) -> Result<(), MonitorError> {
     };
     let machine = Arc::new(assembly.boot(source, wiring)?);
     settle(&event_loop, &machine);
+    log::info!(
+        "{} runs on {kvm}: {} of memory, vcpus: {}",
+        config.name,
+        config.memory,
+        config.cpus
+    );
     machine.start()?;
     event_loop.serve()
 }
