@@ -2,6 +2,8 @@
 //! veth pair between them whose ends are slowed down by a token bucket filter (tc-tbf(8)).
 
 mod namespace;
+#[cfg(test)]
+mod tests;
 
 use std::process;
 

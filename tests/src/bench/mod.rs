@@ -1,7 +1,7 @@
 //! The migration benchmark: what a move costs its guest, its network and its user, next to floors
 //! measured in the same run.
 //!
-//! A [`Cell`] says what moves over which [`Link`]; a [`Column`] says how. Runs of all cells and
+//! A [`Cell`] says what moves over which [`link`]; a [`Column`] says how. Runs of all cells and
 //! columns take turns, so that whatever else the machine does falls on all of them alike. What a
 //! run shows is a [`Sample`]; [`verdict`] holds samples against what was promised. Everything but
 //! [`floors`], [`link`], [`noise`] and [`run`] is pure.

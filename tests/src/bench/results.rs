@@ -1,5 +1,6 @@
 //! All that a benchmark found, and its JSON form.
 
+use std::env;
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -95,12 +96,14 @@ impl Results {
                 "subject": verdict.subject,
                 "measured": verdict.measured,
                 "bound": verdict.bound,
+                "ratio": verdict.ratio(),
                 "holds": verdict.holds(),
             })
         });
         json!({
             "schema": SCHEMA,
             "benchmark": "migrate",
+            "command": env::args().collect::<Vec<_>>().join(" "),
             "unix_time_s": unix_time_s(),
             "machine": machine(),
             "interrupted": interrupted,
@@ -161,4 +164,38 @@ fn unix_time_s() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::{Extent, Selection};
+
+    #[test]
+    fn json_of_results_names_cells_floors_and_what_was_left_out() {
+        let selection = Selection {
+            extent: Extent::Small,
+            suites: Vec::new(),
+            workloads: Vec::new(),
+            paces: Vec::new(),
+            links: vec![LinkKind::Loopback],
+            memory_mib: 1024,
+            hot_mib: 256,
+        };
+        let column: crate::bench::Column = "push:--mode post-copy".parse().unwrap();
+        let mut results = Results::default();
+        for cell in selection.cells() {
+            results.summaries.push(Summary::new(cell, column.clone()));
+        }
+        results
+            .skipped
+            .push(Skipped::new("link 1G".to_owned(), "no root".to_owned()));
+        let json = results.json();
+        assert_eq!(json["schema"], SCHEMA);
+        assert_eq!(json["skipped"][0]["reason"], "no root");
+        let cell = &json["cells"][0];
+        assert_eq!(cell["workload"], "seq-write");
+        assert_eq!(cell["options"], json!(["--mode", "post-copy"]));
+        assert_eq!(cell["spread"]["downtime_ms"], Value::Null);
+    }
 }

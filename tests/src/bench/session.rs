@@ -200,3 +200,18 @@ impl Course<'_> {
 fn turn_index(turn: usize, round: usize, count: usize) -> usize {
     (turn + round) % count
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_round_runs_each_once_and_begins_with_another() {
+        for round in 0..5 {
+            let mut order: Vec<_> = (0..3).map(|turn| turn_index(turn, round, 3)).collect();
+            assert_eq!(order[0], round % 3);
+            order.sort_unstable();
+            assert_eq!(order, [0, 1, 2]);
+        }
+    }
+}

@@ -143,7 +143,10 @@ fn print_verdicts(verdicts: &[Verdict]) {
     if verdicts.is_empty() {
         return;
     }
-    println!("\n{:5} {:>10}    {:>10}  claim", "", "measured", "limit");
+    println!(
+        "\n{:5} {:>10}    {:>10} {:>6}  claim",
+        "", "measured", "limit", "ratio"
+    );
     for verdict in verdicts {
         let word = if verdict.holds() { "PASS" } else { "FAIL" };
         let sign = match verdict.bound {
@@ -151,9 +154,10 @@ fn print_verdicts(verdicts: &[Verdict]) {
             Bound::AtLeast(_) => ">=",
         };
         println!(
-            "{word:5} {:10.2} {sign} {:10.2}  {} [{}]",
+            "{word:5} {:10.2} {sign} {:10.2} {:6.2}  {} [{}]",
             verdict.measured,
             verdict.limit(),
+            verdict.ratio(),
             verdict.claim,
             verdict.subject
         );

@@ -45,6 +45,12 @@ impl Verdict {
         }
     }
 
+    /// What was measured by what is claimed.
+    #[must_use]
+    pub fn ratio(&self) -> f64 {
+        self.measured / self.limit()
+    }
+
     /// The limit.
     #[must_use]
     pub fn limit(&self) -> f64 {

@@ -19,8 +19,9 @@ use vmm::console::Signals;
 #[derive(FromArgs)]
 #[argh(note = "\
 Suites: moves (workload x pace x link), sizes (downtime by size of memory), sparse (only what is
-used moves), hot (every hot set over every link). Without options it takes minutes; with --full,
-hours. Links with a rate need root and iproute2. SKIFF=PATH names another binary to measure.")]
+used moves), hot (every hot set over every link), sorts (the paper's table). Without options it
+takes minutes; with --full, hours. Links with a rate need root and iproute2. SKIFF=PATH names
+another binary to measure.")]
 struct Args {
     /// every cell instead of the most telling ones
     #[argh(switch)]
@@ -30,7 +31,7 @@ struct Args {
     #[argh(option, arg_name = "NAME:OPTIONS")]
     column: Vec<Column>,
 
-    /// moves, sizes, sparse or hot; may be repeated (default: all)
+    /// moves, sizes, sparse, hot or sorts; may be repeated (default: all)
     #[argh(option)]
     suite: Vec<Suite>,
 

@@ -21,6 +21,7 @@ fn small_matrix_has_every_suite_and_few_cells() {
         assert!(cells.iter().any(|cell| cell.suite == suite), "{suite}");
     }
     assert!(cells.len() <= 20, "{}", cells.len());
+    assert!(cells.iter().all(|cell| cell.hot_mib < cell.memory_mib));
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub(super) fn verdicts(summaries: &[Summary]) -> Vec<Verdict> {
             if comparable && bubble.prepaged_by("bubble") {
                 verdicts.extend(less_lost(push, bubble));
                 verdicts.extend(fewer_faults(push, bubble));
+                verdicts.extend(no_longer_blocked(push, bubble));
             }
         }
         // Once for each column.
@@ -65,6 +66,17 @@ fn fewer_faults(push: &Summary, bubble: &Summary) -> Option<Verdict> {
         subject: against(push, bubble),
         measured: faults(push)? / faults(bubble)?.max(1.0),
         bound: Bound::AtLeast(5.0),
+    })
+}
+
+/// Few faults are worth nothing if each takes long.
+fn no_longer_blocked(push: &Summary, bubble: &Summary) -> Option<Verdict> {
+    let blocked_ms = |summary: &Summary| summary.median(|sample| sample.blocked_ms);
+    Some(Verdict {
+        claim: "blocked ms: bubble, push",
+        subject: against(push, bubble),
+        measured: blocked_ms(bubble)?,
+        bound: Bound::AtMost(blocked_ms(push)?),
     })
 }
 

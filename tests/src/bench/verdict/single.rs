@@ -1,7 +1,7 @@
 //! Claims about one cell and column.
 
 use super::{Bound, Verdict};
-use crate::bench::cell::{LinkKind, Pace};
+use crate::bench::cell::{LinkKind, Pace, Workload};
 use crate::bench::floors::Floors;
 use crate::bench::matrix::Suite;
 use crate::bench::sample::{Sample, Summary};
@@ -15,6 +15,19 @@ const USUAL_MAX_DOWNTIME_MS: f64 = 300.0;
 
 /// Fewer faults have no percentiles worth the name.
 const FEW_FAULTS: f64 = 20.0;
+
+/// The fewest network faults of any strategy, by processes that sort 512 MB in all (OSR 2009,
+/// figure 17).
+const PAPER_FAULTS: [(u32, f64); 8] = [
+    (1, 40.0),
+    (2, 103.0),
+    (4, 348.0),
+    (8, 637.0),
+    (16, 803.0),
+    (32, 1391.0),
+    (64, 1577.0),
+    (128, 1748.0),
+];
 
 /// Size of the VM whose downtime is claimed.
 const CLAIMED_MEMORY_MIB: u32 = 1024;
@@ -33,6 +46,7 @@ pub(super) fn verdicts(summary: &Summary, floors: Option<&Floors>) -> Vec<Verdic
     verdicts.extend(subject.lost_work());
     verdicts.extend(subject.promised_downtime());
     verdicts.extend(subject.wire_bytes());
+    verdicts.extend(subject.faults_of_the_paper());
     verdicts
 }
 
@@ -152,6 +166,21 @@ impl Subject<'_> {
         let limit_ms = column.max_downtime_ms().unwrap_or(USUAL_MAX_DOWNTIME_MS);
         let longest = self.summary.spread(|sample| Some(sample.downtime_ms))?.max;
         Some(self.verdict("longest downtime ms", longest, Bound::AtMost(limit_ms)))
+    }
+
+    fn faults_of_the_paper(&self) -> Option<Verdict> {
+        let cell = &self.summary.cell;
+        let Workload::Quicksort { procs } = cell.workload else {
+            return None;
+        };
+        let (_, limit) = PAPER_FAULTS
+            .into_iter()
+            .find(|&(paper, _)| paper == procs && cell.suite == Suite::Sorts)?;
+        self.of(
+            "network faults; the paper's fewest",
+            |sample| sample.faults,
+            Bound::AtMost(limit),
+        )
     }
 
     fn wire_bytes(&self) -> Option<Verdict> {

@@ -175,9 +175,19 @@ fn bubble_is_compared_with_push_of_the_same_cell_only() {
         summary(paced, "bubble:--mode post-copy", bubble),
     ];
     let verdicts = across::verdicts(&summaries);
-    assert_eq!(verdicts.len(), 2, "{verdicts:?}");
+    assert_eq!(verdicts.len(), 3, "{verdicts:?}");
     assert!(verdicts.iter().all(Verdict::holds));
     assert_eq!(find(&verdicts, "network faults").unwrap().measured, 6.0);
+}
+
+#[test]
+fn sort_is_held_against_the_fewest_faults_of_the_paper() {
+    let mut sort = cell(Pace::Full, LinkKind::GIGABIT);
+    (sort.suite, sort.workload) = (Suite::Sorts, Workload::Quicksort { procs: 64 });
+    let verdicts = all(&[summary(sort, "push:", sample("post-copy", "push"))], &[]);
+    let verdict = find(&verdicts, "network faults").unwrap();
+    assert_eq!((verdict.holds(), verdict.limit()), (false, 1577.0));
+    assert!(verdict.ratio() > 1.9);
 }
 
 #[test]
