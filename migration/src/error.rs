@@ -41,8 +41,14 @@ pub enum MigrationError {
     MemorySize { pages: u64 },
     #[error("mode {mode:?} is none of post-copy, stop-and-copy")]
     UnknownMode { mode: String },
-    #[error("{streams} streams are not 1 to {}", crate::options::MAX_STREAMS)]
+    #[error("the number of streams is not 1 to {}", crate::options::MAX_STREAMS)]
     StreamCount { streams: u16 },
+    #[error("pre-paging {prepaging:?} is none of none, push, forward, bubble, adaptive")]
+    UnknownPrepaging { prepaging: String },
+    #[error("order {order:?} is none of physical, recency")]
+    UnknownOrder { order: String },
+    #[error("the number of pivots is not 1 to {}", crate::order::MAX_PIVOTS)]
+    PivotCount { pivots: u16 },
 
     #[error("cannot find the address of {destination}")]
     Resolve {

@@ -45,14 +45,13 @@ pub use error::{MachineError, MigrationError, Result};
 pub use layout::{MAX_PAGES, MAX_REGIONS, MemoryLayout, MemoryRegion};
 pub use offer::{MAX_TEXT_BYTES, Offer, PeerText, Refusal};
 pub use options::{MAX_STREAMS, Mode, SourceOptions, Streams, Timeouts};
-pub use order::SendOrder;
+pub use order::{MAX_PIVOTS, Order, Pivots, Prepaging, Recency, SendOrder, SendPlan};
 pub use page::{PAGE_BYTES, PageIndex, PageRange, Pfn};
 pub use phase::{DestinationPhase, SourcePhase};
 pub use progress::{Progress, ProgressSink};
 pub use ram::RamMapping;
 pub use report::{
-    Digests, FaultCounts, LatencyUs, Order, Outcome, PageCounts, Prepaging, Report, Round, SCHEMA,
-    WireBytes,
+    Digests, FaultCounts, LatencyUs, Outcome, PageCounts, Report, Round, SCHEMA, WireBytes,
 };
 pub use source::{Failure, PeerInfo, SourceVm, migrate, probe};
 pub use wire::FrameKind;

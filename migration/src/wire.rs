@@ -29,8 +29,8 @@ pub(crate) use fields::{Frame, decode};
 pub use header::FrameKind;
 pub(crate) use header::{HEADER_BYTES, Header, MAX_STATE_BYTES};
 pub(crate) use pages::{
-    MAX_FRAME_RANGES, MAX_FRAME_WANTS, absent_payload, decode_absent, decode_pages, decode_wants,
-    pages_prefix, want_payload,
+    MAX_FRAME_PAGES, MAX_FRAME_RANGES, MAX_FRAME_WANTS, absent_payload, decode_absent,
+    decode_pages, decode_wants, pages_prefix, want_payload,
 };
 pub(crate) use preamble::{PREAMBLE_BYTES, Preamble, Purpose, VERSION};
 
