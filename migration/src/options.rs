@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::auth::Key;
 use crate::error::{Error, Result};
 use crate::order::SendPlan;
 
@@ -124,6 +125,22 @@ impl Default for Timeouts {
     }
 }
 
+/// How an end makes sure of the other one. The default asks for nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Trust {
+    /// The key that both ends must have.
+    pub key: Option<Key>,
+}
+
+/// What a destination is asked to do.
+#[derive(Clone, Debug, Default)]
+pub struct DestinationOptions {
+    /// The limits of patience.
+    pub timeouts: Timeouts,
+    /// Who may connect.
+    pub trust: Trust,
+}
+
 /// What a source is asked to do.
 #[derive(Clone, Debug)]
 pub struct SourceOptions {
@@ -140,6 +157,8 @@ pub struct SourceOptions {
     pub drain_after: Duration,
     /// The limits of patience.
     pub timeouts: Timeouts,
+    /// Whom to give the VM to.
+    pub trust: Trust,
 }
 
 impl SourceOptions {
@@ -152,6 +171,7 @@ impl SourceOptions {
             send_plan: SendPlan::default(),
             drain_after: DRAIN_AFTER,
             timeouts: Timeouts::default(),
+            trust: Trust::default(),
         }
     }
 

@@ -186,6 +186,12 @@ impl Link {
             .map_err(|source| self.send_error(source))
     }
 
+    /// Ends the connection at once, for all who share it.
+    pub(crate) fn hang_up(&self) {
+        // Fails only if it has ended already.
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
     /// Ends the connection so that what was sent last arrives: closing it with something unread
     /// would discard that. Whatever still comes is dropped; if it goes on coming, so is the rest.
     pub(crate) fn close_gently(&self, patience: Patience) {
