@@ -3,4 +3,5 @@
 pub mod bench;
 pub mod demo;
 pub mod harness;
+pub mod relay;
 pub mod rig;
