@@ -8,7 +8,7 @@ use crate::rig::guest_images;
 
 const PATIENCE: Duration = Duration::from_secs(180);
 /// Counts shown at either end.
-const SHOWN_COUNTS: u64 = 3;
+const SHOWN_COUNTS: usize = 3;
 
 pub(super) fn show() -> Result<(), DemoError> {
     let host = Host::new()?;
@@ -77,26 +77,21 @@ fn ask(vm: &mut VmProcess, place: &str, command: &str, answer: &str) -> Result<(
 
 /// The counts of both ends in a row must be those of one guest.
 fn check_counts(here: &VmProcess, there: &VmProcess) -> Result<u64, DemoError> {
-    let counts = |vm: &VmProcess| -> Vec<u64> {
-        let lines = vm.skiff.output().all();
-        lines
+    let (before, after) = (here.skiff.output().text(), there.skiff.output().text());
+    for (place, text) in [("here ", &before), ("there", &after)] {
+        let counts = counts(text);
+        let shown: Vec<String> = counts
             .iter()
-            .filter_map(|line| field(line, "count").ok())
-            .collect()
-    };
-    let (before, after) = (counts(here), counts(there));
-    for (place, counts) in [("here ", &before), ("there", &after)] {
-        let shown = counts
-            .iter()
-            .take(usize::try_from(SHOWN_COUNTS).unwrap_or(0));
-        let shown: Vec<String> = shown.map(u64::to_string).collect();
+            .take(SHOWN_COUNTS)
+            .map(u64::to_string)
+            .collect();
         println!(
             "  {place} | counts {} ... {}",
             shown.join(" "),
             counts.last().unwrap_or(&0)
         );
     }
-    let all = [before, after].concat();
+    let all = counts(&(before + &after));
     match all
         .iter()
         .zip(0..)
@@ -108,4 +103,10 @@ fn check_counts(here: &VmProcess, there: &VmProcess) -> Result<u64, DemoError> {
             Err(DemoError::Guest { what })
         }
     }
+}
+
+fn counts(text: &str) -> Vec<u64> {
+    text.lines()
+        .filter_map(|line| field(line, "count").ok())
+        .collect()
 }

@@ -40,7 +40,9 @@ impl Session {
         let skiff = Command::new("setsid")
             .args(["--ctty", "--wait"])
             .arg(skiff_binary().unwrap())
-            .args(["run", "--kernel", "probe", "--memory", "64M", "--name", "tty"])
+            .args([
+                "run", "--kernel", "probe", "--memory", "64M", "--name", "tty",
+            ])
             .args(["--cmdline", "workload=idle"])
             .env("XDG_RUNTIME_DIR", host.runtime())
             .stdin(Stdio::from(open().unwrap()))
@@ -50,7 +52,13 @@ impl Session {
             .unwrap();
         let keyboard = File::from(master);
         let screen = keyboard.try_clone().unwrap();
-        let mut session = Self { keyboard, screen, terminal, before, skiff };
+        let mut session = Self {
+            keyboard,
+            screen,
+            terminal,
+            before,
+            skiff,
+        };
         session.wait_for("t_ms=");
         session
     }
