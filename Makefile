@@ -9,7 +9,7 @@ endif
 
 step := @setup/step.sh
 
-.PHONY: help setup build guest-images demo test bench-boot clean
+.PHONY: help setup build guest-images demo test bench-boot bench-migrate clean
 
 help: ## prints this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -41,6 +41,10 @@ test: setup ## formatting, lints, documentation and all tests, those in the nest
 bench-boot: setup ## measures the start of a VM and the memory of an idle one
 	$(step) "programs" cargo build --release -p vmm -p tests --bins
 	$(step) "start and size" target/release/bench-boot
+
+bench-migrate: setup ## measures what a move costs guest, network and user, some minutes; needs root for slow links
+	$(step) "programs" cargo build --release -p vmm -p tests --bins
+	$(step) "moves" target/release/bench-migrate --out target/bench-migrate.json
 
 clean: ## removes everything built or fetched
 	rm -rf target

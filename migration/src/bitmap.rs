@@ -85,6 +85,30 @@ impl PageBitmap {
         PageRange::between(first, end)
     }
 
+    /// The last run of pages of the set that ends at or before `until`, cut at `floor`, where
+    /// `until` is a page number past the last page of interest.
+    pub fn previous_run(&self, until: u64, floor: u64) -> Option<PageRange> {
+        let last = self.last_with(floor, until.min(self.pages), |word| word)?;
+        let gap = self.last_with(floor, last, |word| !word);
+        PageRange::between(gap.map_or(floor, |gap| gap + 1), last + 1)
+    }
+
+    /// The last number in `floor..until` whose bit is set in `view` of its word.
+    fn last_with(&self, floor: u64, until: u64, view: impl Fn(u64) -> u64) -> Option<u64> {
+        let mut end = until;
+        while end > floor {
+            let last = end - 1;
+            let above = WORD_PAGES - 1 - last % WORD_PAGES;
+            let word = view(self.words[to_usize(last / WORD_PAGES)]) << above;
+            if word != 0 {
+                return Some(last - u64::from(word.leading_zeros()))
+                    .filter(|&found| found >= floor);
+            }
+            end = last / WORD_PAGES * WORD_PAGES;
+        }
+        None
+    }
+
     /// The first number in `from..limit` whose bit is set in `view` of its word.
     fn next_with(&self, from: u64, limit: u64, view: impl Fn(u64) -> u64) -> Option<u64> {
         let mut at = from;

@@ -7,6 +7,7 @@ mod door;
 mod host;
 mod memory;
 mod region;
+mod strangers;
 mod table;
 mod threads;
 
@@ -19,7 +20,7 @@ use serde::Serialize;
 use crate::cancel::CancelToken;
 use crate::error::{Error, MachineError, Result};
 use crate::offer::{Offer, Refusal};
-use crate::options::{Mode, Timeouts};
+use crate::options::{DestinationOptions, Mode};
 use crate::phase::DestinationPhase;
 use crate::ram::RamMapping;
 use crate::report::{FaultCounts, PageCounts};
@@ -150,7 +151,7 @@ pub struct ArrivalReport {
 pub fn receive(
     listener: &TcpListener,
     fresh: &mut dyn FnMut() -> Box<dyn DestinationVm>,
-    timeouts: &Timeouts,
+    options: &DestinationOptions,
     notices: &dyn NoticeSink,
     stop: &CancelToken,
 ) -> Result<Arrival> {
@@ -158,7 +159,7 @@ pub fn receive(
         .set_nonblocking(true)
         .map_err(|source| Error::Accept { source })?;
     let (callers, calls) = mpsc::channel();
-    let door = Door::new(*timeouts, notices, stop);
+    let door = Door::new(options, notices, stop);
     thread::scope(|scope| {
         let accepting = thread::Builder::new()
             .name("receive-accept".to_owned())

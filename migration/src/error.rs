@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::digest::Digest;
@@ -41,8 +42,14 @@ pub enum MigrationError {
     MemorySize { pages: u64 },
     #[error("mode {mode:?} is none of post-copy, stop-and-copy")]
     UnknownMode { mode: String },
-    #[error("{streams} streams are not 1 to {}", crate::options::MAX_STREAMS)]
+    #[error("the number of streams is not 1 to {}", crate::options::MAX_STREAMS)]
     StreamCount { streams: u16 },
+    #[error("pre-paging {prepaging:?} is none of none, push, forward, bubble, adaptive")]
+    UnknownPrepaging { prepaging: String },
+    #[error("order {order:?} is none of physical, recency")]
+    UnknownOrder { order: String },
+    #[error("the number of pivots is not 1 to {}", crate::order::MAX_PIVOTS)]
+    PivotCount { pivots: u16 },
 
     #[error("cannot find the address of {destination}")]
     Resolve {
@@ -70,6 +77,22 @@ pub enum MigrationError {
         ours: u32,
         theirs: u32,
     },
+    #[error("{peer} wants a key: give --key FILE with the key that is used there")]
+    KeyWanted { peer: SocketAddr },
+    #[error("{peer} has no key: give --key FILE there as well")]
+    KeyAbsent { peer: SocketAddr },
+    #[error("the key of {peer} and the key here differ")]
+    KeysDiffer { peer: SocketAddr },
+    #[error("cannot read the key from `{}`", path.display())]
+    KeyRead { path: PathBuf, source: io::Error },
+    #[error("the key in `{}` is open to others: its mode is {mode:o}", path.display())]
+    KeyExposed { path: PathBuf, mode: u32 },
+    #[error(
+        "a key of {length_bytes} bytes is not one of {} to {}",
+        crate::auth::MIN_KEY_BYTES,
+        crate::auth::MAX_KEY_BYTES
+    )]
+    KeySize { length_bytes: u64 },
     #[error("frame of unknown kind {kind:#06x} with flags {flags:#06x}")]
     UnknownFrame { kind: u16, flags: u16 },
     #[error("{kind:?} frame of {length_bytes} bytes, more than {max_bytes}")]
@@ -143,4 +166,17 @@ pub enum MigrationError {
     Cancelled,
     #[error("stopped while waiting")]
     Stopped,
+}
+
+impl MigrationError {
+    /// What the user can do about it, where the message does not say it already.
+    #[must_use]
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::KeyExposed { path, .. } => Some(format!("chmod 600 {}", path.display())),
+            Self::KeySize { .. } => Some("head -c 32 /dev/urandom > FILE makes a good key".into()),
+            Self::KeysDiffer { .. } => Some("copy the key file of one end to the other".into()),
+            _ => None,
+        }
+    }
 }

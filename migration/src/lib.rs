@@ -15,6 +15,7 @@
 //! [`DestinationPhase`] for the tables. The module `wire` describes the protocol.
 
 mod absent;
+mod auth;
 mod bitmap;
 mod cancel;
 mod destination;
@@ -34,6 +35,7 @@ mod source;
 mod stop;
 mod wire;
 
+pub use auth::{Key, MAX_KEY_BYTES, MIN_KEY_BYTES};
 pub use bitmap::PageBitmap;
 pub use cancel::{CancelToken, Cancellation};
 pub use destination::{
@@ -44,15 +46,14 @@ pub use digest::Digest;
 pub use error::{MachineError, MigrationError, Result};
 pub use layout::{MAX_PAGES, MAX_REGIONS, MemoryLayout, MemoryRegion};
 pub use offer::{MAX_TEXT_BYTES, Offer, PeerText, Refusal};
-pub use options::{MAX_STREAMS, Mode, SourceOptions, Streams, Timeouts};
-pub use order::SendOrder;
+pub use options::{DestinationOptions, MAX_STREAMS, Mode, SourceOptions, Streams, Timeouts, Trust};
+pub use order::{MAX_PIVOTS, Order, Pivots, Prepaging, Recency, SendOrder, SendPlan};
 pub use page::{PAGE_BYTES, PageIndex, PageRange, Pfn};
 pub use phase::{DestinationPhase, SourcePhase};
 pub use progress::{Progress, ProgressSink};
 pub use ram::RamMapping;
 pub use report::{
-    Digests, FaultCounts, LatencyUs, Order, Outcome, PageCounts, Prepaging, Report, Round, SCHEMA,
-    WireBytes,
+    Digests, FaultCounts, LatencyUs, Outcome, PageCounts, Report, Round, SCHEMA, WireBytes,
 };
 pub use source::{Failure, PeerInfo, SourceVm, migrate, probe};
 pub use wire::FrameKind;

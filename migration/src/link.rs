@@ -1,6 +1,7 @@
 //! A TCP connection whose every wait has a limit and can be stopped, and frames over it.
 
 mod frames;
+mod lowat;
 mod socket;
 
 pub(crate) use frames::{FrameReader, FrameWriter};

@@ -113,6 +113,9 @@ pub enum Refusal {
     /// What the source sent does not add up.
     #[error("the source's request is not valid: {0}")]
     Request(PeerText),
+    /// The source has proved a key, but another one.
+    #[error("the keys of the two ends differ")]
+    KeysDiffer,
 }
 
 impl From<&Error> for Refusal {

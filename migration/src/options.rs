@@ -6,10 +6,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::auth::Key;
 use crate::error::{Error, Result};
+use crate::order::SendPlan;
 
 /// Most background connections of one migration. Our choice: more than any link was seen to need.
 pub const MAX_STREAMS: u16 = 64;
+
+/// Our choice: longer than any pause of a guest that still finds pages missing one after the other.
+const DRAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// When the guest moves, in relation to its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +79,15 @@ impl Default for Streams {
     }
 }
 
+impl FromStr for Streams {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        // What is no number of this size is out of bounds whatever it is.
+        Self::new(text.parse().unwrap_or(0))
+    }
+}
+
 impl TryFrom<u16> for Streams {
     type Error = Error;
 
@@ -111,6 +125,22 @@ impl Default for Timeouts {
     }
 }
 
+/// How an end makes sure of the other one. The default asks for nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Trust {
+    /// The key that both ends must have.
+    pub key: Option<Key>,
+}
+
+/// What a destination is asked to do.
+#[derive(Clone, Debug, Default)]
+pub struct DestinationOptions {
+    /// The limits of patience.
+    pub timeouts: Timeouts,
+    /// Who may connect.
+    pub trust: Trust,
+}
+
 /// What a source is asked to do.
 #[derive(Clone, Debug)]
 pub struct SourceOptions {
@@ -120,8 +150,15 @@ pub struct SourceOptions {
     pub mode: Mode,
     /// Connections for pages that nobody waits for.
     pub streams: Streams,
+    /// In which order pages leave while the guest runs at the destination.
+    pub send_plan: SendPlan,
+    /// How long the guest runs without a fault until demand paging sends the rest
+    /// ([`Prepaging::None`](crate::Prepaging::None)).
+    pub drain_after: Duration,
     /// The limits of patience.
     pub timeouts: Timeouts,
+    /// Whom to give the VM to.
+    pub trust: Trust,
 }
 
 impl SourceOptions {
@@ -131,7 +168,18 @@ impl SourceOptions {
             destination: destination.into(),
             mode: Mode::PostCopy,
             streams: Streams::default(),
+            send_plan: SendPlan::default(),
+            drain_after: DRAIN_AFTER,
             timeouts: Timeouts::default(),
+            trust: Trust::default(),
+        }
+    }
+
+    /// The order in which pages leave: linear while no guest waits for them.
+    pub(crate) fn plan(&self) -> SendPlan {
+        match self.mode {
+            Mode::PostCopy => self.send_plan,
+            Mode::StopAndCopy => SendPlan::LINEAR,
         }
     }
 }

@@ -1,57 +1,172 @@
 //! Which page a source sends next.
 
+mod adaptive;
+mod bubbles;
+mod edge;
+mod plan;
+mod recency;
+mod row;
+
 use crate::bitmap::PageBitmap;
 use crate::page::{PageIndex, PageRange};
 
-/// Hands out every page of a memory exactly once, whatever faults come.
+use adaptive::Adaptive;
+use bubbles::Bubbles;
+pub use plan::{MAX_PIVOTS, Order, Pivots, Prepaging, SendPlan};
+use recency::Piece;
+pub use recency::Recency;
+use row::Row;
+
+/// Hands out every page of a set exactly once, whatever faults come.
 ///
 /// Pages leave in three ways: the destination demands one, background connections take the next
 /// run in order, or they are withheld because they are listed as absent. Who is given a page must
-/// send it. This is the paper's active push (VEE 2009, section 3.1): linear, with demanded pages
-/// first.
+/// send it, or [put it back](Self::put_back). Any number of threads may take turns.
+///
+/// What is next is the [`SendPlan`]'s choice. Nothing is queued here: a fault takes effect with
+/// the next run, and no page waits in a queue from which it would have to be purged.
 #[derive(Clone, Debug)]
 pub struct SendOrder {
-    unsent: PageBitmap,
-    /// No page before this one is unsent.
+    by_address: Row,
+    /// Only if the order is another one.
+    by_rank: Option<Row>,
+    policy: Policy,
+    /// The papers' sticky pivot: no page that stands before this position is unsent.
     next: u64,
+    faults: u64,
+}
+
+/// How the next page is chosen.
+#[derive(Clone, Debug)]
+enum Policy {
+    Demand,
+    Push,
+    Bubbles(Bubbles),
+    Adaptive(Adaptive),
+}
+
+/// What a policy wants to be next.
+#[derive(Clone, Copy, Debug)]
+enum Choice {
+    /// These pages.
+    Pages(Piece),
+    /// Whatever is first in the row.
+    Push {
+        /// That many pages of it.
+        max_pages: u64,
+    },
 }
 
 impl SendOrder {
-    /// An order in which none of the `pages` pages has been handed out.
-    pub fn new(pages: u64) -> Self {
+    /// An order in which none of the pages in `unsent` has been handed out. Without `recency`, or
+    /// with one that has learned nothing, every plan orders by address.
+    pub fn new(unsent: PageBitmap, plan: SendPlan, recency: Option<&Recency>) -> Self {
+        let learned = recency.filter(|recency| plan.order == Order::Recency && !recency.is_empty());
+        let pivots = plan.live_pivots().unwrap_or_default();
         Self {
-            unsent: PageBitmap::full(pages),
+            by_rank: learned.map(|recency| Row::by_rank(&unsent, recency)),
+            by_address: Row::by_address(unsent),
+            policy: match plan.prepaging {
+                Prepaging::None => Policy::Demand,
+                Prepaging::Push => Policy::Push,
+                Prepaging::Forward => Policy::Bubbles(Bubbles::forward(pivots)),
+                Prepaging::Bubble => Policy::Bubbles(Bubbles::dual(pivots)),
+                Prepaging::Adaptive => Policy::Adaptive(Adaptive::new(pivots)),
+            },
             next: 0,
+            faults: 0,
         }
     }
 
-    /// Hands out the page that the destination waits for; `false` if it was handed out before.
+    /// Takes note of a fault, and hands out its page; `false` if that was handed out before.
     pub fn demand(&mut self, page: PageIndex) -> bool {
-        self.unsent.remove(page)
+        if page.get() >= self.by_address.length() {
+            return false;
+        }
+        self.faults += 1;
+        let is_unsent = self.by_address.holds(page);
+        if is_unsent && let Some(range) = PageRange::between(page.get(), page.get() + 1) {
+            self.hand_out(range);
+        }
+        match &mut self.policy {
+            Policy::Demand | Policy::Push => {}
+            Policy::Bubbles(bubbles) => {
+                let row = self.by_rank.as_ref().unwrap_or(&self.by_address);
+                bubbles.fault(row.position(page));
+            }
+            // Walks are walks through memory, whatever is hot.
+            Policy::Adaptive(adaptive) => adaptive.fault(page.get()),
+        }
+        is_unsent
     }
 
     /// Hands out the next run of neighbouring pages, at most `max_pages`; `None` once no page is
-    /// left.
+    /// left, or while all that are left are held back.
     pub fn next_run(&mut self, max_pages: u64) -> Option<PageRange> {
-        let first = self.unsent.next_run(self.next, u64::MAX)?.first().get();
-        let run = self
-            .unsent
-            .next_run(first, first.saturating_add(max_pages))?;
-        self.hand_out(run);
-        self.next = run.end();
-        Some(run)
+        let row = self.by_rank.as_ref().unwrap_or(&self.by_address);
+        let choice = match &mut self.policy {
+            Policy::Demand => return None,
+            Policy::Push => Choice::Push { max_pages },
+            Policy::Bubbles(bubbles) => bubbles.next(row, max_pages),
+            Policy::Adaptive(adaptive) => adaptive.next(&self.by_address, max_pages),
+        };
+        let piece = match choice {
+            Choice::Pages(piece) => piece,
+            Choice::Push { max_pages } => {
+                let piece = row.ahead(self.next, row.length(), max_pages)?;
+                self.next = piece.end();
+                piece
+            }
+        };
+        self.hand_out(piece.pages);
+        Some(piece.pages)
     }
 
     /// Hands out the first run of pages that are left in `range`.
     pub fn next_within(&mut self, range: PageRange) -> Option<PageRange> {
-        let run = self.unsent.next_run(range.first().get(), range.end())?;
+        let piece = self
+            .by_address
+            .ahead(range.first().get(), range.pages(), u64::MAX)?;
+        let run = PageRange::between(piece.position, piece.end().min(range.end()))?;
         self.hand_out(run);
         Some(run)
     }
 
-    fn hand_out(&mut self, run: PageRange) {
-        for page in run.iter() {
-            self.unsent.remove(page);
+    /// Takes pages back that were handed out and did not leave: they will be handed out again.
+    pub fn put_back(&mut self, pages: PageRange) {
+        self.by_address.add(pages);
+        if let Some(by_rank) = &mut self.by_rank {
+            by_rank.add(pages);
+        }
+        self.next = 0;
+    }
+
+    /// Faults that were noted.
+    pub fn faults(&self) -> u64 {
+        self.faults
+    }
+
+    /// Whether pages are held back until they are demanded (see [`Prepaging::None`]).
+    pub fn holds_back(&self) -> bool {
+        matches!(self.policy, Policy::Demand) && self.has_unsent()
+    }
+
+    /// Holds nothing back from now on.
+    pub fn drain(&mut self) {
+        if matches!(self.policy, Policy::Demand) {
+            self.policy = Policy::Push;
+        }
+    }
+
+    fn has_unsent(&self) -> bool {
+        let row = &self.by_address;
+        row.ahead(self.next, row.length(), 1).is_some()
+    }
+
+    fn hand_out(&mut self, pages: PageRange) {
+        self.by_address.remove(pages);
+        if let Some(by_rank) = &mut self.by_rank {
+            by_rank.remove(pages);
         }
     }
 }

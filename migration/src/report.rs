@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::digest::Digest;
 use crate::options::Mode;
+use crate::order::{Order, Prepaging};
 
 /// Version of the report's form.
 pub const SCHEMA: u32 = 1;
@@ -22,22 +23,6 @@ pub enum Outcome {
     ResumedAtSource,
     /// The migration failed after the hand-over: parts of it are at either end.
     Lost,
-}
-
-/// How a source chooses pages that nobody waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Prepaging {
-    /// In order from the first page (the paper's active push).
-    Push,
-}
-
-/// What "in order" means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Order {
-    /// By guest-physical address.
-    Physical,
 }
 
 /// The account of one migration as the source sees it. Serializes to the JSON report.
@@ -56,7 +41,7 @@ pub struct Report {
     /// In which order.
     pub order: Order,
     /// Most faults around which pages are sent first; none without pre-paging.
-    pub pivots: u32,
+    pub pivots: u16,
     /// Background connections.
     pub streams: u16,
     /// From the start until the guest is paused.

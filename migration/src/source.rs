@@ -1,6 +1,7 @@
 //! The source of a migration: it gives a VM away, or keeps it.
 
 mod account;
+mod chunk;
 mod connect;
 mod sender;
 mod sending;

@@ -13,6 +13,9 @@
 //! probe       <- About
 //! ```
 //!
+//! Where the two ends share a key, `Challenge` and `Proof` go both ways before anything else but an
+//! `Attach`: see [`crate::auth`].
+//!
 //! In post-copy `Run` comes before `Drained`, in stop-and-copy after `Complete`.
 
 mod control;
@@ -20,6 +23,7 @@ mod fields;
 mod header;
 mod pages;
 mod preamble;
+mod proof;
 
 pub(crate) use control::{
     About, Accept, Attach, Complete, Drained, Failed, Hello, Ready, Refuse, Role, Run, Running,
@@ -29,10 +33,11 @@ pub(crate) use fields::{Frame, decode};
 pub use header::FrameKind;
 pub(crate) use header::{HEADER_BYTES, Header, MAX_STATE_BYTES};
 pub(crate) use pages::{
-    MAX_FRAME_RANGES, MAX_FRAME_WANTS, absent_payload, decode_absent, decode_pages, decode_wants,
-    pages_prefix, want_payload,
+    MAX_FRAME_PAGES, MAX_FRAME_RANGES, MAX_FRAME_WANTS, absent_payload, decode_absent,
+    decode_pages, decode_wants, pages_prefix, want_payload,
 };
-pub(crate) use preamble::{PREAMBLE_BYTES, Preamble, Purpose, VERSION};
+pub(crate) use preamble::{Access, PREAMBLE_BYTES, Preamble, Purpose, VERSION};
+pub(crate) use proof::{Challenge, Proof};
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! End-to-end tests, the relay, the benchmark and the nested rig.
 
+pub mod bench;
 pub mod demo;
 pub mod harness;
 pub mod rig;

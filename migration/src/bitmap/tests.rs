@@ -32,6 +32,22 @@ proptest! {
     }
 
     #[test]
+    fn previous_run_from_anywhere_matches_a_plain_search(
+        members in prop::collection::vec(any::<bool>(), 0..300),
+        until in 0u64..320,
+        floor in 0u64..320,
+    ) {
+        let set = set_of(&members);
+        let (floor, end) = (to_usize(floor), to_usize(until).min(members.len()));
+        let last = (floor..end).rev().find(|&n| members[n]);
+        let expected = last.and_then(|last| {
+            let gap = (floor..last).rev().find(|&n| !members[n]);
+            PageRange::between(to_u64(gap.map_or(floor, |gap| gap + 1)), to_u64(last + 1))
+        });
+        prop_assert_eq!(set.previous_run(until, to_u64(floor)), expected);
+    }
+
+    #[test]
     fn insert_and_remove_say_what_changed(
         members in prop::collection::vec(any::<bool>(), 1..200),
         page in 0u64..220,

@@ -7,7 +7,7 @@ use std::time::Instant;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::destination::attempt::Attempt;
-use crate::destination::door::{Caller, Door};
+use crate::destination::door::{Caller, Door, Open};
 use crate::destination::host::Host;
 use crate::destination::region::FaultRegion;
 use crate::destination::{Arrival, DestinationVm, Notice};
@@ -32,6 +32,7 @@ pub(super) fn take_in<'scope>(
             streams,
             offer,
         },
+        session_key: key,
     } = caller;
     let peer = reader.link().peer();
     door.notices.notice(&Notice::Offered {
@@ -56,7 +57,11 @@ pub(super) fn take_in<'scope>(
             return reject(&Error::Refused { peer, refusal });
         }
     };
-    door.open_session(session, &attempt);
+    door.open_session(Open {
+        session,
+        key,
+        attempt: Arc::clone(&attempt),
+    });
     let mut host = Host::new(door, Arc::clone(&attempt), reader, writer, mode);
     let error = match host.take_in(scope, session, vm.as_mut()) {
         Ok(()) => {

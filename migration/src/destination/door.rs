@@ -2,31 +2,28 @@
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 
+use crate::auth::{Key, Parley, Subject};
 use crate::cancel::CancelToken;
 use crate::destination::attempt::Attempt;
 use crate::destination::memory::available_memory_bytes;
 use crate::destination::region::check_userfaultfd;
+use crate::destination::strangers::{Place, Strangers};
 use crate::destination::threads::receive_pages;
 use crate::destination::{Notice, NoticeSink};
 use crate::error::{Error, Result};
 use crate::link::{FrameReader, FrameWriter, Link, Patience};
 use crate::offer::Refusal;
-use crate::options::Timeouts;
+use crate::options::{DestinationOptions, Timeouts, Trust};
 use crate::stop::{Woken, wait};
 use crate::wire::{
-    About, Attach, Frame, Hello, Preamble, Purpose, Refuse, Role, SessionId, VERSION,
+    About, Access, Attach, Frame, Hello, Preamble, Purpose, Refuse, Role, SessionId, VERSION,
 };
-
-/// Most connections at a time. Our choice: those of one migration with as many streams as there may
-/// be, and 30 for strangers.
-const MAX_CONNECTIONS: usize = 96;
 
 /// Shortest time between two notices of rejected strangers: they must not fill a log.
 const STRANGER_INTERVAL: Duration = Duration::from_secs(1);
@@ -37,17 +34,29 @@ pub(super) struct Caller {
     pub(super) reader: FrameReader,
     pub(super) writer: FrameWriter,
     pub(super) hello: Hello,
+    /// With which page connections prove that they are of the same source.
+    pub(super) session_key: Option<Key>,
 }
 
 /// Receives connections and leads them to where they belong: an offer to the thread that takes VMs
 /// in, pages to the VM that is arriving.
 pub(super) struct Door<'a> {
     pub(super) timeouts: Timeouts,
+    trust: &'a Trust,
     pub(super) notices: &'a dyn NoticeSink,
     pub(super) stop: &'a CancelToken,
     occupancy: Mutex<Occupancy>,
-    connections: AtomicUsize,
+    strangers: Strangers,
     last_stranger: Mutex<Option<Instant>>,
+}
+
+/// A VM that was accepted, to which page connections may attach.
+#[derive(Clone, Debug)]
+pub(super) struct Open {
+    pub(super) session: SessionId,
+    /// With which they prove that they are the source's, where the source had to.
+    pub(super) key: Option<Key>,
+    pub(super) attempt: Arc<Attempt>,
 }
 
 /// ```text
@@ -61,21 +70,22 @@ enum Occupancy {
     /// A VM has been offered.
     Negotiating,
     /// A VM was accepted: its page connections may attach.
-    Open(SessionId, Arc<Attempt>),
+    Open(Open),
 }
 
 impl<'a> Door<'a> {
     pub(super) fn new(
-        timeouts: Timeouts,
+        options: &'a DestinationOptions,
         notices: &'a dyn NoticeSink,
         stop: &'a CancelToken,
     ) -> Self {
         Self {
-            timeouts,
+            timeouts: options.timeouts,
+            trust: &options.trust,
             notices,
             stop,
             occupancy: Mutex::new(Occupancy::Free),
-            connections: AtomicUsize::new(0),
+            strangers: Strangers::default(),
             last_stranger: Mutex::new(None),
         }
     }
@@ -92,7 +102,7 @@ impl<'a> Door<'a> {
             match wait(listener.as_fd(), PollFlags::IN, self.stop.stop(), None)? {
                 Woken::Ready => {}
                 Woken::Stopped | Woken::TimedOut => {
-                    if let Occupancy::Open(_, attempt) = &*self.occupancy()
+                    if let Occupancy::Open(Open { attempt, .. }) = &*self.occupancy()
                         && self.stop.is_cancelled()
                     {
                         attempt.fail(Error::Stopped);
@@ -108,8 +118,7 @@ impl<'a> Door<'a> {
         }
     }
 
-    /// Gives the connection a thread of its own, so that a silent one holds nobody up. What is too
-    /// many is dropped.
+    /// Gives the connection a thread of its own, so that a silent one holds nobody up.
     fn admit<'scope>(
         &'scope self,
         scope: &'scope Scope<'scope, '_>,
@@ -117,16 +126,13 @@ impl<'a> Door<'a> {
         peer: SocketAddr,
         callers: mpsc::Sender<Caller>,
     ) -> Result<()> {
-        if self.connections.load(Ordering::Relaxed) >= MAX_CONNECTIONS {
-            return Ok(());
-        }
-        self.connections.fetch_add(1, Ordering::Relaxed);
         let name = "receive-peer".to_owned();
+        let link = Link::new(stream, peer, self.stop.stop().clone())?;
+        let place = self.strangers.enter(&link);
         let greet = move || {
-            if let Err(error) = self.greet(stream, peer, &callers) {
+            if let Err(error) = self.greet(link, place, &callers) {
                 self.reject_stranger(peer, &error);
             }
-            self.connections.fetch_sub(1, Ordering::Relaxed);
         };
         let spawned = thread::Builder::new()
             .name(name.clone())
@@ -136,37 +142,27 @@ impl<'a> Door<'a> {
             .map_err(|source| Error::Spawn { name, source })
     }
 
-    /// Finds out what the connection is for and serves it.
-    fn greet(
-        &self,
-        stream: TcpStream,
-        peer: SocketAddr,
-        callers: &mpsc::Sender<Caller>,
-    ) -> Result<()> {
-        let patience = Patience::whole(self.timeouts.answer);
-        let link = Link::new(stream, peer, self.stop.stop().clone())?;
+    /// Finds out who connected and what for, and serves it. The stranger's `place` is given up when
+    /// that is known.
+    fn greet(&self, link: Link, place: Place<'_>, callers: &mpsc::Sender<Caller>) -> Result<()> {
+        let peer = link.peer();
         let mut reader = FrameReader::new(link.clone());
         let mut writer = FrameWriter::new(link);
-        let preamble = reader.preamble(patience)?;
-        if preamble.purpose != Purpose::Attach || preamble.version != VERSION {
-            writer.preamble(Preamble::new(Purpose::Answer), patience)?;
-        }
+        let mut parley = Parley {
+            reader: &mut reader,
+            writer: &mut writer,
+            patience: Patience::whole(self.timeouts.answer),
+        };
+        let patience = parley.patience;
+        let key = self.trust.key.as_ref();
+        let preamble = parley.reader.preamble(patience)?;
         if preamble.version != VERSION {
-            let theirs = preamble.version;
-            let refusal = Refusal::Version {
-                ours: VERSION,
-                theirs,
-            };
-            writer.send(&Refuse(refusal), patience)?;
-            writer.link().close_gently(patience);
-            return Err(Error::PeerVersion {
-                peer,
-                ours: VERSION,
-                theirs,
-            });
+            return Err(refuse_version(&mut parley, preamble, key));
         }
+        parley.answer(preamble, key)?;
         match preamble.purpose {
             Purpose::Migrate => {
+                let session_key = parley.session_key(key, Subject::new(Purpose::Migrate))?;
                 let hello = reader.next(patience)?.into_frame()?;
                 if self.occupy() {
                     // Fails only if nobody takes VMs in any more.
@@ -174,6 +170,7 @@ impl<'a> Door<'a> {
                         reader,
                         writer,
                         hello,
+                        session_key,
                     });
                     Ok(())
                 } else {
@@ -181,39 +178,32 @@ impl<'a> Door<'a> {
                 }
             }
             Purpose::Attach => {
-                let attach = reader.next(patience)?.into_frame()?;
-                self.attach(attach, reader)
+                let attach: Attach = parley.next_short()?;
+                let open = self.session(attach.session)?;
+                parley.session_key(open.key.as_ref(), Subject::attach(attach))?;
+                drop(place);
+                attach_to(&open.attempt, attach.role, reader)
             }
-            Purpose::Probe => writer.send(&self.about(), patience),
+            Purpose::Probe => {
+                parley.session_key(key, Subject::new(Purpose::Probe))?;
+                writer.send(&self.about(), patience)
+            }
             Purpose::Answer | Purpose::Unknown(_) => Err(Error::NotAPeer { peer }),
         }
     }
 
-    /// Receives pages for the VM that is arriving, if the session is its own.
-    fn attach(&self, attach: Attach, mut reader: FrameReader) -> Result<()> {
-        let unexpected = Error::Unexpected { kind: Attach::KIND };
-        let attempt = match &*self.occupancy() {
-            Occupancy::Open(session, attempt) if *session == attach.session => Arc::clone(attempt),
-            _ => return Err(unexpected),
-        };
-        reader.rebind(reader.link().with_stop(attempt.stop.clone()));
-        if !attempt.attach(attach.role, reader.link()) {
-            return Err(unexpected);
+    /// The VM that is arriving, if the session is its own.
+    fn session(&self, session: SessionId) -> Result<Open> {
+        match &*self.occupancy() {
+            Occupancy::Open(open) if open.session == session => Ok(open.clone()),
+            _ => Err(Error::Unexpected { kind: Attach::KIND }),
         }
-        // A name is only for people who look at the threads; without it nothing is lost.
-        let _ = rustix::thread::set_name(match attach.role {
-            Role::Urgent => c"receive-urgent",
-            Role::Background => c"receive-pages",
-        });
-        if let Err(error) = receive_pages(&attempt, &mut reader) {
-            attempt.fail(error);
-        }
-        Ok(())
     }
 
     /// From an accepted offer on, page connections of this session may attach.
-    pub(super) fn open_session(&self, session: SessionId, attempt: &Arc<Attempt>) {
-        *self.occupancy() = Occupancy::Open(session, Arc::clone(attempt));
+    pub(super) fn open_session(&self, open: Open) {
+        let attempt = Arc::clone(&open.attempt);
+        *self.occupancy() = Occupancy::Open(open);
         // Whoever called waiting off before saw no attempt to end.
         if self.stop.is_cancelled() {
             attempt.fail(Error::Stopped);
@@ -265,6 +255,43 @@ impl<'a> Door<'a> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Tells a source of another version so, and gives the error that it is.
+fn refuse_version(parley: &mut Parley<'_>, theirs: Preamble, key: Option<&Key>) -> Error {
+    let Parley {
+        writer, patience, ..
+    } = parley;
+    let (ours, theirs) = (VERSION, theirs.version);
+    let preamble = Preamble::new(Purpose::Answer, Access::of(key));
+    let refusal = Refuse(Refusal::Version { ours, theirs });
+    // If it does not listen, it is still of another version.
+    let _ = writer
+        .preamble(preamble, *patience)
+        .and_then(|()| writer.send(&refusal, *patience));
+    writer.link().close_gently(*patience);
+    Error::PeerVersion {
+        peer: writer.link().peer(),
+        ours,
+        theirs,
+    }
+}
+
+/// Receives pages for the VM that is arriving until the source finishes the connection.
+fn attach_to(attempt: &Attempt, role: Role, mut reader: FrameReader) -> Result<()> {
+    reader.rebind(reader.link().with_stop(attempt.stop.clone()));
+    if !attempt.attach(role, reader.link()) {
+        return Err(Error::Unexpected { kind: Attach::KIND });
+    }
+    // A name is only for people who look at the threads; without it nothing is lost.
+    let _ = rustix::thread::set_name(match role {
+        Role::Urgent => c"receive-urgent",
+        Role::Background => c"receive-pages",
+    });
+    if let Err(error) = receive_pages(attempt, &mut reader) {
+        attempt.fail(error);
+    }
+    Ok(())
 }
 
 /// Whether accepting failed because of the one connection that is gone (accept(2), "Error

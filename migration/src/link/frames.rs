@@ -137,6 +137,25 @@ impl FrameReader {
         self.next_or_end(patience)?.ok_or(Error::Closed { peer })
     }
 
+    /// The next frame, if its payload has at most `max_bytes`; none of a longer one is received.
+    pub(crate) fn next_within(
+        &mut self,
+        max_bytes: usize,
+        patience: Patience,
+    ) -> Result<Received<'_>> {
+        let peer = self.link.peer();
+        if !self.fill(HEADER_BYTES, patience)? {
+            return Err(Error::Closed { peer });
+        }
+        let bytes = self.buffer[self.start..self.end].first_chunk();
+        let Header { kind, length_bytes } =
+            Header::decode(*bytes.expect("that many were received"))?;
+        if length_bytes > max_bytes {
+            return Err(Error::Unexpected { kind });
+        }
+        self.next(patience)
+    }
+
     /// The next frame, or nothing if the other end finished sending after a whole frame.
     pub(crate) fn next_or_end(&mut self, patience: Patience) -> Result<Option<Received<'_>>> {
         let peer = self.link.peer();

@@ -12,8 +12,13 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::error::{Error, Result};
+use crate::link::lowat::limit_unsent;
 use crate::page::to_u64;
 use crate::stop::{Stop, Woken, wait};
+
+/// Most bytes that wait in this kernel on a connection whose queue is kept short. Our choice: a
+/// millisecond of a gigabit link, so that the link never idles while a chunk is being read.
+const MAX_UNSENT_BYTES: u32 = 128 << 10;
 
 /// How long a wait for the other end may last.
 #[derive(Clone, Copy, Debug)]
@@ -165,11 +170,26 @@ impl Link {
         Ok(())
     }
 
+    /// Keeps what is sent here from piling up in this kernel: what waits there delays every page
+    /// that is handed out after it.
+    pub(crate) fn keep_queue_short(&self) -> Result<()> {
+        limit_unsent(&self.stream, MAX_UNSENT_BYTES).map_err(|source| Error::ConfigureSocket {
+            peer: self.peer,
+            source,
+        })
+    }
+
     /// Tells the other end that nothing more will be sent.
     pub(crate) fn finish_sending(&self) -> Result<()> {
         self.stream
             .shutdown(Shutdown::Write)
             .map_err(|source| self.send_error(source))
+    }
+
+    /// Ends the connection at once, for all who share it.
+    pub(crate) fn hang_up(&self) {
+        // Fails only if it has ended already.
+        let _ = self.stream.shutdown(Shutdown::Both);
     }
 
     /// Ends the connection so that what was sent last arrives: closing it with something unread

@@ -9,7 +9,7 @@ use super::*;
 use crate::error::Error;
 use crate::page::{PAGE_BYTES, PageIndex, PageRange};
 use crate::stop::Stop;
-use crate::wire::{FrameKind, Preamble, Purpose, Ready, Running, decode_pages};
+use crate::wire::{Access, FrameKind, Preamble, Purpose, Ready, Running, decode_pages};
 
 const SOON: Patience = Patience::EachByte(Duration::from_millis(50));
 
@@ -106,7 +106,10 @@ fn frames_of_all_sizes_follow_each_other() {
     let sender = thread::spawn(move || {
         let mut writer = FrameWriter::new(Link::new(theirs, peer, Stop::new().unwrap()).unwrap());
         writer
-            .preamble(Preamble::new(Purpose::Attach), Patience::Endless)
+            .preamble(
+                Preamble::new(Purpose::Attach, Access::Open),
+                Patience::Endless,
+            )
             .unwrap();
         for pages in sizes {
             let range = PageRange::within(PageIndex::new(pages), pages, 2000).unwrap();

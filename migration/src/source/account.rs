@@ -1,9 +1,8 @@
 //! Adds up the report of a source.
 
 use crate::options::SourceOptions;
-use crate::report::{
-    Digests, FaultCounts, Order, Outcome, PageCounts, Prepaging, Report, SCHEMA, WireBytes,
-};
+use crate::order::Pivots;
+use crate::report::{Digests, FaultCounts, Outcome, PageCounts, Report, SCHEMA, WireBytes};
 use crate::source::connect::Session;
 use crate::source::sending::Sending;
 use crate::source::tally::Tally;
@@ -58,14 +57,15 @@ impl Account {
             parts_ms,
         } = self.timeline.times();
         let tally = self.tally;
+        let plan = options.plan();
         Report {
             schema: SCHEMA,
             outcome,
             reason,
             mode: options.mode,
-            prepaging: Prepaging::Push,
-            order: Order::Physical,
-            pivots: 0,
+            prepaging: plan.prepaging,
+            order: plan.order,
+            pivots: plan.live_pivots().map_or(0, Pivots::get),
             streams: options.streams.get(),
             preparation_ms,
             downtime_ms,

@@ -2,11 +2,12 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
+use crate::auth::{Key, Parley, Subject};
 use crate::error::{Error, Result};
 use crate::link::{FrameReader, FrameWriter, Link, Patience};
-use crate::options::{SourceOptions, Timeouts};
+use crate::options::{SourceOptions, Timeouts, Trust};
 use crate::stop::Stop;
-use crate::wire::{About, Accept, Attach, Hello, Preamble, Purpose, Role, VERSION};
+use crate::wire::{About, Accept, Access, Attach, Hello, Preamble, Purpose, Role, VERSION};
 
 /// Both directions of a control connection.
 #[derive(Debug)]
@@ -27,24 +28,27 @@ impl Session {
     /// Offers the VM to the destination, and opens the other connections if it accepts.
     ///
     /// # Errors
-    /// If the destination cannot be reached, does not answer in time, is no peer or refuses.
+    /// If the destination cannot be reached, does not answer in time, is no peer, is not to be
+    /// trusted or refuses.
     pub(super) fn open(hello: &Hello, options: &SourceOptions, stop: &Stop) -> Result<Self> {
-        let timeouts = &options.timeouts;
-        let mut control = Control::open(&options.destination, Purpose::Migrate, timeouts, stop)?;
+        let SourceOptions {
+            destination,
+            timeouts,
+            trust,
+            ..
+        } = options;
+        let caller = Caller {
+            timeouts,
+            trust,
+            stop,
+        };
+        let (mut control, session_key) = caller.reach(destination, Purpose::Migrate)?;
         let patience = Patience::whole(timeouts.answer);
         control.writer.send(hello, patience)?;
-        control.reader.same_version(patience)?;
         let Accept { session } = control.reader.next(patience)?.into_frame()?;
 
         let peer = control.reader.link().peer();
-        let attach = |role| {
-            let link = Link::connect(peer, timeouts.connect, stop.clone())?;
-            let mut writer = FrameWriter::new(link.clone());
-            let patience = Patience::whole(timeouts.answer);
-            writer.preamble(Preamble::new(Purpose::Attach), patience)?;
-            writer.send(&Attach { session, role }, patience)?;
-            Ok(link)
-        };
+        let attach = |role| caller.attach(peer, Attach { session, role }, session_key.as_ref());
         let urgent = attach(Role::Urgent)?;
         let background = (0..options.streams.get())
             .map(|_| attach(Role::Background))
@@ -57,26 +61,68 @@ impl Session {
     }
 }
 
-impl Control {
-    /// Connects to the first address of `destination` that answers, and says what for.
-    fn open(destination: &str, purpose: Purpose, timeouts: &Timeouts, stop: &Stop) -> Result<Self> {
+/// How the connections of one migration, or of a probe, are made.
+#[derive(Clone, Copy, Debug)]
+struct Caller<'a> {
+    timeouts: &'a Timeouts,
+    trust: &'a Trust,
+    stop: &'a Stop,
+}
+
+impl Caller<'_> {
+    /// Connects to the first address of `destination` that answers, says what for, and makes sure
+    /// of it. Gives the key of the session that may follow, if there is one.
+    fn reach(&self, destination: &str, purpose: Purpose) -> Result<(Control, Option<Key>)> {
         let mut last = None;
         for peer in resolve(destination)? {
-            match Link::connect(peer, timeouts.connect, stop.clone()) {
-                Ok(link) => {
-                    let writer = FrameWriter::new(link.clone());
-                    let patience = Patience::whole(timeouts.answer);
-                    writer.preamble(Preamble::new(purpose), patience)?;
-                    return Ok(Self {
-                        reader: FrameReader::new(link),
-                        writer,
-                    });
-                }
+            match Link::connect(peer, self.timeouts.connect, self.stop.clone()) {
+                Ok(link) => return self.introduce(link, purpose),
                 Err(Error::Stopped) => return Err(Error::Stopped),
                 Err(error) => last = Some(error),
             }
         }
         Err(last.expect("a destination has at least one address"))
+    }
+
+    fn introduce(&self, link: Link, purpose: Purpose) -> Result<(Control, Option<Key>)> {
+        let key = self.trust.key.as_ref();
+        let mut control = Control {
+            reader: FrameReader::new(link.clone()),
+            writer: FrameWriter::new(link),
+        };
+        let mut parley = control.parley(Patience::whole(self.timeouts.answer));
+        parley
+            .writer
+            .preamble(Preamble::new(purpose, Access::of(key)), parley.patience)?;
+        let session_key = parley.as_source(key, Subject::new(purpose))?;
+        Ok((control, session_key))
+    }
+
+    /// Opens a page connection of the session that `attach` names.
+    fn attach(&self, peer: SocketAddr, attach: Attach, session_key: Option<&Key>) -> Result<Link> {
+        let link = Link::connect(peer, self.timeouts.connect, self.stop.clone())?;
+        let mut control = Control {
+            reader: FrameReader::new(link.clone()),
+            writer: FrameWriter::new(link.clone()),
+        };
+        let mut parley = control.parley(Patience::whole(self.timeouts.answer));
+        let preamble = Preamble::new(Purpose::Attach, Access::of(session_key));
+        parley.writer.preamble(preamble, parley.patience)?;
+        parley.writer.send(&attach, parley.patience)?;
+        if session_key.is_some() {
+            parley.as_source(session_key, Subject::attach(attach))?;
+        }
+        Ok(link)
+    }
+}
+
+impl Control {
+    fn parley(&mut self, patience: Patience) -> Parley<'_> {
+        Parley {
+            reader: &mut self.reader,
+            writer: &mut self.writer,
+            patience,
+        }
     }
 }
 
@@ -112,12 +158,17 @@ pub struct PeerInfo {
 /// Asks the destination `HOST:PORT` what it can do, without moving anything.
 ///
 /// # Errors
-/// If it cannot be reached, does not answer in time, is no peer or speaks another version.
-pub fn probe(destination: &str, timeouts: &Timeouts) -> Result<PeerInfo> {
+/// If it cannot be reached, does not answer in time, is no peer, speaks another version or is not to
+/// be trusted.
+pub fn probe(destination: &str, timeouts: &Timeouts, trust: &Trust) -> Result<PeerInfo> {
     let stop = Stop::new()?;
-    let mut control = Control::open(destination, Purpose::Probe, timeouts, &stop)?;
+    let caller = Caller {
+        timeouts,
+        trust,
+        stop: &stop,
+    };
+    let (mut control, _) = caller.reach(destination, Purpose::Probe)?;
     let patience = Patience::whole(timeouts.answer);
-    control.reader.same_version(patience)?;
     let About {
         available_bytes,
         serves_faults,

@@ -1,18 +1,15 @@
 //! Sends pages over one connection: reads them, leaves zero pages out, keeps count.
 
+use std::time::Instant;
+
 use crate::absent::find_untouched;
 use crate::error::Result;
 use crate::link::{FrameReader, FrameWriter, Link, Patience};
 use crate::page::{PAGE_BYTES, PageRange, to_u64};
+use crate::source::chunk::ChunkSize;
 use crate::source::sending::Sending;
 use crate::source::tally::{Cause, Tally};
 use crate::wire::{self, FrameKind, MAX_FRAME_RANGES};
-
-/// Pages read and sent at a time in the background.
-///
-/// Our choice: 256 KiB stay in the processor's cache between being read, hashed and sent, and an
-/// urgent page that shares the link waits for no more than that.
-const CHUNK_PAGES: u64 = 64;
 
 /// A page of zeroes, to compare with.
 static ZERO_PAGE: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
@@ -41,11 +38,21 @@ impl<'a> Sender<'a> {
 
     /// Sends whatever is next until no page is left, then finishes the connection.
     pub(super) fn push_all(&mut self) -> Result<()> {
+        self.writer.link().keep_queue_short()?;
+        let mut chunk = ChunkSize::default();
         while !self.sending.has_failed() {
-            let Some(run) = self.sending.order().next_run(CHUNK_PAGES) else {
-                return self.writer.link().finish_sending();
-            };
-            self.send(run, Cause::Push)?;
+            let mut order = self.sending.order();
+            let (run, holds_back) = (order.next_run(chunk.max_pages()), order.holds_back());
+            drop(order);
+            match run {
+                Some(run) => {
+                    let began = Instant::now();
+                    self.send(run, Cause::Push)?;
+                    chunk.learn(run.pages(), began.elapsed());
+                }
+                None if holds_back => self.sending.wait_quiet()?,
+                None => return self.writer.link().finish_sending(),
+            }
         }
         Ok(())
     }

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::bitmap::PageBitmap;
 use crate::error::{Error, Result};
+use crate::options::SourceOptions;
 use crate::order::SendOrder;
 use crate::ram::RamMapping;
 use crate::source::tally::Tally;
@@ -21,24 +23,42 @@ pub(super) struct Sending {
     failure: Mutex<Option<Error>>,
     has_failed: AtomicBool,
     stop: Stop,
+    /// How long without a fault until nothing is held back any more.
+    drain_after: Duration,
 }
 
 impl Sending {
-    pub(super) fn new(ram: RamMapping, stop: Stop) -> Self {
+    pub(super) fn new(ram: RamMapping, options: &SourceOptions, stop: Stop) -> Self {
+        let pages = PageBitmap::full(ram.pages());
         Self {
-            order: Mutex::new(SendOrder::new(ram.pages())),
+            order: Mutex::new(SendOrder::new(pages, options.plan(), None)),
             ram,
             tally: Mutex::default(),
             changed: Condvar::new(),
             failure: Mutex::default(),
             has_failed: AtomicBool::new(false),
             stop,
+            drain_after: options.drain_after,
         }
     }
 
     /// The order, for as short a time as possible: an urgent page may be waiting for it.
     pub(super) fn order(&self) -> MutexGuard<'_, SendOrder> {
         self.order.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Holds a background connection up as long as pages are held back for demands alone.
+    ///
+    /// # Errors
+    /// If one of the threads failed.
+    pub(super) fn wait_quiet(&self) -> Result<()> {
+        let faults = self.order().faults();
+        let is_done = self.wait_done(self.drain_after)?;
+        let mut order = self.order();
+        if is_done || order.faults() == faults {
+            order.drain();
+        }
+        Ok(())
     }
 
     /// What was sent so far.

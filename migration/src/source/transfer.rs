@@ -73,7 +73,7 @@ impl<'a> Transfer<'a> {
         };
         let mut session = Session::open(&hello, self.options, self.cancel.stop())
             .map_err(|error| self.cause_of(error))?;
-        let sending = Sending::new(ram, self.cancel.stop().clone());
+        let sending = Sending::new(ram, self.options, self.cancel.stop().clone());
 
         let result = self.hand_over_and_fill(vm, &mut session, &sending);
         self.account.take(&session, &sending);

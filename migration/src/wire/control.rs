@@ -99,6 +99,15 @@ pub(crate) enum Role {
     Background,
 }
 
+impl Role {
+    pub(crate) const fn number(self) -> u16 {
+        match self {
+            Self::Urgent => 1,
+            Self::Background => 2,
+        }
+    }
+}
+
 /// This connection belongs to a session.
 ///
 /// | bytes | what |
@@ -116,11 +125,7 @@ impl Frame for Attach {
 
     fn encode(&self, payload: &mut Vec<u8>) {
         payload.extend_from_slice(&self.session.0);
-        let role: u16 = match self.role {
-            Role::Urgent => 1,
-            Role::Background => 2,
-        };
-        payload.extend_from_slice(&role.to_le_bytes());
+        payload.extend_from_slice(&self.role.number().to_le_bytes());
     }
 
     fn take(fields: &mut Fields<'_>) -> Option<Self> {

@@ -52,10 +52,14 @@ pub enum FrameKind {
     Failed = 14,
     /// Destination, to a probe: what it can do.
     About = 15,
+    /// Either end: a nonce for the other to prove its key with.
+    Challenge = 32,
+    /// Either end: the proof.
+    Proof = 33,
 }
 
 impl FrameKind {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 17] = [
         Self::Hello,
         Self::Accept,
         Self::Refuse,
@@ -71,6 +75,8 @@ impl FrameKind {
         Self::Complete,
         Self::Failed,
         Self::About,
+        Self::Challenge,
+        Self::Proof,
     ];
 
     /// Longest payload a frame of this kind may have.
@@ -89,7 +95,9 @@ impl FrameKind {
             | Self::Running
             | Self::Drained
             | Self::Complete
-            | Self::About => 256,
+            | Self::About
+            | Self::Challenge
+            | Self::Proof => 256,
         }
     }
 }

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::auth::{Nonce, Tag};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::layout::{MemoryLayout, MemoryRegion};
@@ -51,18 +52,21 @@ fn hello() -> Hello {
 
 #[test]
 fn preamble_has_its_literal_bytes() {
-    let bytes = *b"skiffmov\x01\0\0\0\x02\0\0\0";
-    assert_eq!(Preamble::new(Purpose::Attach).encode(), bytes);
-    assert_eq!(
-        Preamble::decode(bytes),
-        Some(Preamble::new(Purpose::Attach))
-    );
+    for (access, bytes) in [
+        (Access::Open, *b"skiffmov\x01\0\0\0\x02\0\0\0"),
+        (Access::Key, *b"skiffmov\x01\0\0\0\x02\0\x01\0"),
+    ] {
+        let preamble = Preamble::new(Purpose::Attach, access);
+        assert_eq!(preamble.encode(), bytes);
+        assert_eq!(Preamble::decode(bytes), Some(preamble));
+    }
     let later = Preamble {
         version: 0x0403_0201,
         purpose: Purpose::Unknown(9),
+        access: Access::Unknown(8),
     };
     assert_eq!(
-        Preamble::decode(*b"skiffmov\x01\x02\x03\x04\x09\0\0\0"),
+        Preamble::decode(*b"skiffmov\x01\x02\x03\x04\x09\0\x08\0"),
         Some(later)
     );
     assert_eq!(Preamble::decode(later.encode()), Some(later));
@@ -147,6 +151,9 @@ fn frames_of_the_handshake_have_their_literal_bytes() {
     );
     check(Failed(PeerText::from("no")), &[2, b'n', b'o']);
     assert!(decode::<Attach>(&[&[3; 16][..], &[3, 0]].concat()).is_err());
+    check(Challenge(Nonce([4; 32])), &[4; 32]);
+    check(Proof(Tag([5; 32])), &[5; 32]);
+    check(Refuse(Refusal::KeysDiffer), &[7]);
 }
 
 #[test]
@@ -253,6 +260,8 @@ fn decode_all(bytes: &[u8], limit: u64) {
         decode::<Accept>(bytes),
         decode::<Attach>(bytes),
         decode::<Failed>(bytes),
+        decode::<Challenge>(bytes),
+        decode::<Proof>(bytes),
     );
     let _ = (
         decode::<Ready>(bytes),

@@ -7,8 +7,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use migration::{
-    Arrival, CancelToken, DestinationVm, MachineError, MemoryLayout, MemoryRegion, Notice, Offer,
-    PAGE_BYTES, Pfn, RamMapping, Refusal, Result, SourceOptions, SourceVm, Timeouts, receive,
+    Arrival, CancelToken, DestinationOptions, DestinationVm, MachineError, MemoryLayout,
+    MemoryRegion, Notice, Offer, PAGE_BYTES, Pfn, RamMapping, Refusal, Result, SourceOptions,
+    SourceVm, Timeouts, receive,
 };
 
 use crate::memory::{Memory, expected};
@@ -215,6 +216,13 @@ pub struct Waiting {
 
 impl Waiting {
     pub fn start(timeouts: Timeouts) -> Self {
+        Self::start_with(DestinationOptions {
+            timeouts,
+            ..DestinationOptions::default()
+        })
+    }
+
+    pub fn start_with(options: DestinationOptions) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (watch, arrived) = (Arc::new(Watch::default()), Arrived::default());
@@ -238,7 +246,7 @@ impl Waiting {
                         let _ = told.lock().unwrap().send((*peer, error.to_string()));
                     }
                 };
-                receive(&listener, &mut fresh, &timeouts, &notices, &stop)
+                receive(&listener, &mut fresh, &options, &notices, &stop)
             }
         });
         Self {

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod destination_failures;
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod machine;
 #[cfg(test)]
 mod memory;

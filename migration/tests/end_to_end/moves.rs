@@ -2,7 +2,7 @@
 
 use migration::{
     CancelToken, Mode, Outcome, Progress, Report, SourceOptions, SourcePhase, Streams, Timeouts,
-    migrate, probe,
+    Trust, migrate, probe,
 };
 
 use crate::machine::{Call, FakeSource, Waiting, can_receive, options_to, written};
@@ -165,7 +165,8 @@ fn progress_tells_each_phase_in_order_and_ends_with_all_pages() {
 #[test]
 fn probe_of_a_waiting_destination_tells_what_it_can_do() {
     let waiting = Waiting::start(Timeouts::default());
-    let info = probe(&waiting.address.to_string(), &Timeouts::default()).unwrap();
+    let address = waiting.address.to_string();
+    let info = probe(&address, &Timeouts::default(), &Trust::default()).unwrap();
     assert_eq!(info.address, waiting.address);
     assert_eq!(info.serves_faults, migration::check_userfaultfd().is_ok());
     assert!(info.available_bytes > 1 << 20);

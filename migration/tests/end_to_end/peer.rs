@@ -20,6 +20,8 @@ pub const ABSENT: u16 = 11;
 pub const DRAINED: u16 = 12;
 pub const COMPLETE: u16 = 13;
 pub const FAILED: u16 = 14;
+pub const CHALLENGE: u16 = 32;
+pub const PROOF: u16 = 33;
 
 /// Purposes of connections.
 pub const ANSWER: u32 = 0;
@@ -38,6 +40,11 @@ impl Peer {
             .unwrap();
         peer.preamble(1, purpose);
         peer
+    }
+
+    /// The same for a peer that has a key: the upper half of the purpose says so.
+    pub fn connect_with_key(address: SocketAddr, purpose: u32) -> Self {
+        Self::connect(address, purpose | 1 << 16)
     }
 
     pub fn accept(listener: &TcpListener) -> Self {
@@ -169,4 +176,19 @@ pub fn hello(mode: u8, pages: u64) -> Vec<u8> {
     assert!(pages < 128, "a number of this encoding that fits one byte");
     // mode, streams, name, regions (first, pages), vCPUs, machine
     vec![mode, 1, 1, b'x', 1, 0, pages, 1, 0]
+}
+
+/// Passes the control connection of a source with a key on to a destination, up to the acceptance,
+/// which is kept from the source; gives the session and both ends.
+pub fn relay_until_accept(near: TcpStream, far: TcpStream) -> ([u8; 16], [Peer; 2]) {
+    let (mut near, mut far) = (Peer(near), Peer(far));
+    far.send(&near.read::<16>());
+    far.frame(CHALLENGE, &near.expect(CHALLENGE));
+    near.send(&far.read::<16>());
+    near.frame(CHALLENGE, &far.expect(CHALLENGE));
+    far.frame(PROOF, &near.expect(PROOF));
+    near.frame(PROOF, &far.expect(PROOF));
+    far.frame(HELLO, &near.expect(HELLO));
+    let session = far.expect(ACCEPT).try_into().unwrap();
+    (session, [near, far])
 }

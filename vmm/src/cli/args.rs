@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use argh::FromArgs;
+use migration::{Order, Pivots, Prepaging, Streams};
 
 use super::output::Format;
 use crate::boot::VcpuCount;
 use crate::config::{
-    ByteSize, ConfigError, HostPort, KernelSource, MigrationMode, ReceiveConfig, SerialMode,
-    VmName, VmSettings,
+    ByteSize, ConfigError, HostPort, KernelSource, MigrateConfig, MigrationMode, ReceiveConfig,
+    SerialMode, VmName, VmSettings,
 };
 use crate::control::VmAddress;
 
@@ -226,9 +227,34 @@ pub(super) struct MigrateArgs {
     /// how to move: auto, post-copy or stop-and-copy; default: auto
     #[argh(option, arg_name = "MODE", default = "MigrationMode::Auto")]
     pub(super) mode: MigrationMode,
+    /// order of the pages that nobody waits for: none (on demand only), push (linear), forward or bubble (around faults, as in the papers) or adaptive; default: adaptive
+    #[argh(option, arg_name = "WAY", default = "Prepaging::default()")]
+    prepaging: Prepaging,
+    /// how many recent faults pages are sent around, 1 to 64; default: 7, and 1 for forward
+    #[argh(option, arg_name = "K")]
+    pivots: Option<Pivots>,
+    /// which page follows which: physical (by address) or recency (last written first, as far as that is known); default: physical
+    #[argh(option, arg_name = "ORDER", default = "Order::default()")]
+    order: Order,
+    /// connections for the pages that nobody waits for, 1 to 64; default: 1
+    #[argh(option, arg_name = "N", default = "Streams::default()")]
+    streams: Streams,
     /// write the report as JSON to this file; - is standard output
     #[argh(option, arg_name = "FILE")]
     pub(super) report: Option<PathBuf>,
+}
+
+impl MigrateArgs {
+    /// What is asked of the monitor.
+    pub(super) fn config(&self) -> MigrateConfig {
+        let mut config = MigrateConfig::new(self.to.clone());
+        config.mode = self.mode;
+        config.prepaging = self.prepaging;
+        config.pivots = self.pivots;
+        config.order = self.order;
+        config.streams = self.streams;
+        config
+    }
 }
 
 fn parse_destination(value: &str) -> Result<HostPort, String> {

@@ -19,16 +19,11 @@ use crate::control::{
 
 /// Moves a VM; returns when it is at its destination, or is known not to get there.
 pub(super) fn migrate(args: MigrateArgs) -> Result<(), CommandError> {
-    let MigrateArgs {
-        vm,
-        to,
-        mode,
-        report,
-    } = args;
+    let request = Request::Migrate(args.config());
+    let MigrateArgs { vm, report, .. } = args;
     let signals = Signals::block()?;
     let mut client = ControlClient::connect(&vm)?;
     client.set_patience(None)?;
-    let request = Request::Migrate { to, mode };
     client.send(&request)?;
 
     let mut display = ProgressDisplay::new();

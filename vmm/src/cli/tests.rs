@@ -3,6 +3,7 @@
 use super::words::{Misuse, Parsed, parse};
 use super::*;
 use crate::config::{MigrationMode, SerialMode};
+use migration::{Order, Pivots, Prepaging};
 
 fn parse_line(line: &[&str]) -> Result<Parsed, Misuse> {
     parse(
@@ -109,6 +110,25 @@ fn migrate_takes_a_name_or_a_socket_in_any_place() {
         (args.mode, args.report.unwrap().to_str()),
         (MigrationMode::StopAndCopy, Some("-"))
     );
+}
+
+#[test]
+fn migrate_takes_the_order_of_pages() {
+    let words = "migrate web --to b:1 --prepaging bubble --pivots 3 --order recency --streams 4";
+    let words: Vec<&str> = words.split(' ').collect();
+    let Command::Migrate(args) = command(&words) else {
+        panic!("not migrate")
+    };
+    let config = args.config();
+    assert_eq!(config.prepaging, Prepaging::Bubble);
+    assert_eq!(config.pivots.map(Pivots::get), Some(3));
+    assert_eq!((config.order, config.streams.get()), (Order::Recency, 4));
+    for wrong in ["--prepaging=lru", "--pivots=0", "--order=", "--streams=65"] {
+        assert_eq!(
+            misuse(&["migrate", "web", "--to", "b:1", wrong]).1,
+            "migrate"
+        );
+    }
 }
 
 #[test]

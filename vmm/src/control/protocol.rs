@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Failure;
-use crate::config::{HostPort, MigrationMode, VmName};
+use crate::config::{MigrateConfig, VmName};
 
 /// What a client asks of a monitor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,13 +18,7 @@ pub enum Request {
     /// End the VM and its monitor.
     Stop,
     /// Move the VM; answered by progress lines and the report.
-    Migrate {
-        /// Where a monitor waits for it.
-        to: HostPort,
-        /// How it moves.
-        #[serde(default)]
-        mode: MigrationMode,
-    },
+    Migrate(MigrateConfig),
     /// Cancel a migration that has not handed over.
     Cancel,
 }
@@ -37,7 +31,7 @@ impl Request {
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::Stop => "stop",
-            Self::Migrate { .. } => "migrate",
+            Self::Migrate(_) => "migrate",
             Self::Cancel => "cancel",
         }
     }
@@ -134,13 +128,14 @@ impl VmState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::MigrationMode;
 
     #[test]
     fn request_of_each_kind_has_the_documented_form() {
-        let migrate = Request::Migrate {
-            to: "node2:7000".parse().unwrap(),
+        let migrate = Request::Migrate(MigrateConfig {
             mode: MigrationMode::PostCopy,
-        };
+            ..MigrateConfig::new("node2:7000".parse().unwrap())
+        });
         for (request, line) in [
             (Request::Info, r#"{"command":"info"}"#),
             (Request::Pause, r#"{"command":"pause"}"#),
@@ -149,7 +144,7 @@ mod tests {
             (Request::Cancel, r#"{"command":"cancel"}"#),
             (
                 migrate,
-                r#"{"command":"migrate","to":"node2:7000","mode":"post-copy"}"#,
+                r#"{"command":"migrate","to":"node2:7000","mode":"post-copy","prepaging":"adaptive","order":"physical","streams":1}"#,
             ),
         ] {
             assert_eq!(serde_json::to_string(&request).unwrap(), line);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use migration::{CancelToken, DestinationVm, Notice as Event, Timeouts};
+use migration::{CancelToken, DestinationOptions, DestinationVm, Notice as Event};
 
 use super::boot::{fatal_sink, serial_output};
 use super::event_loop::{EventLoop, Outside};
@@ -85,7 +85,7 @@ impl Hospitality {
         let arrival = migration::receive(
             listener,
             &mut || self.fresh(),
-            &Timeouts::default(),
+            &DestinationOptions::default(),
             &notify,
             stop,
         );

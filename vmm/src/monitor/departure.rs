@@ -2,12 +2,12 @@
 
 use std::sync::Mutex;
 
-use migration::{CancelToken, Mode, Outcome, SourceOptions, SourcePhase};
+use migration::{CancelToken, Mode, Outcome, SendPlan, SourceOptions, SourcePhase};
 
 use super::notices::{Notice, Notifier};
 use super::place::Place;
 use super::{Ending, MonitorError};
-use crate::config::{HostPort, MigrationMode, VmName};
+use crate::config::{MigrateConfig, MigrationMode, VmName};
 use crate::control::{Failure, Progress, Reply};
 use crate::transfer::Departure;
 
@@ -22,7 +22,7 @@ pub(super) struct Ticket {
 }
 
 /// Moves the guest, tells the client how it went, and ends the monitor if the guest is gone.
-pub(super) fn run(ticket: Ticket, to: &HostPort, mode: MigrationMode) {
+pub(super) fn run(ticket: Ticket, config: &MigrateConfig) {
     let Ticket {
         name,
         place,
@@ -33,12 +33,10 @@ pub(super) fn run(ticket: Ticket, to: &HostPort, mode: MigrationMode) {
     let Some(machine) = place.machine() else {
         return reply.error(Failure::of(&MonitorError::NoGuest));
     };
+    let to = &config.to;
     log::info!("moving {name} to {to}");
     let departure = Departure::new(name.to_string(), machine);
-    let options = SourceOptions {
-        mode: engine_mode(mode),
-        ..SourceOptions::new(to.to_string())
-    };
+    let options = engine_options(config);
     let reply = Mutex::new(reply);
     let report_progress = |progress: &migration::Progress| {
         if let Ok(mut reply) = reply.lock() {
@@ -67,6 +65,28 @@ pub(super) fn run(ticket: Ticket, to: &HostPort, mode: MigrationMode) {
                 log::warn!("{name} stays here: {}", Failure::of(&failure.error));
             }
         }
+    }
+}
+
+/// What was asked for, as the engine takes it.
+fn engine_options(config: &MigrateConfig) -> SourceOptions {
+    let MigrateConfig {
+        to,
+        mode,
+        prepaging,
+        pivots,
+        order,
+        streams,
+    } = config;
+    SourceOptions {
+        mode: engine_mode(*mode),
+        streams: *streams,
+        send_plan: SendPlan {
+            prepaging: *prepaging,
+            pivots: *pivots,
+            order: *order,
+        },
+        ..SourceOptions::new(to.to_string())
     }
 }
 

@@ -11,7 +11,7 @@ use super::departure::{self, Ticket};
 use super::notices::{Notice, Notifier};
 use super::place::{Activity, Place};
 use super::{Ending, MonitorError};
-use crate::config::{HostPort, MigrationMode, VmName};
+use crate::config::{MigrateConfig, VmName};
 use crate::control::{ControlHandler, Failure, Reply, Request, VmInfo, VmState};
 use crate::host::{self, KvmKind};
 use crate::machine::{Machine, Wish};
@@ -33,7 +33,7 @@ impl ControlHandler for Handler {
     fn handle(&mut self, request: Request, reply: Reply) {
         let done = match request {
             Request::Info => return reply.ok(&self.info()),
-            Request::Migrate { to, mode } => return self.migrate(to, mode, reply),
+            Request::Migrate(config) => return self.migrate(config, reply),
             Request::Stop => {
                 self.notifier.send(Notice::End(Ending::Stopped));
                 Ok(())
@@ -68,7 +68,7 @@ impl Handler {
         }
     }
 
-    fn migrate(&self, to: HostPort, mode: MigrationMode, reply: Reply) {
+    fn migrate(&self, config: MigrateConfig, reply: Reply) {
         let token = match self.take_leave() {
             Ok(token) => token,
             Err(error) => return reply.error(Failure::of(&error)),
@@ -82,7 +82,7 @@ impl Handler {
         };
         let spawned = thread::Builder::new()
             .name("migration".to_owned())
-            .spawn(move || departure::run(ticket, &to, mode));
+            .spawn(move || departure::run(ticket, &config));
         if let Err(error) = spawned {
             // The reply went with the closure and has told the client that there is no answer.
             log::warn!("cannot start the thread of the migration: {error}");

@@ -1,6 +1,6 @@
 //! `skiff preflight --to`: the handshake with a monitor that waits, without a VM.
 
-use migration::{PeerInfo, Timeouts};
+use migration::{PeerInfo, Timeouts, Trust};
 
 use super::MonitorError;
 use crate::config::{ByteSize, HostPort};
@@ -17,7 +17,7 @@ pub fn ask_peer(to: &HostPort) -> Result<PeerReport, MonitorError> {
         available_bytes,
         serves_faults,
         is_busy,
-    } = migration::probe(&to.to_string(), &Timeouts::default())?;
+    } = migration::probe(&to.to_string(), &Timeouts::default(), &Trust::default())?;
     let available = ByteSize::from_mib((available_bytes >> 20).max(1));
     let facts = vec![
         format!("address: {address}"),

@@ -21,7 +21,7 @@ struct Handler {
 impl ControlHandler for Handler {
     fn handle(&mut self, request: Request, reply: Reply) {
         match request {
-            Request::Migrate { .. } => self.migrations.send(reply).unwrap(),
+            Request::Migrate(_) => self.migrations.send(reply).unwrap(),
             Request::Cancel => drop(reply),
             request => reply.ok(&json!({ "command": request.command() })),
         }

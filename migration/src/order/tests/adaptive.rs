@@ -1,0 +1,83 @@
+//! What the adaptive plan makes of faults.
+
+use super::*;
+
+const PAGES: u64 = 10_000;
+
+fn adaptive() -> SendOrder {
+    order(PAGES, SendPlan::new(Prepaging::Adaptive))
+}
+
+#[test]
+fn lone_fault_has_a_little_of_both_sides_sent_and_then_the_push_goes_on() {
+    let mut order = adaptive();
+    assert!(order.demand(PageIndex::new(5000)));
+    let around = [(4992, 8), (5001, 8), (4984, 8), (5009, 8)];
+    let mut found = runs(&mut order, 4, 64);
+    found.sort_unstable();
+    let mut expected = around;
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+    assert_eq!(runs(&mut order, 1, 64), [(0, 64)]);
+}
+
+#[test]
+fn faults_that_walk_upwards_are_run_ahead_of_in_growing_steps() {
+    let mut order = adaptive();
+    let mut position = 5000;
+    let mut longest = 0;
+    for _ in 0..8 {
+        order.demand(PageIndex::new(position));
+        let run = order.next_run(512).unwrap();
+        assert!(run.first().get() >= position, "{run:?} for {position}");
+        assert!(run.pages() >= longest, "{run:?} after {longest}");
+        longest = run.pages();
+        position = run.end();
+    }
+    assert!(longest >= 128, "{longest}");
+}
+
+#[test]
+fn faults_that_walk_downwards_are_run_ahead_of_too() {
+    let mut order = adaptive();
+    let mut position = 5000;
+    order.demand(PageIndex::new(position));
+    runs(&mut order, 4, 64);
+    position -= 17;
+    for _ in 0..6 {
+        order.demand(PageIndex::new(position));
+        let run = order.next_run(512).unwrap();
+        assert!(run.end() <= position, "{run:?} for {position}");
+        position = run.first().get() - 1;
+    }
+}
+
+#[test]
+fn unrelated_faults_leave_the_link_to_the_push() {
+    let mut order = adaptive();
+    for fault in 0..40 {
+        order.demand(PageIndex::new(5000 + fault * 1009 % 5000));
+    }
+    while order
+        .next_run(64)
+        .is_some_and(|run| run.first().get() >= 5000)
+    {}
+    order.demand(PageIndex::new(4500));
+    let run = order.next_run(64).unwrap();
+    assert_eq!((run.first().get() < 4000, run.pages()), (true, 64));
+    // Until faults follow each other again.
+    order.demand(PageIndex::new(4501));
+    assert_eq!(order.next_run(64).unwrap().first().get(), 4502);
+}
+
+#[test]
+fn walk_that_somebody_waits_at_comes_first() {
+    let mut order = adaptive();
+    for step in 0..4 {
+        order.demand(PageIndex::new(2000 + step));
+        order.demand(PageIndex::new(7000 + step));
+    }
+    assert_eq!(order.next_run(64).unwrap().first().get(), 7004);
+    order.demand(PageIndex::new(2004));
+    assert_eq!(order.next_run(64).unwrap().first().get(), 2005);
+}

@@ -1,0 +1,235 @@
+//! One run: a VM boots, works, moves, works on, and is weighed.
+
+mod options;
+mod threads;
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use vmm::console::Signals;
+
+use super::cell::{Cell, Pace};
+use super::column::Column;
+use super::guest::{GuestView, RATE_RECORDS, Record, stitch};
+use super::link::Link;
+use super::noise::Watch;
+use super::{BenchError, Sample};
+use crate::harness::{HarnessError, Host, Lines, Skiff, VmProcess};
+
+pub use options::{ReceiverOptions, refusal};
+pub use threads::VcpuTimes;
+
+const NAME: &str = "bench";
+
+/// Longer than 512 MiB need at 100 Mb/s, three times over.
+const PATIENCE: Duration = Duration::from_secs(150);
+
+/// How often the guest's lines are looked at, a tenth of them being due meanwhile.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Records that pass after the filling, and after a move, before rates are measured.
+const SETTLING_RECORDS: usize = 4;
+
+/// What ends the benchmark early: signals, which [`Signals::block`] has turned into events.
+#[derive(Debug)]
+pub struct Interrupt(Signals);
+
+impl Interrupt {
+    /// Reacts to `signals` from now on.
+    #[must_use]
+    pub fn new(signals: Signals) -> Self {
+        Self(signals)
+    }
+
+    /// Whether to go on.
+    ///
+    /// # Errors
+    /// [`BenchError::Interrupted`].
+    pub fn check(&self) -> Result<(), BenchError> {
+        match self.0.next() {
+            None => Ok(()),
+            Some(_) => Err(BenchError::Interrupted),
+        }
+    }
+
+    /// Waits until `look` has found something.
+    fn wait<T>(
+        &self,
+        what: &str,
+        mut look: impl FnMut() -> Result<Option<T>, BenchError>,
+    ) -> Result<T, BenchError> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            self.check()?;
+            if let Some(found) = look()? {
+                return Ok(found);
+            }
+            if Instant::now() >= deadline {
+                return Err(BenchError::Harness(HarnessError::StillRunning {
+                    what: what.to_owned(),
+                    waited: PATIENCE,
+                }));
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
+/// Moves a VM once.
+#[derive(Debug)]
+pub struct Mover<'a> {
+    /// What the VM moves over.
+    pub link: &'a Link,
+    /// What `skiff receive` must be told.
+    pub receiver: &'a ReceiverOptions,
+    /// What ends it early.
+    pub interrupt: &'a Interrupt,
+}
+
+impl Mover<'_> {
+    /// Boots the VM of `cell`, moves it as `column` says, and weighs what it cost.
+    ///
+    /// # Errors
+    /// Any step fails, the VM does not arrive, or its memory is damaged.
+    pub fn run(&self, cell: &Cell, column: &Column, watch: Watch) -> Result<Sample, BenchError> {
+        let (here, there) = (Host::new()?, Host::new()?);
+        let (mut target, address) = self.receive(&there)?;
+        let memory = format!("{}M", cell.memory_mib);
+        let words = cell.command_line();
+        let mut source = self
+            .link
+            .at_source(|| here.boot_probe(NAME, &memory, &words))??;
+        self.warm_up(cell, &mut source)?;
+
+        let before = records(&source.skiff.output().all()).len() - 1;
+        let report = self.migrate(&here, &address, column)?;
+        let vcpu = match cell.pace {
+            Pace::Full => VcpuTimes::of(target.pid(), &report),
+            Pace::PagesPerS(_) => None,
+        };
+        // A VM that did not move says why in the report, and prints nothing here.
+        let arrived = report["outcome"] == "completed";
+        if arrived {
+            self.await_records(&mut target, SETTLING_RECORDS + RATE_RECORDS)?;
+            source.skiff.succeed(PATIENCE)?;
+        }
+        let noise = watch.end()?;
+
+        let lines = stitch(&source.skiff.output().all(), &target.output().all());
+        if let Some(record) = lines.iter().find(|line| line.contains("corrupt")) {
+            let record = record.clone();
+            return Err(BenchError::Corrupt { record });
+        }
+        let view = GuestView {
+            records: records(&lines),
+            before,
+        };
+        let sample = Sample::new(&report, view, vcpu, noise)?;
+        there.command(&["stop", NAME])?;
+        target.succeed(PATIENCE)?;
+        Ok(sample)
+    }
+
+    /// Starts the monitor that waits, and returns where it does.
+    fn receive(&self, there: &Host) -> Result<(Skiff, String), BenchError> {
+        let listen = format!("{}:0", self.link.destination_address());
+        let mut words = vec!["receive", "--name", NAME, "--listen", &listen];
+        words.extend(self.receiver.for_link(self.link.kind()));
+        let mut target = self
+            .link
+            .at_destination(|| Skiff::start(there.runtime(), &words))??;
+        let port = self.interrupt.wait("skiff receive", || {
+            let messages = target.messages().all();
+            let port = messages.iter().find_map(|line| listening_port(line));
+            if port.is_none() && !target.is_running() {
+                let status = target.wait(PATIENCE)?;
+                return Err(target.failure(status).into());
+            }
+            Ok(port)
+        })?;
+        let address = format!("{}:{port}", self.link.destination_address());
+        Ok((target, address))
+    }
+
+    /// Lets the guest fill its working set and then work undisturbed for a while.
+    fn warm_up(&self, cell: &Cell, source: &mut VmProcess) -> Result<(), BenchError> {
+        let output = source.skiff.output().clone();
+        self.interrupt.wait("the guest's first pass", || {
+            let last = records(&output.all()).pop();
+            let filled = last.filter(|record| record.pages >= cell.filled_pages());
+            if filled.is_none() && !source.skiff.is_running() {
+                let status = source.skiff.wait(PATIENCE)?;
+                return Err(source.skiff.failure(status).into());
+            }
+            Ok(filled)
+        })?;
+        self.await_records(&mut source.skiff, SETTLING_RECORDS + RATE_RECORDS)
+    }
+
+    /// Waits until the guest has said so much more.
+    fn await_records(&self, skiff: &mut Skiff, count: usize) -> Result<(), BenchError> {
+        let output = skiff.output().clone();
+        let seen = |lines: &Lines| records(&lines.all()).len();
+        let wanted = seen(&output) + count;
+        self.interrupt.wait("the guest", || {
+            if !skiff.is_running() {
+                let status = skiff.wait(PATIENCE)?;
+                return Err(skiff.failure(status).into());
+            }
+            Ok((seen(&output) >= wanted).then_some(()))
+        })
+    }
+
+    /// Runs `skiff migrate` and returns its report, whatever the outcome.
+    fn migrate(&self, here: &Host, address: &str, column: &Column) -> Result<Value, BenchError> {
+        let mut words = vec!["migrate", NAME, "--to", address, "--report", "-"];
+        words.extend(column.options.iter().map(String::as_str));
+        let mut command = Skiff::start(here.runtime(), &words)?;
+        let status = self.interrupt.wait("skiff migrate", || {
+            if command.is_running() {
+                return Ok(None);
+            }
+            Ok(Some(command.wait(PATIENCE)?))
+        })?;
+        let output = command.output();
+        // The process is gone, but what it said may not have been read to the end.
+        self.interrupt.wait("the report", || {
+            let text = output.all().join("\n");
+            let report = text
+                .find('{')
+                .and_then(|start| serde_json::from_str(&text[start..]).ok());
+            if report.is_none() && !status.success() {
+                return Err(command.failure(status).into());
+            }
+            Ok(report)
+        })
+    }
+}
+
+/// The progress lines among all lines.
+fn records(lines: &[String]) -> Vec<Record> {
+    lines
+        .iter()
+        .filter_map(|line| Record::parse(line))
+        .collect()
+}
+
+/// The port in what `skiff receive` says when it is ready.
+fn listening_port(line: &str) -> Option<u16> {
+    let address = line.split("listening on ").nth(1)?.split(' ').next()?;
+    let port = address.trim_end_matches(',').rsplit(':').next()?;
+    port.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn port_is_found_in_the_line_that_tells_it() {
+        let line = "info: listening on 10.213.0.2:40123 for a VM to become bench";
+        assert_eq!(listening_port(line), Some(40123));
+        assert_eq!(listening_port("listening on 127.0.0.1:7, soon"), Some(7));
+        assert_eq!(listening_port("probe: ready"), None);
+    }
+}

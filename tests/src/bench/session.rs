@@ -1,0 +1,217 @@
+//! The order of the runs: all cells and columns take turns, round after round.
+
+use std::collections::HashMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::cell::{Cell, LinkKind};
+use super::column::Column;
+use super::floors::{self, Floors};
+use super::link::{self, Link};
+use super::noise::Watch;
+use super::results::{LinkFloors, Results, Skipped};
+use super::run::{Interrupt, Mover, ReceiverOptions, refusal};
+use super::{BenchError, Summary, verdict};
+
+/// Failures of one cell and column after which it is not tried again.
+const MOST_FAILURES: usize = 2;
+
+/// How often a busy machine is looked at.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// What is to be measured.
+#[derive(Debug)]
+pub struct Plan {
+    /// The VMs.
+    pub cells: Vec<Cell>,
+    /// The ways to move them.
+    pub columns: Vec<Column>,
+    /// Runs of each cell and column.
+    pub runs: usize,
+    /// How long a run may be put off until the machine is quiet.
+    pub patience: Duration,
+}
+
+/// Measures all of it; tells on standard error how far it is. Ends early, with what there is, when
+/// it is interrupted.
+///
+/// # Errors
+/// There is no skiff, or the floors cannot be measured. A run that fails is part of the results.
+pub fn measure(plan: &Plan, interrupt: &Interrupt) -> Result<Results, BenchError> {
+    let mut results = Results::default();
+    let columns = known_columns(plan, &mut results)?;
+    link::sweep();
+    let links = links(plan, &mut results);
+    let receiver = ReceiverOptions::ask()?;
+    for cell in &plan.cells {
+        if links.contains_key(&cell.link) {
+            for column in &columns {
+                results.summaries.push(Summary::new(*cell, column.clone()));
+            }
+        }
+    }
+    let mut floors = HashMap::new();
+    let mut course = Course {
+        plan,
+        links: &links,
+        receiver: &receiver,
+        interrupt,
+    };
+    let outcome =
+        (0..plan.runs).try_for_each(|round| course.round(round, &mut results, &mut floors));
+    results.floors = links_in_order(plan)
+        .filter_map(|kind| LinkFloors::new(kind, floors.remove(&kind)?))
+        .collect();
+    results.verdicts = verdict::all(&results.summaries, &results.floors);
+    match outcome {
+        Ok(()) => Ok(results),
+        Err(BenchError::Interrupted) => {
+            results.interrupted = true;
+            Ok(results)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The columns that this skiff knows; the others are noted with its reason.
+fn known_columns(plan: &Plan, results: &mut Results) -> Result<Vec<Column>, BenchError> {
+    let mut known = Vec::new();
+    for column in &plan.columns {
+        match refusal(column)? {
+            None => known.push(column.clone()),
+            Some(reason) => results
+                .skipped
+                .push(Skipped::new(format!("column {column}"), reason)),
+        }
+    }
+    Ok(known)
+}
+
+fn links_in_order(plan: &Plan) -> impl Iterator<Item = LinkKind> {
+    let mut kinds = Vec::new();
+    for cell in &plan.cells {
+        if !kinds.contains(&cell.link) {
+            kinds.push(cell.link);
+        }
+    }
+    kinds.into_iter()
+}
+
+/// The links that can be made; the others are noted with the reason.
+fn links(plan: &Plan, results: &mut Results) -> HashMap<LinkKind, Link> {
+    let mut links = HashMap::new();
+    for kind in links_in_order(plan) {
+        let made = match kind {
+            LinkKind::Loopback => Link::new(kind),
+            LinkKind::Shaped { .. } => link::check_rig().and_then(|()| Link::new(kind)),
+        };
+        match made {
+            Ok(link) => drop(links.insert(kind, link)),
+            Err(error) => results
+                .skipped
+                .push(Skipped::new(format!("link {kind}"), error.to_string())),
+        }
+    }
+    links
+}
+
+/// One benchmark under way.
+struct Course<'a> {
+    plan: &'a Plan,
+    links: &'a HashMap<LinkKind, Link>,
+    receiver: &'a ReceiverOptions,
+    interrupt: &'a Interrupt,
+}
+
+impl Course<'_> {
+    /// One run of each cell and column, and the floors beside them.
+    fn round(
+        &mut self,
+        round: usize,
+        results: &mut Results,
+        floors: &mut HashMap<LinkKind, Vec<Floors>>,
+    ) -> Result<(), BenchError> {
+        for (&kind, link) in self.links {
+            self.quiet_moment()?;
+            floors.entry(kind).or_default().push(floors::measure(link)?);
+        }
+        let count = results.summaries.len();
+        for turn in 0..count {
+            // Each round begins with another column, so that none always follows the same one.
+            let index = turn_index(turn, round, count);
+            let summary = &mut results.summaries[index];
+            if summary.failures.len() < MOST_FAILURES {
+                let place = format!(
+                    "round {}/{}, {}/{count}",
+                    round + 1,
+                    self.plan.runs,
+                    turn + 1
+                );
+                self.one(summary, &place)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn one(&mut self, summary: &mut Summary, place: &str) -> Result<(), BenchError> {
+        let watch = self.quiet_moment()?;
+        let mover = Mover {
+            link: &self.links[&summary.cell.link],
+            receiver: self.receiver,
+            interrupt: self.interrupt,
+        };
+        let Summary { cell, column, .. } = summary;
+        match mover.run(cell, column, watch) {
+            Ok(sample) => {
+                let noisy = if sample.noise.is_quiet() {
+                    ""
+                } else {
+                    ", noisy"
+                };
+                eprintln!("{place}: {cell} {column}: {:.0} ms{noisy}", sample.total_ms);
+                summary.samples.push(sample);
+                Ok(())
+            }
+            // A child that was interrupted as well fails before the signal is noticed here.
+            Err(BenchError::Interrupted) => Err(BenchError::Interrupted),
+            Err(error) => {
+                self.interrupt.check()?;
+                eprintln!("{place}: {cell} {column}: {error}");
+                summary.failures.push(error.to_string());
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits until the machine is quiet, or patience is over.
+    fn quiet_moment(&self) -> Result<Watch, BenchError> {
+        let deadline = Instant::now() + self.plan.patience;
+        loop {
+            self.interrupt.check()?;
+            let watch = Watch::begin()?;
+            if watch.is_quiet() || Instant::now() >= deadline {
+                return Ok(watch);
+            }
+            thread::sleep(LOOK_AGAIN);
+        }
+    }
+}
+
+fn turn_index(turn: usize, round: usize, count: usize) -> usize {
+    (turn + round) % count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_round_runs_each_once_and_begins_with_another() {
+        for round in 0..5 {
+            let mut order: Vec<_> = (0..3).map(|turn| turn_index(turn, round, 3)).collect();
+            assert_eq!(order[0], round % 3);
+            order.sort_unstable();
+            assert_eq!(order, [0, 1, 2]);
+        }
+    }
+}

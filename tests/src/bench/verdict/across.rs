@@ -1,0 +1,96 @@
+//! Claims that compare cells or columns.
+
+use super::{Bound, Verdict};
+use crate::bench::cell::{Pace, Workload};
+use crate::bench::matrix::Suite;
+use crate::bench::sample::{Sample, Summary};
+use crate::bench::statistics::Spread;
+
+/// Work lost is known to so much of a second: a tenth of the guest's interval between records.
+const LOST_RESOLUTION_S: f64 = 0.01;
+
+/// What a downtime may vary by itself, in ms. Our choice: because a wake-up on another processor
+/// varies by as much.
+const DOWNTIME_RESOLUTION_MS: f64 = 0.5;
+
+pub(super) fn verdicts(summaries: &[Summary]) -> Vec<Verdict> {
+    let mut verdicts = Vec::new();
+    for (index, push) in summaries.iter().enumerate() {
+        if !(push.ran_in("post-copy") && push.prepaged_by("push")) {
+            continue;
+        }
+        for bubble in summaries {
+            let comparable = bubble.cell == push.cell && bubble.ran_in("post-copy");
+            if comparable && bubble.prepaged_by("bubble") {
+                verdicts.extend(less_lost(push, bubble));
+                verdicts.extend(fewer_faults(push, bubble));
+                verdicts.extend(no_longer_blocked(push, bubble));
+            }
+        }
+        // Once for each column.
+        let first = |other: &Summary| is_of_sizes(other) && other.column == push.column;
+        if summaries.iter().position(first) == Some(index) {
+            verdicts.extend(same_downtime(summaries, push));
+        }
+    }
+    verdicts
+}
+
+fn is_of_sizes(summary: &Summary) -> bool {
+    summary.cell.suite == Suite::Sizes && !summary.samples.is_empty()
+}
+
+fn against(push: &Summary, bubble: &Summary) -> String {
+    format!("{} {} against {}", push.cell, bubble.column, push.column)
+}
+
+fn less_lost(push: &Summary, bubble: &Summary) -> Option<Verdict> {
+    let lost_s = |summary: &Summary| summary.spread(|sample| sample.cost.lost_s);
+    let limit_s = lost_s(push)?.median + LOST_RESOLUTION_S;
+    Some(Verdict {
+        claim: "work lost s: bubble, push",
+        subject: against(push, bubble),
+        measured: lost_s(bubble)?.median,
+        bound: Bound::AtMost(limit_s),
+    })
+}
+
+fn fewer_faults(push: &Summary, bubble: &Summary) -> Option<Verdict> {
+    let sequential = matches!(push.cell.workload, Workload::SeqRead | Workload::SeqWrite);
+    if !sequential || push.cell.pace != Pace::Full || push.cell.suite != Suite::Moves {
+        return None;
+    }
+    let faults = |summary: &Summary| summary.median(|sample| sample.faults);
+    Some(Verdict {
+        claim: "network faults: push / bubble",
+        subject: against(push, bubble),
+        measured: faults(push)? / faults(bubble)?.max(1.0),
+        bound: Bound::AtLeast(5.0),
+    })
+}
+
+/// Few faults are worth nothing if each takes long.
+fn no_longer_blocked(push: &Summary, bubble: &Summary) -> Option<Verdict> {
+    let blocked_ms = |summary: &Summary| summary.median(|sample| sample.blocked_ms);
+    Some(Verdict {
+        claim: "blocked ms: bubble, push",
+        subject: against(push, bubble),
+        measured: blocked_ms(bubble)?,
+        bound: Bound::AtMost(blocked_ms(push)?),
+    })
+}
+
+/// The median downtimes of all sizes of memory, the longest against the shortest.
+fn same_downtime(summaries: &[Summary], push: &Summary) -> Option<Verdict> {
+    let same = summaries
+        .iter()
+        .filter(|other| is_of_sizes(other) && other.column == push.column);
+    let medians = same.filter_map(|one| one.median(|sample: &Sample| sample.downtime_ms));
+    let spread = Spread::of(medians).filter(|spread| spread.count > 1)?;
+    Some(Verdict {
+        claim: "downtime ms, longest of all memory sizes; shortest + resolution",
+        subject: format!("sizes {}", push.column),
+        measured: spread.max,
+        bound: Bound::AtMost(spread.min * 1.1 + DOWNTIME_RESOLUTION_MS),
+    })
+}

@@ -1,0 +1,72 @@
+//! How a VM is to be moved, as asked of its monitor.
+
+use migration::{Order, Pivots, Prepaging, Streams};
+use serde::{Deserialize, Serialize};
+
+use super::{HostPort, MigrationMode};
+
+/// A migration that is asked for; only the destination has no default.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct MigrateConfig {
+    /// Where a monitor waits for the VM.
+    pub to: HostPort,
+    /// How it moves.
+    #[serde(default)]
+    pub mode: MigrationMode,
+    /// How pages are chosen that nobody waits for.
+    #[serde(default)]
+    pub prepaging: Prepaging,
+    /// Most faults around which pages are sent first, if that was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pivots: Option<Pivots>,
+    /// Which page is next to another.
+    #[serde(default)]
+    pub order: Order,
+    /// Connections for those pages.
+    #[serde(default)]
+    pub streams: Streams,
+}
+
+impl MigrateConfig {
+    /// A migration to this destination with everything else at its default.
+    pub fn new(to: HostPort) -> Self {
+        Self {
+            to,
+            mode: MigrationMode::default(),
+            prepaging: Prepaging::default(),
+            pivots: None,
+            order: Order::default(),
+            streams: Streams::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn destination_alone_is_a_migration_with_defaults() {
+        let config: MigrateConfig = serde_json::from_str(r#"{"to":"node2:7000"}"#).unwrap();
+        assert_eq!(config, MigrateConfig::new("node2:7000".parse().unwrap()));
+        assert_eq!(config.prepaging, Prepaging::Adaptive);
+    }
+
+    #[test]
+    fn values_out_of_bounds_are_refused() {
+        for field in [
+            r#""pivots":0"#,
+            r#""streams":0"#,
+            r#""prepaging":"lru""#,
+            r#""order":"""#,
+        ] {
+            let text = format!(r#"{{"to":"node2:7000",{field}}}"#);
+            assert!(
+                serde_json::from_str::<MigrateConfig>(&text).is_err(),
+                "{text}"
+            );
+        }
+    }
+}
