@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::{DemoError, summarize};
 use crate::harness::{Host, VmProcess, field};
-use crate::rig::guest_images;
 
 const PATIENCE: Duration = Duration::from_secs(180);
 /// Counts shown at either end.
@@ -12,27 +11,12 @@ const SHOWN_COUNTS: usize = 3;
 
 pub(super) fn show() -> Result<(), DemoError> {
     let host = Host::new()?;
-    let images = guest_images()?;
-    let file = |name: &str| images.join(name).to_string_lossy().into_owned();
-    let (kernel, initrd) = (file("vmlinuz"), file("initramfs.cpio.lz4"));
-    let words = "console=ttyS0 quiet skiff.counter=100 skiff.checksum=64";
+    let words = "quiet skiff.counter=100 skiff.checksum=64";
     println!(
         "$ skiff run --name here --kernel vmlinuz --initrd initramfs.cpio.lz4 --memory 512M \\"
     );
-    println!("      --cpus 2 --cmdline \"{words}\"");
-    let options = [
-        "--kernel",
-        &kernel,
-        "--initrd",
-        &initrd,
-        "--memory",
-        "512M",
-        "--cpus",
-        "2",
-        "--cmdline",
-        words,
-    ];
-    let mut here = host.boot("here", &options)?;
+    println!("      --cpus 2 --cmdline \"console=ttyS0 panic=-1 {words}\"");
+    let mut here = host.boot_linux("here", "2", words)?;
     say(&here, "here ", "skiff: ready")?;
     say(&here, "here ", "checksum ok n=1")?;
     ask(
