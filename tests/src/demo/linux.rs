@@ -4,35 +4,19 @@ use std::time::Duration;
 
 use super::{DemoError, summarize};
 use crate::harness::{Host, VmProcess, field};
-use crate::rig::guest_images;
 
 const PATIENCE: Duration = Duration::from_secs(180);
 /// Counts shown at either end.
-const SHOWN_COUNTS: u64 = 3;
+const SHOWN_COUNTS: usize = 3;
 
 pub(super) fn show() -> Result<(), DemoError> {
     let host = Host::new()?;
-    let images = guest_images()?;
-    let file = |name: &str| images.join(name).to_string_lossy().into_owned();
-    let (kernel, initrd) = (file("vmlinuz"), file("initramfs.cpio.lz4"));
-    let words = "console=ttyS0 quiet skiff.counter=100 skiff.checksum=64";
+    let words = "quiet skiff.counter=100 skiff.checksum=64";
     println!(
         "$ skiff run --name here --kernel vmlinuz --initrd initramfs.cpio.lz4 --memory 512M \\"
     );
-    println!("      --cpus 2 --cmdline \"{words}\"");
-    let options = [
-        "--kernel",
-        &kernel,
-        "--initrd",
-        &initrd,
-        "--memory",
-        "512M",
-        "--cpus",
-        "2",
-        "--cmdline",
-        words,
-    ];
-    let mut here = host.boot("here", &options)?;
+    println!("      --cpus 2 --cmdline \"console=ttyS0 panic=-1 {words}\"");
+    let mut here = host.boot_linux("here", "2", words)?;
     say(&here, "here ", "skiff: ready")?;
     say(&here, "here ", "checksum ok n=1")?;
     ask(
@@ -77,26 +61,21 @@ fn ask(vm: &mut VmProcess, place: &str, command: &str, answer: &str) -> Result<(
 
 /// The counts of both ends in a row must be those of one guest.
 fn check_counts(here: &VmProcess, there: &VmProcess) -> Result<u64, DemoError> {
-    let counts = |vm: &VmProcess| -> Vec<u64> {
-        let lines = vm.skiff.output().all();
-        lines
+    let (before, after) = (here.skiff.output().text(), there.skiff.output().text());
+    for (place, text) in [("here ", &before), ("there", &after)] {
+        let counts = counts(text);
+        let shown: Vec<String> = counts
             .iter()
-            .filter_map(|line| field(line, "count").ok())
-            .collect()
-    };
-    let (before, after) = (counts(here), counts(there));
-    for (place, counts) in [("here ", &before), ("there", &after)] {
-        let shown = counts
-            .iter()
-            .take(usize::try_from(SHOWN_COUNTS).unwrap_or(0));
-        let shown: Vec<String> = shown.map(u64::to_string).collect();
+            .take(SHOWN_COUNTS)
+            .map(u64::to_string)
+            .collect();
         println!(
             "  {place} | counts {} ... {}",
             shown.join(" "),
             counts.last().unwrap_or(&0)
         );
     }
-    let all = [before, after].concat();
+    let all = counts(&(before + &after));
     match all
         .iter()
         .zip(0..)
@@ -108,4 +87,10 @@ fn check_counts(here: &VmProcess, there: &VmProcess) -> Result<u64, DemoError> {
             Err(DemoError::Guest { what })
         }
     }
+}
+
+fn counts(text: &str) -> Vec<u64> {
+    text.lines()
+        .filter_map(|line| field(line, "count").ok())
+        .collect()
 }

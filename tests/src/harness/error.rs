@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use crate::rig::RigError;
+
 /// A step of a test that did not happen.
 #[derive(Debug, thiserror::Error)]
 pub enum HarnessError {
@@ -14,6 +16,9 @@ pub enum HarnessError {
         /// Where it should be.
         path: PathBuf,
     },
+    /// The Linux guest is not there.
+    #[error(transparent)]
+    GuestImages(#[from] RigError),
     /// A process could not be started or fed.
     #[error("cannot {action}")]
     Process {

@@ -12,6 +12,8 @@ const SHOWN_LINES: usize = 20;
 
 #[derive(Debug, Default)]
 struct Log {
+    /// Everything as it came, line ends included.
+    text: String,
     lines: Vec<String>,
     ended: bool,
 }
@@ -38,8 +40,11 @@ impl Lines {
             .read_until(b'\n', &mut bytes)
             .is_ok_and(|count| count > 0)
         {
-            let line = String::from_utf8_lossy(&bytes).trim_end().to_owned();
-            self.change(|log| log.lines.push(line));
+            let line = String::from_utf8_lossy(&bytes);
+            self.change(|log| {
+                log.text.push_str(&line);
+                log.lines.push(line.trim_end().to_owned());
+            });
             bytes.clear();
         }
         self.change(|log| log.ended = true);
@@ -60,6 +65,14 @@ impl Lines {
             .unwrap_or_else(PoisonError::into_inner)
             .lines
             .clone()
+    }
+
+    /// All text so far. A line that a move cuts in two is whole again in the texts of both ends in a
+    /// row.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let log = self.shared.0.lock().unwrap_or_else(PoisonError::into_inner);
+        log.text.clone()
     }
 
     /// How many lines there are: the place from which to wait for new ones.

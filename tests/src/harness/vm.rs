@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::process::{self, Skiff};
 use super::{HarnessError, leavings};
+use crate::rig::guest_images;
 
 /// Long enough for anything that works, even under emulation.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -69,6 +70,32 @@ impl Host {
             name,
             &["--kernel", "probe", "--memory", memory, "--cmdline", words],
         )
+    }
+
+    /// Boots a stock Debian Linux of 512 MiB.
+    ///
+    /// # Errors
+    /// There is no image of it and none can be made, or skiff does not start.
+    pub fn boot_linux(
+        &self,
+        name: &str,
+        cpus: &str,
+        words: &str,
+    ) -> Result<VmProcess, HarnessError> {
+        let images = guest_images()?;
+        let file = |name: &str| images.join(name).to_string_lossy().into_owned();
+        let (kernel, initrd) = (file("vmlinuz"), file("initramfs.cpio.lz4"));
+        let cmdline = format!("console=ttyS0 panic=-1 {words}");
+        let sizes = ["--memory", "512M", "--cpus", cpus];
+        let guest = [
+            "--kernel",
+            &kernel,
+            "--initrd",
+            &initrd,
+            "--cmdline",
+            &cmdline,
+        ];
+        self.boot(name, &[&sizes[..], &guest[..]].concat())
     }
 
     /// Starts a monitor that waits for a VM, and returns the address it listens on.

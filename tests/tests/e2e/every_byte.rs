@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use devices::{GuestRequestLine, SerialOutput};
 use migration::{
-    CancelToken, DestinationVm, Mode, Outcome, PAGE_BYTES, PageIndex, RamMapping, SourceOptions,
-    Timeouts,
+    CancelToken, DestinationOptions, DestinationVm, Mode, Outcome, PAGE_BYTES, PageIndex,
+    RamMapping, SourceOptions,
 };
 use vmm::boot::{BootSource, KernelImage, RamLayout, VcpuCount};
 use vmm::host::HostKvm;
@@ -99,11 +99,11 @@ fn move_over(source: &Arc<Machine>, mode: Mode, wiring: &Wiring) -> Arc<Machine>
             Box::new(Arrival::new(wiring.clone(), settle))
         };
         let stop = CancelToken::new().unwrap();
-        let timeouts = Timeouts::default();
+        let options = DestinationOptions::default();
         let arrival = migration::receive(
             &listener,
             &mut fresh,
-            &timeouts,
+            &options,
             &|_: &migration::Notice<'_>| {},
             &stop,
         )

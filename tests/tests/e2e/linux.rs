@@ -3,31 +3,10 @@
 use std::time::Duration;
 
 use tests::harness::{Host, VmProcess, field};
-use tests::rig::guest_images;
 
 use crate::ground::has_hardware;
 
 const PATIENCE: Duration = Duration::from_secs(180);
-
-fn boot(host: &Host, name: &str, cpus: &str, words: &str) -> VmProcess {
-    let images = guest_images().unwrap();
-    let file = |name: &str| images.join(name).to_str().unwrap().to_owned();
-    let (kernel, initrd) = (file("vmlinuz"), file("initramfs.cpio.lz4"));
-    let cmdline = format!("console=ttyS0 panic=-1 {words}");
-    let options = [
-        "--kernel",
-        &kernel,
-        "--initrd",
-        &initrd,
-        "--memory",
-        "512M",
-        "--cpus",
-        cpus,
-        "--cmdline",
-        &cmdline,
-    ];
-    host.boot(name, &options).unwrap()
-}
 
 fn wait(vm: &VmProcess, text: &str) -> String {
     vm.skiff.output().wait(text, PATIENCE).unwrap()
@@ -40,7 +19,7 @@ fn stock_kernel_boots_on_two_vcpus_with_its_devices_and_powers_off() {
     }
     let host = Host::new().unwrap();
     let words = "skiff.run=\"head -c 16 /dev/hwrng | wc -c\" skiff.poweroff";
-    let mut vm = boot(&host, "linux", "2", words);
+    let mut vm = host.boot_linux("linux", "2", words).unwrap();
     let ready = wait(&vm, "skiff: ready");
     assert!(
         ready.contains("cpus=2") && ready.contains("hwrng=virtio_rng"),
@@ -63,7 +42,9 @@ fn stock_kernel_reboots_into_the_end_of_the_monitor() {
         return;
     }
     let host = Host::new().unwrap();
-    let mut vm = boot(&host, "reboot", "1", "skiff.run=\"reboot -f\"");
+    let mut vm = host
+        .boot_linux("reboot", "1", "skiff.run=\"reboot -f\"")
+        .unwrap();
     vm.skiff.messages().wait("reset", PATIENCE).unwrap();
     vm.skiff.succeed(PATIENCE).unwrap();
 }
@@ -75,7 +56,7 @@ fn stock_guest_moves_while_it_counts_checks_memory_and_answers() {
     }
     let host = Host::new().unwrap();
     let words = "skiff.counter=50 skiff.checksum=64";
-    let mut source = boot(&host, "alpha", "2", words);
+    let mut source = host.boot_linux("alpha", "2", words).unwrap();
     wait(&source, "checksum ok n=1");
     source.skiff.type_text("echo one $((40 + 2))\n").unwrap();
     wait(&source, "one 42");
@@ -88,13 +69,10 @@ fn stock_guest_moves_while_it_counts_checks_memory_and_answers() {
     wait(&target, "checksum ok");
     target.skiff.type_text("echo two $((40 + 3))\n").unwrap();
     wait(&target, "two 43");
-    let lines = [source.skiff.output().all(), target.skiff.output().all()].concat();
-    assert!(
-        !lines.iter().any(|line| line.contains("WRONG")),
-        "{lines:#?}"
-    );
-    let counts: Vec<u64> = lines
-        .iter()
+    let text = source.skiff.output().text() + &target.skiff.output().text();
+    assert!(!text.contains("WRONG"), "{text}");
+    let counts: Vec<u64> = text
+        .lines()
         .filter_map(|line| field(line, "count").ok())
         .collect();
     let expected: Vec<u64> = (0..).take(counts.len()).collect();

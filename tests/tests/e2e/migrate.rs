@@ -125,7 +125,7 @@ fn guest_of_two_vcpus_moves_and_both_go_on() {
         return;
     }
     let host = Host::new().unwrap();
-    let words = "workload=random ws=16M";
+    let words = scaled("workload=random ws=16M", "workload=random ws=1M");
     let options = [
         "--kernel",
         "probe",

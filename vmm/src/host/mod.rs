@@ -10,6 +10,6 @@ mod userfault;
 
 pub use error::HostError;
 pub use kvm::{Capability, HostKvm, KvmKind, Need};
-pub use memory::{HostMemory, available_memory_bytes, resident_bytes, total_memory};
+pub use memory::{HostMemory, resident_bytes, total_memory};
 pub use report::{Finding, HostReport, Limits, PeerReport, Severity};
 pub use userfault::Userfault;

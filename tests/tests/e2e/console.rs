@@ -1,0 +1,152 @@
+//! The interactive console on a real terminal: raw mode, the keys of the monitor, and the terminal
+//! as it was on every way out.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, Termios, tcgetattr};
+use tests::harness::{Host, skiff_binary};
+
+use crate::ground::has_kvm;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A terminal with skiff in its foreground.
+struct Session {
+    keyboard: File,
+    screen: File,
+    terminal: OwnedFd,
+    before: Termios,
+    skiff: Child,
+}
+
+impl Session {
+    fn start(host: &Host) -> Self {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap();
+        let open = || rustix::fs::open(&name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty());
+        let terminal = open().unwrap();
+        let before = tcgetattr(&terminal).unwrap();
+        // setsid --ctty makes the terminal the controlling one, as a login does.
+        let skiff = Command::new("setsid")
+            .args(["--ctty", "--wait"])
+            .arg(skiff_binary().unwrap())
+            .args([
+                "run", "--kernel", "probe", "--memory", "64M", "--name", "tty",
+            ])
+            .args(["--cmdline", "workload=idle"])
+            .env("XDG_RUNTIME_DIR", host.runtime())
+            .stdin(Stdio::from(open().unwrap()))
+            .stdout(Stdio::from(open().unwrap()))
+            .stderr(Stdio::from(open().unwrap()))
+            .spawn()
+            .unwrap();
+        let keyboard = File::from(master);
+        let screen = keyboard.try_clone().unwrap();
+        let mut session = Self {
+            keyboard,
+            screen,
+            terminal,
+            before,
+            skiff,
+        };
+        session.wait_for("t_ms=");
+        session
+    }
+
+    fn wait_for(&mut self, text: &str) {
+        let (mut seen, mut piece) = (String::new(), [0; 512]);
+        let deadline = Instant::now() + PATIENCE;
+        while !seen.contains(text) {
+            assert!(Instant::now() < deadline, "no {text:?} in {seen:?}");
+            let count = self.screen.read(&mut piece).unwrap();
+            seen.push_str(&String::from_utf8_lossy(&piece[..count]));
+        }
+    }
+
+    fn press(&mut self, keys: &[u8]) {
+        self.keyboard.write_all(keys).unwrap();
+    }
+
+    fn is_raw(&self) -> bool {
+        let modes = tcgetattr(&self.terminal).unwrap().local_modes;
+        !modes.intersects(LocalModes::ICANON | LocalModes::ISIG | LocalModes::ECHO)
+    }
+
+    /// Waits for the end, which must leave the terminal as it was.
+    fn end(mut self) -> Option<i32> {
+        let deadline = Instant::now() + PATIENCE;
+        // A terminal nobody reads fills up, and its writers wait.
+        let mut screen = self.screen.try_clone().unwrap();
+        let reader = thread::spawn(move || while screen.read(&mut [0; 512]).is_ok() {});
+        let status = loop {
+            if let Some(status) = self.skiff.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "skiff has not ended");
+            thread::sleep(Duration::from_millis(5));
+        };
+        let after = tcgetattr(&self.terminal).unwrap();
+        assert_eq!(after.local_modes, self.before.local_modes);
+        assert_eq!(after.input_modes, self.before.input_modes);
+        assert_eq!(after.output_modes, self.before.output_modes);
+        // The last end of the terminal is gone with this, and the reader reads an error.
+        drop(self);
+        reader.join().unwrap();
+        status.code()
+    }
+}
+
+#[test]
+fn ctrl_a_x_leaves_and_restores_the_terminal() {
+    if !has_kvm("ctrl_a_x") {
+        return;
+    }
+    let host = Host::new().unwrap();
+    let mut session = Session::start(&host);
+    assert!(session.is_raw());
+    session.press(b"\x01h");
+    session.wait_for("end the VM");
+    // Ctrl-C is the guest's, not the monitor's.
+    session.press(b"\x03");
+    session.wait_for("t_ms=");
+    session.press(b"\x01x");
+    assert_eq!(session.end(), Some(0));
+}
+
+#[test]
+fn guest_that_ends_leaves_the_terminal_as_it_was() {
+    if !has_kvm("tty_end") {
+        return;
+    }
+    let host = Host::new().unwrap();
+    let mut session = Session::start(&host);
+    session.press(b"q");
+    session.wait_for("probe: done");
+    assert_eq!(session.end(), Some(0));
+}
+
+#[test]
+fn signal_ends_the_monitor_and_restores_the_terminal() {
+    if !has_kvm("tty_signal") {
+        return;
+    }
+    for signal in [Signal::TERM, Signal::HUP, Signal::INT, Signal::QUIT] {
+        let host = Host::new().unwrap();
+        let session = Session::start(&host);
+        let info = host.command(&["info", "tty", "--json"]).unwrap();
+        let info: serde_json::Value = serde_json::from_str(&info).unwrap();
+        let pid = i32::try_from(info["pid"].as_i64().unwrap()).unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+        assert_eq!(session.end(), Some(0), "{signal:?}");
+    }
+}
