@@ -111,7 +111,7 @@ pub enum LinkKind {
 }
 
 impl LinkKind {
-    /// The link of the claims.
+    /// The link that most claims are about.
     pub const GIGABIT: Self = Self::Shaped { mbit_per_s: 1000 };
 }
 

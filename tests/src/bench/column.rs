@@ -18,7 +18,7 @@ impl Column {
     #[must_use]
     pub fn usual() -> Vec<Self> {
         [
-            "plain:--mode post-copy",
+            "post-copy:--mode post-copy",
             "none:--mode post-copy --prepaging none",
             "push:--mode post-copy --prepaging push",
             "bubble:--mode post-copy --prepaging bubble",

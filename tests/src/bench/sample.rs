@@ -1,5 +1,7 @@
 //! What one run showed, and what several runs of one cell and column show together.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -25,6 +27,8 @@ pub struct Sample {
     pub preparation_ms: f64,
     /// From the call to pause until the guest runs again.
     pub downtime_ms: f64,
+    /// What it went to; adds up to it.
+    pub downtime_parts_ms: BTreeMap<String, f64>,
     /// From then until nothing depends on the source.
     pub resume_ms: f64,
     /// The sum of the three.
@@ -96,6 +100,7 @@ impl Sample {
             prepaging: text("prepaging"),
             preparation_ms: number("/preparation_ms")?,
             downtime_ms: number("/downtime_ms")?,
+            downtime_parts_ms: parts_of(&report["downtime_parts_ms"]),
             resume_ms: number("/resume_ms")?,
             total_ms: number("/total_ms")?,
             faults,
@@ -127,6 +132,13 @@ impl Sample {
     pub fn content_bytes(&self) -> f64 {
         self.transferred_pages * f64::from(guest::PAGE_BYTES)
     }
+}
+
+fn parts_of(parts: &Value) -> BTreeMap<String, f64> {
+    let parts = parts.as_object().into_iter().flatten();
+    parts
+        .filter_map(|(name, part)| Some((name.clone(), part.as_f64()?)))
+        .collect()
 }
 
 /// All runs of one cell and column.

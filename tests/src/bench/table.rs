@@ -99,23 +99,23 @@ fn print_floors(results: &Results) {
 }
 
 fn print_cells(summaries: &[Summary]) {
-    print!("\n{:36} {:7} {:>5}", "cell", "column", "runs");
+    print!("\n{:36} {:9} {:>5}", "cell", "column", "runs");
     for metric in METRICS {
         print!(" {:>11}", metric.head);
     }
     println!(
-        "\n{:50} medians; below, the range of all runs that count",
+        "\n{:52} medians; below, the range of all runs that count",
         ""
     );
     for summary in summaries {
         for failure in &summary.failures {
-            println!("{:36} {:7} FAILED: {failure}", summary.cell, summary.column);
+            println!("{:36} {:9} FAILED: {failure}", summary.cell, summary.column);
         }
         if summary.samples.is_empty() {
             continue;
         }
         let runs = format!("{}/{}", summary.quiet(), summary.samples.len());
-        print!("{:36} {:7} {:>5}", summary.cell, summary.column, runs);
+        print!("{:36} {:9} {:>5}", summary.cell, summary.column, runs);
         let spreads: Vec<_> = METRICS
             .iter()
             .map(|metric| (metric, summary.spread(metric.number)))
@@ -126,7 +126,7 @@ fn print_cells(summaries: &[Summary]) {
                 None => print!(" {:>11}", "-"),
             }
         }
-        print!("\n{:50}", "");
+        print!("\n{:52}", "");
         for (metric, spread) in &spreads {
             let places = metric.places.min(1);
             let range = spread.map_or_else(String::new, |spread| {

@@ -14,6 +14,7 @@ fn report() -> Value {
         "wire_bytes": { "total": 500_000 },
         "pages": { "transferred": 100, "duplicate": 3 },
         "rounds": [],
+        "downtime_parts_ms": { "pause": 0.5, "state": 1.5 },
     })
 }
 
@@ -44,6 +45,7 @@ fn sample(report: &Value, foreign_share: f64) -> Result<Sample, BenchError> {
 fn sample_has_the_numbers_of_the_report_and_what_follows_from_them() {
     let sample = sample(&report(), 0.0).unwrap();
     assert_eq!(sample.blocked_ms, 200.0);
+    assert_eq!(sample.downtime_parts_ms["state"], 1.5);
     assert_eq!(sample.content_bytes(), 409_600.0);
     assert!((sample.lost_percent().unwrap() - 25.0).abs() < 1e-9);
 }

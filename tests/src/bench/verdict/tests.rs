@@ -24,6 +24,7 @@ fn sample(mode: &str, prepaging: &str) -> Sample {
         prepaging: prepaging.to_owned(),
         preparation_ms: 1.0,
         downtime_ms: 1.5,
+        downtime_parts_ms: std::collections::BTreeMap::new(),
         resume_ms: 2497.5,
         total_ms: 2500.0,
         faults: 3000.0,
