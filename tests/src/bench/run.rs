@@ -133,7 +133,7 @@ impl Mover<'_> {
     /// Starts the monitor that waits, and returns where it does.
     fn receive(&self, there: &Host) -> Result<(Skiff, String), BenchError> {
         let listen = format!("{}:0", self.link.destination_address());
-        let mut words = vec!["receive", "--name", NAME, "--listen", &listen];
+        let mut words = vec!["receive", "--name", NAME, "--listen", &listen, "--insecure"];
         words.extend(self.receiver.for_link(self.link.kind()));
         let mut target = self
             .link

@@ -103,10 +103,33 @@ impl Host {
     /// # Errors
     /// skiff does not start or does not listen.
     pub fn receive(&self, name: &str) -> Result<(VmProcess, String), HarnessError> {
-        let receiver = self.start(
-            name,
-            &["receive", "--listen", "127.0.0.1:0", "--name", name],
-        )?;
+        self.receive_with(name, &[])
+    }
+
+    /// The same with further options.
+    ///
+    /// # Errors
+    /// skiff does not start or does not listen.
+    pub fn receive_with(
+        &self,
+        name: &str,
+        options: &[&str],
+    ) -> Result<(VmProcess, String), HarnessError> {
+        self.receive_at(name, "127.0.0.1:0", options)
+    }
+
+    /// The same at an address of the caller's choice.
+    ///
+    /// # Errors
+    /// skiff does not start or does not listen.
+    pub fn receive_at(
+        &self,
+        name: &str,
+        address: &str,
+        options: &[&str],
+    ) -> Result<(VmProcess, String), HarnessError> {
+        let words = ["receive", "--listen", address, "--name", name];
+        let receiver = self.start(name, &[&words, options].concat())?;
         let line = receiver.skiff.messages().wait("listening on ", PATIENCE)?;
         let address = line
             .split("listening on ")

@@ -14,3 +14,4 @@ mod ground;
 mod linux;
 mod migrate;
 mod rig;
+mod secure;

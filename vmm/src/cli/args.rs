@@ -8,8 +8,8 @@ use migration::{Order, Pivots, Prepaging, Streams};
 use super::output::Format;
 use crate::boot::VcpuCount;
 use crate::config::{
-    ByteSize, ConfigError, HostPort, KernelSource, MigrateConfig, MigrationMode, ReceiveConfig,
-    SerialMode, VmName, VmSettings,
+    ByteSize, ConfigError, Exposure, HostPort, KernelSource, MigrateConfig, MigrationMode,
+    ReceiveConfig, SerialMode, TrustConfig, VmName, VmSettings,
 };
 use crate::control::VmAddress;
 
@@ -24,8 +24,8 @@ Boot the built-in guest, look at it from another terminal, and end it:
   {command_name} stop first
 
 Move it to another host, which waits for it:
-  node2$ {command_name} receive --listen 0.0.0.0:7000
-  node1$ {command_name} migrate first --to node2:7000",
+  node2$ {command_name} receive --listen 0.0.0.0:7000 --key FILE
+  node1$ {command_name} migrate first --to node2:7000 --key FILE",
     note = "\
 A VM is addressed by its name, or by the path of its control socket (a word with a slash in it).
 Sizes take K, M, G and T (powers of 1024). Options are written `--memory 1G` or `--memory=1G`.
@@ -162,12 +162,15 @@ impl RunArgs {
     name = "receive",
     help_triggers("--help", "-h", "help"),
     example = "\
-  node2$ {command_name} --listen 0.0.0.0:7000 --name web
-  node1$ skiff migrate web --to node2:7000",
+  node2$ {command_name} --listen 0.0.0.0:7000 --name web --key move.key
+  node1$ skiff migrate web --to node2:7000 --key move.key
+where move.key, the same file on both, was made so:
+  (umask 077 && head -c 32 /dev/urandom > move.key)",
     note = "\
 Memory size, vCPUs and devices come with the VM. Post-copy needs the permission to use
 userfaultfd here: `skiff preflight` says whether you have it.
-The connection is neither encrypted nor authenticated: listen on a network you trust."
+With --key both ends prove on every connection that they have the same key. The VM's memory
+itself travels unencrypted. Listening on anything but loopback needs --key or --insecure."
 )]
 pub(super) struct ReceiveArgs {
     /// address to listen on; port 0 chooses a free one
@@ -182,6 +185,12 @@ pub(super) struct ReceiveArgs {
     /// where the serial port leads here: stdio, none or file=PATH; default: stdio
     #[argh(option, arg_name = "MODE")]
     serial: Option<SerialMode>,
+    /// file with a key, 16 bytes to 4 KiB, that the source must have too
+    #[argh(option, arg_name = "FILE")]
+    key: Option<PathBuf>,
+    /// listen without a key where other hosts can connect: whoever does can hand a VM over
+    #[argh(switch)]
+    insecure: bool,
 }
 
 impl TryFrom<ReceiveArgs> for ReceiveConfig {
@@ -193,10 +202,14 @@ impl TryFrom<ReceiveArgs> for ReceiveConfig {
             name,
             api,
             serial,
+            key,
+            insecure,
         } = args;
         let mut config = Self::new(listen, name.map_or_else(VmName::generate, Ok)?);
         config.api = api;
         config.serial = serial.unwrap_or_default();
+        config.trust = TrustConfig { key };
+        config.exposure = exposure_of(insecure);
         Ok(config)
     }
 }
@@ -239,6 +252,9 @@ pub(super) struct MigrateArgs {
     /// connections for the pages that nobody waits for, 1 to 64; default: 1
     #[argh(option, arg_name = "N", default = "Streams::default()")]
     streams: Streams,
+    /// file with the key that the destination has
+    #[argh(option, arg_name = "FILE")]
+    key: Option<PathBuf>,
     /// write the report as JSON to this file; - is standard output
     #[argh(option, arg_name = "FILE")]
     pub(super) report: Option<PathBuf>,
@@ -253,6 +269,9 @@ impl MigrateArgs {
         config.pivots = self.pivots;
         config.order = self.order;
         config.streams = self.streams;
+        let key = self.key.clone();
+        // The monitor opens the file, in a directory of its own.
+        config.trust = TrustConfig { key }.absolute();
         config
     }
 }
@@ -370,6 +389,9 @@ pub(super) struct PreflightArgs {
     /// also ask the monitor that waits there
     #[argh(option, arg_name = "HOST:PORT", from_str_fn(parse_destination))]
     pub(super) to: Option<HostPort>,
+    /// file with the key that the monitor there has
+    #[argh(option, arg_name = "FILE")]
+    key: Option<PathBuf>,
     /// show the findings as JSON
     #[argh(switch)]
     json: bool,
@@ -388,8 +410,24 @@ impl InfoArgs {
 }
 
 impl PreflightArgs {
+    /// Whom to ask.
+    pub(super) fn trust(&self) -> TrustConfig {
+        TrustConfig {
+            key: self.key.clone(),
+        }
+    }
+
     pub(super) fn format(&self) -> Format {
         format_of(self.json)
+    }
+}
+
+/// The one place where the switch `--insecure` is still a bool.
+fn exposure_of(insecure: bool) -> Exposure {
+    if insecure {
+        Exposure::Anybody
+    } else {
+        Exposure::Loopback
     }
 }
 

@@ -71,8 +71,8 @@ fn execute(command: Command) -> Result<(), CommandError> {
         Command::Pause(args) => steer::pause(&args.vm),
         Command::Resume(args) => steer::resume(&args.vm),
         Command::Stop(args) => steer::stop(&args.vm),
-        Command::Preflight(args) => preflight::preflight(&args, |to| {
-            monitor::ask_peer(to).map_err(|error| Failure::of(&error))
+        Command::Preflight(args) => preflight::preflight(&args, |to, trust| {
+            monitor::ask_peer(to, trust).map_err(|error| Failure::of(&error))
         }),
     }
 }

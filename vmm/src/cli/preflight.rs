@@ -8,7 +8,7 @@ use super::args::PreflightArgs;
 use super::errors::{ClientError, CommandError};
 use super::format::{bytes, table};
 use super::output::{Format, print, to_json};
-use crate::config::HostPort;
+use crate::config::{HostPort, TrustConfig};
 use crate::control::Failure;
 use crate::host::{
     Capability, Finding, HostMemory, HostReport, Limits, PeerReport, Severity, Userfault,
@@ -17,14 +17,16 @@ use crate::host::{
 /// Shows what the host can do, and what the monitor at `--to` says through `ask_peer`.
 pub(super) fn preflight(
     args: &PreflightArgs,
-    ask_peer: impl FnOnce(&HostPort) -> Result<PeerReport, Failure>,
+    ask_peer: impl FnOnce(&HostPort, &TrustConfig) -> Result<PeerReport, Failure>,
 ) -> Result<(), CommandError> {
     let host = HostReport::gather();
     let findings = host.findings();
-    let peer = args
-        .to
-        .as_ref()
-        .map(|to| (to, ask_peer(to).unwrap_or_else(unreachable_peer)));
+    let peer = args.to.as_ref().map(|to| {
+        (
+            to,
+            ask_peer(to, &args.trust()).unwrap_or_else(unreachable_peer),
+        )
+    });
     print(&match args.format() {
         Format::Text => {
             let mut text = text_report(&host, &findings);

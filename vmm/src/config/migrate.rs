@@ -3,7 +3,7 @@
 use migration::{Order, Pivots, Prepaging, Streams};
 use serde::{Deserialize, Serialize};
 
-use super::{HostPort, MigrationMode};
+use super::{HostPort, MigrationMode, TrustConfig};
 
 /// A migration that is asked for; only the destination has no default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,9 @@ pub struct MigrateConfig {
     /// Connections for those pages.
     #[serde(default)]
     pub streams: Streams,
+    /// Whom it is given to.
+    #[serde(default, skip_serializing_if = "TrustConfig::is_none")]
+    pub trust: TrustConfig,
 }
 
 impl MigrateConfig {
@@ -39,6 +42,7 @@ impl MigrateConfig {
             pivots: None,
             order: Order::default(),
             streams: Streams::default(),
+            trust: TrustConfig::default(),
         }
     }
 }

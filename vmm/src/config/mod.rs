@@ -11,6 +11,7 @@ mod name;
 mod quantity;
 mod receive;
 mod serial;
+mod trust;
 mod vcpus;
 mod vm;
 
@@ -24,4 +25,5 @@ pub use name::VmName;
 pub use quantity::{BitRate, ByteSize, TimeSpan};
 pub use receive::ReceiveConfig;
 pub use serial::SerialMode;
+pub use trust::{Exposure, TrustConfig};
 pub use vm::{DEFAULT_MEMORY, MIN_MEMORY, VmConfig};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{HostPort, SerialMode, VmName};
+use super::{Exposure, HostPort, SerialMode, TrustConfig, VmName};
 
 /// A monitor that listens for one VM and runs it; memory and vCPUs come with the VM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,10 @@ pub struct ReceiveConfig {
     pub api: Option<PathBuf>,
     /// Where the arriving VM's serial port leads here.
     pub serial: SerialMode,
+    /// Whom it takes a VM from.
+    pub trust: TrustConfig,
+    /// Who may reach it if it asks nobody for anything.
+    pub exposure: Exposure,
 }
 
 impl ReceiveConfig {
@@ -26,6 +30,8 @@ impl ReceiveConfig {
             name,
             api: None,
             serial: SerialMode::default(),
+            trust: TrustConfig::default(),
+            exposure: Exposure::default(),
         }
     }
 }

@@ -62,6 +62,12 @@ fn remedy_of(error: &(dyn Error + 'static)) -> Option<Cow<'static, str>> {
         })
         .or_else(|| {
             error
+                .downcast_ref::<migration::MigrationError>()?
+                .remedy()
+                .map(Cow::Owned)
+        })
+        .or_else(|| {
+            error
                 .downcast_ref::<Failure>()?
                 .remedy
                 .clone()

@@ -1,6 +1,6 @@
 //! `skiff receive`: a guest from another monitor.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use super::event_loop::{EventLoop, Outside};
 use super::notices::{Notice, Notifier};
 use super::place::{Activity, Place};
 use super::{Ending, MonitorError};
-use crate::config::ReceiveConfig;
+use crate::config::{Exposure, ReceiveConfig};
 use crate::console::Signals;
 use crate::control::{ControlSocket, Failure, SocketPath};
 use crate::host::HostKvm;
@@ -31,13 +31,11 @@ pub fn receive(config: ReceiveConfig) -> Result<(), MonitorError> {
     migration::check_userfaultfd()?;
     let serial = serial_output(&config.serial)?;
     let socket = ControlSocket::bind(SocketPath::choose(&config.name, config.api.as_deref())?)?;
-    let failed = |source| MonitorError::Listen {
-        address: config.listen.clone(),
-        source,
+    let options = DestinationOptions {
+        trust: config.trust.load()?,
+        ..DestinationOptions::default()
     };
-    let listener =
-        TcpListener::bind((config.listen.host(), config.listen.port())).map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
+    let (listener, address) = listen(&config)?;
 
     let outside = Outside {
         name: config.name.clone(),
@@ -50,6 +48,7 @@ pub fn receive(config: ReceiveConfig) -> Result<(), MonitorError> {
     let host = Hospitality {
         place: event_loop.place.clone(),
         notifier: event_loop.notifier.clone(),
+        options,
         wiring: Wiring {
             serial,
             requests: event_loop.requests.clone(),
@@ -71,24 +70,40 @@ pub fn receive(config: ReceiveConfig) -> Result<(), MonitorError> {
     event_loop.serve()
 }
 
+/// Listens where the configuration says, unless that lets in whoever comes.
+fn listen(config: &ReceiveConfig) -> Result<(TcpListener, SocketAddr), MonitorError> {
+    let failed = |source| MonitorError::Listen {
+        address: config.listen.clone(),
+        source,
+    };
+    let addresses: Vec<_> = config.listen.to_socket_addrs().map_err(failed)?.collect();
+    if let Some(exposed) = config.trust.exposed(&addresses) {
+        match config.exposure {
+            Exposure::Loopback => return Err(MonitorError::Exposed { address: exposed }),
+            Exposure::Anybody => log::warn!(
+                "insecure: whoever reaches {exposed} can hand a VM over, and nothing is encrypted"
+            ),
+        }
+    }
+    let listener = TcpListener::bind(&addresses[..]).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
 /// What the thread needs that takes a guest in.
 #[derive(Debug)]
 struct Hospitality {
     place: Place,
     notifier: Notifier,
+    options: DestinationOptions,
     wiring: Wiring,
 }
 
 impl Hospitality {
     fn take_in(self, listener: &TcpListener, stop: &CancelToken) {
         let notify = |event: &Event<'_>| report(event);
-        let arrival = migration::receive(
-            listener,
-            &mut || self.fresh(),
-            &DestinationOptions::default(),
-            &notify,
-            stop,
-        );
+        let arrival =
+            migration::receive(listener, &mut || self.fresh(), &self.options, &notify, stop);
         match arrival.map(|arrival| arrival.outcome) {
             Ok(Ok(report)) => {
                 log::info!(

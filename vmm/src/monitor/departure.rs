@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use migration::{CancelToken, Mode, Outcome, SendPlan, SourceOptions, SourcePhase};
+use migration::{CancelToken, MigrationError, Mode, Outcome, SendPlan, SourceOptions, SourcePhase};
 
 use super::notices::{Notice, Notifier};
 use super::place::Place;
@@ -36,7 +36,13 @@ pub(super) fn run(ticket: Ticket, config: &MigrateConfig) {
     let to = &config.to;
     log::info!("moving {name} to {to}");
     let departure = Departure::new(name.to_string(), machine);
-    let options = engine_options(config);
+    let options = match engine_options(config) {
+        Ok(options) => options,
+        Err(error) => {
+            place.settle();
+            return reply.error(Failure::of(&MonitorError::Migration(error)));
+        }
+    };
     let reply = Mutex::new(reply);
     let report_progress = |progress: &migration::Progress| {
         if let Ok(mut reply) = reply.lock() {
@@ -69,7 +75,10 @@ pub(super) fn run(ticket: Ticket, config: &MigrateConfig) {
 }
 
 /// What was asked for, as the engine takes it.
-fn engine_options(config: &MigrateConfig) -> SourceOptions {
+///
+/// # Errors
+/// If the files that say whom to trust cannot be used.
+fn engine_options(config: &MigrateConfig) -> Result<SourceOptions, MigrationError> {
     let MigrateConfig {
         to,
         mode,
@@ -77,8 +86,9 @@ fn engine_options(config: &MigrateConfig) -> SourceOptions {
         pivots,
         order,
         streams,
+        trust,
     } = config;
-    SourceOptions {
+    Ok(SourceOptions {
         mode: engine_mode(*mode),
         streams: *streams,
         send_plan: SendPlan {
@@ -86,8 +96,9 @@ fn engine_options(config: &MigrateConfig) -> SourceOptions {
             pivots: *pivots,
             order: *order,
         },
+        trust: trust.load()?,
         ..SourceOptions::new(to.to_string())
-    }
+    })
 }
 
 /// What `auto` chooses is post-copy: the guest is down for the time of its state alone.

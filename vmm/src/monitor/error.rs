@@ -1,6 +1,7 @@
 //! What can go wrong in the process around a VM.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use devices::DeviceError;
@@ -73,6 +74,12 @@ pub enum MonitorError {
         #[source]
         source: io::Error,
     },
+    /// Whoever reaches the address could hand a VM over.
+    #[error("{address} can be reached by other hosts, and no key is given")]
+    Exposed {
+        /// The address.
+        address: SocketAddr,
+    },
     /// The migration engine failed before anything could move.
     #[error("the migration could not begin")]
     Migration(#[from] migration::MigrationError),
@@ -110,6 +117,10 @@ impl MonitorError {
             ),
             Self::Crashed(diagnosis) => diagnosis.remedy(),
             Self::Listen { .. } => Some("choose a free port, or port 0 to have one chosen"),
+            Self::Exposed { .. } => Some(
+                "give --key FILE here and to skiff migrate; or --insecure, if you trust every host \
+                 that can connect",
+            ),
             Self::StillArriving | Self::AlreadyLeaving => Some("wait until it is done: skiff info"),
             Self::NoGuest => Some("move one here: skiff migrate NAME --to HOST:PORT"),
             _ => None,

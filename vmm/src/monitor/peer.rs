@@ -1,23 +1,23 @@
 //! `skiff preflight --to`: the handshake with a monitor that waits, without a VM.
 
-use migration::{PeerInfo, Timeouts, Trust};
+use migration::{PeerInfo, Timeouts};
 
 use super::MonitorError;
-use crate::config::{ByteSize, HostPort};
+use crate::config::{ByteSize, HostPort, TrustConfig};
 use crate::host::{Finding, PeerReport, Severity};
 
 /// Asks the monitor that listens on `to` about its host.
 ///
 /// # Errors
-/// Nobody answers there, or not a monitor of this protocol.
-pub fn ask_peer(to: &HostPort) -> Result<PeerReport, MonitorError> {
+/// Nobody answers there, or not a monitor of this protocol, or one that is not to be trusted.
+pub fn ask_peer(to: &HostPort, trust: &TrustConfig) -> Result<PeerReport, MonitorError> {
     let PeerInfo {
         address,
         version,
         available_bytes,
         serves_faults,
         is_busy,
-    } = migration::probe(&to.to_string(), &Timeouts::default(), &Trust::default())?;
+    } = migration::probe(&to.to_string(), &Timeouts::default(), &trust.load()?)?;
     let available = ByteSize::from_mib((available_bytes >> 20).max(1));
     let facts = vec![
         format!("address: {address}"),

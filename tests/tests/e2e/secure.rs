@@ -1,0 +1,79 @@
+//! Who may connect, through the real binary.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use tempfile::TempDir;
+use tests::harness::Host;
+
+use crate::ground::has_kvm;
+
+/// Writes a key file that only its owner can read.
+fn key(directory: &Path, name: &str, content: &str) -> String {
+    let path = directory.join(name);
+    fs::write(&path, content).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn guest_moves_to_who_has_its_key_and_to_nobody_else() {
+    if !has_kvm("keys") {
+        return;
+    }
+    let (host, directory) = (Host::new().unwrap(), TempDir::new().unwrap());
+    let right = key(directory.path(), "right", "sixteen bytes or more\n");
+    let wrong = key(directory.path(), "wrong", "sixteen bytes or less\n");
+    let source = host.boot_probe("keyed", "64M", "workload=idle").unwrap();
+    source.wait_output("t_ms=").unwrap();
+    let (target, address) = host.receive_with("keyed2", &["--key", &right]).unwrap();
+    for (options, words) in [
+        (&[][..], "wants a key: give --key FILE"),
+        (&["--key", &wrong], "differ"),
+        (&["--key", "/nonexistent/key"], "/nonexistent/key"),
+    ] {
+        let error = source.migrate(&address, options).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+        let words = ["preflight", "--to", &address];
+        assert!(host.command(&[&words, options].concat()).is_err());
+        assert_eq!(source.info().unwrap()["state"], "running");
+    }
+    let told = host.command(&["preflight", "--to", &address, "--key", &right]);
+    assert!(told.unwrap().contains("migration protocol"));
+    let report = source.migrate(&address, &["--key", &right]).unwrap();
+    assert_eq!(report["outcome"], "completed", "{report}");
+    target.wait_output("t_ms=").unwrap();
+}
+
+#[test]
+fn key_file_that_others_can_read_is_refused_with_the_remedy() {
+    let (host, directory) = (Host::new().unwrap(), TempDir::new().unwrap());
+    let path = key(directory.path(), "open", "sixteen bytes or more\n");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let words = ["preflight", "--to", "127.0.0.1:1", "--key", &path];
+    let error = host.command(&words).unwrap_err().to_string();
+    assert!(error.contains("chmod 600"), "{error}");
+}
+
+#[test]
+fn listening_where_others_can_connect_needs_a_key_or_the_word_for_it() {
+    if !has_kvm("insecure") {
+        return;
+    }
+    let host = Host::new().unwrap();
+    let words = ["receive", "--name", "exposed", "--listen", "0.0.0.0:0"];
+    let error = host.command(&words).unwrap_err().to_string();
+    for words in ["other hosts", "--key FILE", "--insecure"] {
+        assert!(error.contains(words), "{error}");
+    }
+    let (target, _) = host
+        .receive_at("open", "0.0.0.0:0", &["--insecure"])
+        .unwrap();
+    assert_eq!(target.info().unwrap()["state"], "receiving");
+    let told = target.skiff.messages().all();
+    assert!(
+        told.iter().any(|line| line.contains("insecure")),
+        "{told:?}"
+    );
+}
