@@ -93,6 +93,48 @@ impl PageBitmap {
         PageRange::between(gap.map_or(floor, |gap| gap + 1), last + 1)
     }
 
+    /// Adds the pages of another set over as many pages.
+    pub fn add_all(&mut self, other: &Self) {
+        debug_assert_eq!(self.pages, other.pages, "sets over the same memory");
+        for (word, other) in self.words.iter_mut().zip(&other.words) {
+            *word |= other;
+        }
+    }
+
+    /// Takes out the pages of another set over as many pages.
+    pub fn remove_all(&mut self, other: &Self) {
+        debug_assert_eq!(self.pages, other.pages, "sets over the same memory");
+        for (word, other) in self.words.iter_mut().zip(&other.words) {
+            *word &= !other;
+        }
+    }
+
+    /// Takes out the pages of `range`.
+    pub fn remove_range(&mut self, range: PageRange) {
+        for page in range.iter() {
+            self.remove(page);
+        }
+    }
+
+    /// Every page of the set, in order.
+    pub fn iter(&self) -> impl Iterator<Item = PageIndex> + '_ {
+        self.words().flat_map(|(number, word)| {
+            let bits = std::iter::successors(Some(word), |rest| {
+                let without_lowest = rest & rest.checked_sub(1)?;
+                (without_lowest != 0).then_some(without_lowest)
+            });
+            bits.map(move |rest| {
+                PageIndex::new(number * WORD_PAGES + u64::from(rest.trailing_zeros()))
+            })
+        })
+    }
+
+    /// The words that hold any page: word `n` has a bit for each of the pages from `64 * n` on.
+    pub(crate) fn words(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let numbered = (0..).zip(self.words.iter().copied());
+        numbered.filter(|&(_, word)| word != 0)
+    }
+
     /// The last number in `floor..until` whose bit is set in `view` of its word.
     fn last_with(&self, floor: u64, until: u64, view: impl Fn(u64) -> u64) -> Option<u64> {
         let mut end = until;

@@ -29,24 +29,38 @@ impl Digest {
 
     /// Adds the pages of `range`, whose content is `bytes`.
     pub(crate) fn add_pages(&mut self, range: PageRange, bytes: &[u8]) {
-        debug_assert_eq!(range.bytes(), bytes.len());
-        for (page, content) in range.iter().zip(bytes.chunks_exact(PAGE_BYTES)) {
-            self.0 = self
-                .0
-                .wrapping_add(mix(xxh3_64(content) ^ number_hash(page)));
+        for digest in Self::of_each(range, bytes) {
+            self.add(digest);
         }
     }
 
     /// Adds pages that are absent, which is to say all zero.
     pub(crate) fn add_absent(&mut self, range: PageRange) {
         for page in range.iter() {
-            self.0 = self.0.wrapping_add(mix(number_hash(page)));
+            self.add(Self::of_absent(page));
         }
+    }
+
+    /// The digests of the single pages of `range`, whose content is `bytes`.
+    pub(crate) fn of_each(range: PageRange, bytes: &[u8]) -> impl Iterator<Item = Self> {
+        debug_assert_eq!(range.bytes(), bytes.len());
+        let pages = range.iter().zip(bytes.chunks_exact(PAGE_BYTES));
+        pages.map(|(page, content)| Self(mix(xxh3_64(content) ^ number_hash(page))))
+    }
+
+    /// The digest of one page that is absent.
+    pub(crate) fn of_absent(page: PageIndex) -> Self {
+        Self(mix(number_hash(page)))
     }
 
     /// Adds the pages that another digest covers.
     pub(crate) fn add(&mut self, other: Self) {
         self.0 = self.0.wrapping_add(other.0);
+    }
+
+    /// Takes out the pages that another digest covers, all of which this one covers as well.
+    pub(crate) fn subtract(&mut self, other: Self) {
+        self.0 = self.0.wrapping_sub(other.0);
     }
 }
 

@@ -40,7 +40,7 @@ pub enum MigrationError {
         crate::layout::MAX_PAGES
     )]
     MemorySize { pages: u64 },
-    #[error("mode {mode:?} is none of post-copy, stop-and-copy")]
+    #[error("mode {mode:?} is none of auto, post-copy, hybrid, pre-copy, stop-and-copy")]
     UnknownMode { mode: String },
     #[error("the number of streams is not 1 to {}", crate::options::MAX_STREAMS)]
     StreamCount { streams: u16 },
@@ -127,6 +127,8 @@ pub enum MigrationError {
 
     #[error("cannot describe the VM")]
     Describe { source: MachineError },
+    #[error("cannot note the pages that the VM writes")]
+    Track { source: MachineError },
     #[error("cannot pause the VM")]
     Pause { source: MachineError },
     #[error("cannot save the state of the VM")]
@@ -152,6 +154,12 @@ pub enum MigrationError {
     Install {
         page: u64,
         source: userfaultfd::Error,
+    },
+    #[error("cannot discard {pages} pages from page {first} on")]
+    Discard {
+        first: u64,
+        pages: u64,
+        source: io::Error,
     },
     #[error("cannot wait for an event")]
     Wait { source: io::Error },

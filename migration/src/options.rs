@@ -16,6 +16,9 @@ pub const MAX_STREAMS: u16 = 64;
 /// Our choice: longer than any pause of a guest that still finds pages missing one after the other.
 const DRAIN_AFTER: Duration = Duration::from_millis(500);
 
+/// Our choice, as in QEMU: few services notice a pause of this length.
+const MAX_DOWNTIME: Duration = Duration::from_millis(300);
+
 /// When the guest moves, in relation to its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -24,13 +27,51 @@ pub enum Mode {
     PostCopy,
     /// The memory first: the guest stands still until all of it has arrived.
     StopAndCopy,
+    /// The memory first, while the guest runs on: what it writes meanwhile goes again, in rounds,
+    /// until the rest goes within the downtime that is allowed.
+    PreCopy,
+    /// One round of the memory while the guest runs on, then the guest; what it wrote meanwhile
+    /// follows.
+    Hybrid,
+    /// Rounds as long as they pay, then as in pre-copy if next to nothing is left, or else as in
+    /// hybrid.
+    Auto,
+}
+
+impl Mode {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::PostCopy,
+        Self::StopAndCopy,
+        Self::PreCopy,
+        Self::Hybrid,
+        Self::Auto,
+    ];
+
+    /// Whether pages are sent while the guest runs at the source.
+    pub(crate) const fn has_rounds(self) -> bool {
+        matches!(self, Self::PreCopy | Self::Hybrid | Self::Auto)
+    }
+
+    /// Whether the guest may run at the destination while pages are missing.
+    pub(crate) const fn may_run_incomplete(self) -> bool {
+        matches!(self, Self::PostCopy | Self::Hybrid | Self::Auto)
+    }
+
+    /// Whether all memory may be there before the guest runs at the destination.
+    pub(crate) const fn may_fill_first(self) -> bool {
+        matches!(self, Self::StopAndCopy | Self::PreCopy | Self::Auto)
+    }
 }
 
 impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Self::PostCopy => "post-copy",
             Self::StopAndCopy => "stop-and-copy",
+            Self::PreCopy => "pre-copy",
+            Self::Hybrid => "hybrid",
+            Self::Auto => "auto",
         })
     }
 }
@@ -39,7 +80,7 @@ impl FromStr for Mode {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        [Self::PostCopy, Self::StopAndCopy]
+        Self::ALL
             .into_iter()
             .find(|mode| mode.to_string() == text)
             .ok_or_else(|| Error::UnknownMode {
@@ -155,6 +196,8 @@ pub struct SourceOptions {
     /// How long the guest runs without a fault until demand paging sends the rest
     /// ([`Prepaging::None`](crate::Prepaging::None)).
     pub drain_after: Duration,
+    /// For how long the guest may stand still, where the mode can keep it.
+    pub max_downtime: Duration,
     /// The limits of patience.
     pub timeouts: Timeouts,
     /// Whom to give the VM to.
@@ -170,6 +213,7 @@ impl SourceOptions {
             streams: Streams::default(),
             send_plan: SendPlan::default(),
             drain_after: DRAIN_AFTER,
+            max_downtime: MAX_DOWNTIME,
             timeouts: Timeouts::default(),
             trust: Trust::default(),
         }
@@ -178,8 +222,8 @@ impl SourceOptions {
     /// The order in which pages leave: linear while no guest waits for them.
     pub(crate) fn plan(&self) -> SendPlan {
         match self.mode {
-            Mode::PostCopy => self.send_plan,
-            Mode::StopAndCopy => SendPlan::LINEAR,
+            Mode::PostCopy | Mode::Hybrid | Mode::Auto => self.send_plan,
+            Mode::StopAndCopy | Mode::PreCopy => SendPlan::LINEAR,
         }
     }
 }
@@ -190,7 +234,7 @@ mod tests {
 
     #[test]
     fn mode_parses_what_it_displays_and_nothing_else() {
-        for mode in [Mode::PostCopy, Mode::StopAndCopy] {
+        for mode in Mode::ALL {
             assert_eq!(mode.to_string().parse::<Mode>().unwrap(), mode);
         }
         assert!("postcopy".parse::<Mode>().is_err());

@@ -77,6 +77,19 @@ impl RamMapping {
         unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), into.as_mut_ptr(), into.len()) };
     }
 
+    /// Copies `from` over the pages of `range`.
+    ///
+    /// # Panics
+    /// If a page does not exist or `from` has another length than the range.
+    pub(crate) fn write(&self, range: PageRange, from: &[u8]) {
+        assert_eq!(range.bytes(), from.len(), "each page has its content");
+        let into = self.address_of(range);
+        // SAFETY: `address_of` checked that the range lies in the mapping, which is writable by the
+        // contract of `new`; `from` is as long (checked above) and cannot overlap because no
+        // reference into guest RAM exists.
+        unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), into.as_ptr(), from.len()) };
+    }
+
     /// Host address of the first page of `range`.
     ///
     /// # Panics

@@ -34,8 +34,10 @@ pub struct Report {
     pub outcome: Outcome,
     /// Why it is not at the destination.
     pub reason: Option<String>,
-    /// The mode it moved in.
+    /// The mode it moved in: what `auto` came to, if it came to anything.
     pub mode: Mode,
+    /// The mode that was asked for.
+    pub mode_asked: Mode,
     /// How pages were chosen.
     pub prepaging: Prepaging,
     /// In which order.
@@ -60,23 +62,31 @@ pub struct Report {
     pub faults: FaultCounts,
     /// What went over the wire.
     pub wire_bytes: WireBytes,
-    /// Rounds of pre-copy: none in these modes.
+    /// The downtime that was allowed.
+    pub max_downtime_ms: f64,
+    /// The downtime that was expected when the guest was paused, in modes with rounds.
+    pub predicted_downtime_ms: Option<f64>,
+    /// The largest part of a downtime that is longer than was allowed.
+    pub downtime_excess: Option<&'static str>,
+    /// Rounds of pre-copy, but for a last one while the guest stood still.
     pub rounds: Vec<Round>,
+    /// What tracking its writes cost the guest, in modes with rounds.
+    pub write_protection: Option<WriteProtection>,
     /// Connections that were re-established.
     pub reconnects: u32,
     /// Digests of the memory, once both ends have all of it.
     pub digest: Option<Digests>,
 }
 
-/// Counts of pages: `total` is the sum of `transferred`, `zero` and `absent` once a migration has
-/// completed, and `transferred` that of `pushed` and `demanded`.
+/// Counts of pages: once a migration has completed, `total` is the sum of `transferred`, `zero` and
+/// `absent` less `duplicate`, and `transferred` that of `pushed` and `demanded`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PageCounts {
     /// Pages of RAM.
     pub total: u64,
     /// Pages whose content went over the wire.
     pub transferred: u64,
-    /// Pages that arrived although they were there.
+    /// Pages transferred that were there, or whose content did not last: the guest wrote it again.
     pub duplicate: u64,
     /// Pages found to be all zero when read: listed, not transferred.
     pub zero: u64,
@@ -126,10 +136,19 @@ pub struct WireBytes {
 pub struct Round {
     /// Pages sent.
     pub pages: u64,
-    /// Pages the guest wrote meanwhile.
+    /// Pages the guest wrote meanwhile, after they were read.
     pub dirtied: u64,
     /// How long it took.
     pub ms: f64,
+}
+
+/// What tracking its writes cost the guest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct WriteProtection {
+    /// First writes to a page after it was protected: each is a fault that the guest stumbles over.
+    pub faults: u64,
+    /// Time in which pages were being protected, while faults had to wait.
+    pub log_ms: f64,
 }
 
 /// Digests of guest memory at both ends.

@@ -3,6 +3,7 @@
 mod account;
 mod chunk;
 mod connect;
+mod rounds;
 mod sender;
 mod sending;
 mod tally;
@@ -11,6 +12,7 @@ mod transfer;
 
 use std::fmt;
 
+use crate::bitmap::PageBitmap;
 use crate::cancel::CancelToken;
 use crate::error::{Error, MachineError, Result};
 use crate::offer::{Offer, PeerText};
@@ -34,6 +36,27 @@ pub trait SourceVm: Send + Sync {
     /// The mapping of its RAM. Pages that were never touched must read as zero: the memory is
     /// private and anonymous.
     fn ram(&self) -> RamMapping;
+
+    /// Begins to note which pages are written, by vCPUs and by devices. It is called in modes with
+    /// rounds of pre-copy only.
+    ///
+    /// # Errors
+    /// If that cannot be done here.
+    fn start_tracking(&self) -> Result<(), MachineError>;
+
+    /// Adds to `dirty` the pages that were written since the last call or, the first time, since
+    /// the tracking began; the next write of each of them is noted again. What is read of a page
+    /// after this returns, and is not noted by the next call, is its content at that call.
+    ///
+    /// # Errors
+    /// If the pages are not known.
+    fn take_dirty(&self, dirty: &mut PageBitmap) -> Result<(), MachineError>;
+
+    /// Ends the tracking of a VM that stays here after all. It runs by then.
+    ///
+    /// # Errors
+    /// If that fails; the VM runs on.
+    fn stop_tracking(&self) -> Result<(), MachineError>;
 
     /// Stops it. When this returns no vCPU runs, every queue is drained, and nobody writes the RAM
     /// until [`resume`](Self::resume).

@@ -16,7 +16,15 @@
 //! Where the two ends share a key, `Challenge` and `Proof` go both ways before anything else but an
 //! `Attach`: see [`crate::auth`].
 //!
-//! In post-copy `Run` comes before `Drained`, in stop-and-copy after `Complete`.
+//! In post-copy `Run` comes before `Drained`, in stop-and-copy after `Complete`. In modes with rounds
+//! pages come before `State` as well, and the control connection says how they stand:
+//!
+//! ```text
+//! control     -> Flush   <- Flushed           -> Discard ..
+//! ```
+//!
+//! No page is in flight between a `Flushed` and what follows it, so that of several versions of a
+//! page the last one is the one that stays.
 
 mod control;
 mod fields;
@@ -26,15 +34,16 @@ mod preamble;
 mod proof;
 
 pub(crate) use control::{
-    About, Accept, Attach, Complete, Drained, Failed, Hello, Ready, Refuse, Role, Run, Running,
-    SessionId, State,
+    About, Accept, Attach, Complete, Drained, Failed, Flush, Flushed, Hello, Ready, Refuse, Role,
+    Run, Running, SessionId, State,
 };
 pub(crate) use fields::{Frame, decode};
 pub use header::FrameKind;
 pub(crate) use header::{HEADER_BYTES, Header, MAX_STATE_BYTES};
 pub(crate) use pages::{
-    MAX_FRAME_PAGES, MAX_FRAME_RANGES, MAX_FRAME_WANTS, absent_payload, decode_absent,
-    decode_pages, decode_wants, pages_prefix, want_payload,
+    MAX_FRAME_PAGES, MAX_FRAME_RANGES, MAX_FRAME_WANTS, MAX_FRAME_WORDS, absent_payload,
+    decode_absent, decode_discards, decode_pages, decode_wants, discard_payload, pages_prefix,
+    want_payload,
 };
 pub(crate) use preamble::{Access, PREAMBLE_BYTES, Preamble, Purpose, VERSION};
 pub(crate) use proof::{Challenge, Proof};

@@ -11,13 +11,14 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use devices::GuestMemory;
-use migration::{MemoryLayout, MemoryRegion, PageIndex, Pfn, RamMapping};
+use migration::{MemoryLayout, MemoryRegion, PageBitmap, PageIndex, Pfn, RamMapping};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 use vm_memory::bitmap::AtomicBitmap;
 use vm_memory::mmap::MmapRegionBuilder;
-use vm_memory::{GuestAddress, GuestRegionMmap};
+use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryRegion, GuestRegionMmap, MmapRegion};
 
 use crate::boot::RamLayout;
+use crate::kvm::insert_dirty;
 
 /// Bytes of one guest page: the unit of migration, ballooning and dirty tracking.
 pub const PAGE_BYTES: u64 = 4096;
@@ -178,6 +179,18 @@ impl GuestRam {
                 *next += bytes;
                 Some(this)
             })
+    }
+
+    /// Adds to `dirty` the pages that devices have written since the last call.
+    ///
+    /// A device marks a page after it has written it, so what is not in the set yet will be.
+    pub fn take_written_by_devices(&self, dirty: &mut PageBitmap) {
+        let mut first = 0;
+        for region in self.guest.iter() {
+            let written = MmapRegion::bitmap(region).get_and_reset();
+            insert_dirty(dirty, first, &written);
+            first += region.len() / PAGE_BYTES;
+        }
     }
 
     /// Gives the host memory of `pages` guest frames from `first` back; they read as zero after.

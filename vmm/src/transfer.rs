@@ -8,7 +8,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use kvm_bindings::CpuId;
-use migration::{DestinationVm, MachineError, Offer, PeerText, RamMapping, Refusal, SourceVm};
+use migration::{
+    DestinationVm, MachineError, Offer, PageBitmap, PeerText, RamMapping, Refusal, SourceVm,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::boot::{RamLayout, VcpuCount, cpuid};
@@ -68,6 +70,18 @@ impl SourceVm for Departure {
 
     fn ram(&self) -> RamMapping {
         self.machine.ram().mapping()
+    }
+
+    fn start_tracking(&self) -> Result<(), MachineError> {
+        Ok(self.machine.start_tracking()?)
+    }
+
+    fn take_dirty(&self, dirty: &mut PageBitmap) -> Result<(), MachineError> {
+        Ok(self.machine.take_dirty(dirty)?)
+    }
+
+    fn stop_tracking(&self) -> Result<(), MachineError> {
+        Ok(self.machine.stop_tracking()?)
     }
 
     fn pause(&self) -> Result<(), MachineError> {

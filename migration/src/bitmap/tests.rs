@@ -72,3 +72,28 @@ fn full_holds_exactly_its_pages() {
         assert_eq!(set.next_run(0, u64::MAX), PageRange::between(0, pages));
     }
 }
+
+proptest! {
+    #[test]
+    fn pages_and_words_of_a_set_are_its_members(
+        members in prop::collection::vec(any::<bool>(), 1..200),
+        others in prop::collection::vec(any::<bool>(), 200),
+    ) {
+        let mut set = set_of(&members);
+        let other = set_of(&others[..members.len()]);
+        let listed: Vec<_> = set.iter().map(PageIndex::subscript).collect();
+        let expected: Vec<_> = (0..members.len()).filter(|&n| members[n]).collect();
+        prop_assert_eq!(listed, expected);
+        prop_assert!(set.words().all(|(_, word)| word != 0));
+
+        set.add_all(&other);
+        prop_assert!(other.iter().all(|page| set.contains(page)));
+        set.remove_all(&other);
+        let left = (0..members.len()).filter(|&n| members[n] && !others[n]).count();
+        prop_assert_eq!(set.count(), to_u64(left));
+        if let Some(run) = set.next_run(0, u64::MAX) {
+            set.remove_range(run);
+            prop_assert!(run.iter().all(|page| !set.contains(page)));
+        }
+    }
+}

@@ -14,6 +14,7 @@ use crate::destination::{Arrival, DestinationVm, Notice};
 use crate::error::{Error, Result};
 use crate::link::Patience;
 use crate::offer::{Offer, Refusal};
+use crate::options::Mode;
 use crate::wire::{Hello, Refuse, SessionId};
 
 /// Takes in the VM that `caller` offers; `None` if nothing came of it before the hand-over.
@@ -46,7 +47,7 @@ pub(super) fn take_in<'scope>(
         None
     };
 
-    let accepted = prepare(vm.as_mut(), &offer, streams.get());
+    let accepted = prepare(vm.as_mut(), &offer, streams.get(), mode);
     let (session, attempt) = match accepted {
         Ok(accepted) => accepted,
         Err(refusal) => {
@@ -98,6 +99,7 @@ fn prepare(
     vm: &mut dyn DestinationVm,
     offer: &Offer,
     streams: u16,
+    mode: Mode,
 ) -> Result<(SessionId, Arc<Attempt>), Refusal> {
     let ram = vm.prepare(offer)?;
     let ready = || {
@@ -109,7 +111,7 @@ fn prepare(
         getrandom(&mut session, GetRandomFlags::empty()).map_err(|errno| Error::Random {
             source: errno.into(),
         })?;
-        let attempt = Attempt::new(FaultRegion::register(ram)?, streams)?;
+        let attempt = Attempt::new(FaultRegion::register(ram)?, streams, mode)?;
         Ok((SessionId(session), Arc::new(attempt)))
     };
     ready().map_err(|error| Refusal::from(&error))

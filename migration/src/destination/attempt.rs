@@ -1,5 +1,7 @@
 //! What the threads of one arrival share.
 
+mod rounds;
+
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,7 +10,9 @@ use crate::destination::region::FaultRegion;
 use crate::destination::table::{PageState, PageTable};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
+use crate::ledger::Ledger;
 use crate::link::Link;
+use crate::options::Mode;
 use crate::page::{PAGE_BYTES, PageIndex, PageRange, to_usize};
 use crate::stop::Stop;
 use crate::wire::Role;
@@ -21,6 +25,8 @@ pub(super) struct Attempt {
     pub(super) clock: FaultClock,
     pub(super) stop: Stop,
     streams: u16,
+    /// As long as pages may come again.
+    ledger: Mutex<Option<Ledger>>,
     inner: Mutex<Inner>,
     /// Signalled when anything in `inner` changes, and when the last page is there.
     changed: Condvar,
@@ -34,6 +40,8 @@ struct Inner {
     urgent: Option<Link>,
     attached_streams: u16,
     counts: Counts,
+    /// Pages that came in rounds of pre-copy, each as often as it came.
+    came_in_rounds: u64,
     last_arrival: Instant,
 }
 
@@ -66,9 +74,11 @@ impl Counts {
 }
 
 impl Attempt {
-    pub(super) fn new(region: FaultRegion, streams: u16) -> Result<Self> {
+    pub(super) fn new(region: FaultRegion, streams: u16, mode: Mode) -> Result<Self> {
+        let pages = region.pages();
         Ok(Self {
-            table: PageTable::new(region.pages()),
+            table: PageTable::new(pages),
+            ledger: Mutex::new(mode.has_rounds().then(|| Ledger::new(pages))),
             region,
             clock: FaultClock::new(),
             stop: Stop::new()?,
@@ -79,6 +89,7 @@ impl Attempt {
                 urgent: None,
                 attached_streams: 0,
                 counts: Counts::default(),
+                came_in_rounds: 0,
                 last_arrival: Instant::now(),
             }),
             changed: Condvar::new(),
@@ -142,6 +153,9 @@ impl Attempt {
 
     /// Installs pages that came.
     pub(super) fn pages_came(&self, range: PageRange, content: &[u8]) -> Result<()> {
+        if self.in_rounds() {
+            return self.pages_came_in_round(range, content);
+        }
         let mut counts = Counts {
             received: range.pages(),
             ..Counts::default()
@@ -166,6 +180,9 @@ impl Attempt {
 
     /// Notes pages that are all zero. Who waits for one gets it; the others are made when touched.
     pub(super) fn absent_came(&self, range: PageRange) -> Result<()> {
+        if self.in_rounds() {
+            return self.absent_came_in_round(range);
+        }
         let mut counts = Counts {
             absent: range.pages(),
             ..Counts::default()
@@ -214,7 +231,9 @@ impl Attempt {
 
     /// What has arrived so far.
     pub(super) fn counts(&self) -> Counts {
-        self.lock().counts
+        let mut counts = self.lock().counts;
+        counts.add_rounds(&self.round_sums());
+        counts
     }
 
     /// How long no page has arrived.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
 
+use crate::bitmap::PageBitmap;
 use crate::destination::attempt::Attempt;
 use crate::destination::door::Door;
 use crate::destination::threads::serve_faults;
@@ -17,7 +18,8 @@ use crate::progress::INTERVAL;
 use crate::report::{FaultCounts, PageCounts, ms};
 use crate::stop::{Stop, Woken};
 use crate::wire::{
-    Accept, Complete, Drained, Failed, Frame, FrameKind, Ready, Run, Running, SessionId, State,
+    self, Accept, Complete, Drained, Failed, Flush, Flushed, Frame, FrameKind, Ready, Run, Running,
+    SessionId, State,
 };
 
 /// How long to try to tell a source why its VM failed to arrive. Our choice: it is a short frame.
@@ -25,6 +27,8 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// What a source may ask for.
 enum Command {
+    Flush(Flush),
+    Discard(PageBitmap),
     Restore(State),
     Run,
     Settle(Drained),
@@ -77,6 +81,11 @@ impl<'a> Host<'a> {
         self.send(&Accept { session })?;
         while self.phase != DestinationPhase::Completed {
             match self.next_command()? {
+                Command::Flush(flush) => self.flush(&flush)?,
+                Command::Discard(pages) => {
+                    self.advance(DestinationEvent::DiscardReceived, FrameKind::Discard)?;
+                    self.attempt.discard(&pages)?;
+                }
                 Command::Restore(state) => self.restore(scope, &state.0, vm)?,
                 Command::Run => self.run(vm)?,
                 Command::Settle(drained) => self.settle(&drained)?,
@@ -102,6 +111,18 @@ impl<'a> Host<'a> {
         }
     }
 
+    /// Waits for the pages of a round that are on their way.
+    fn flush(&mut self, flush: &Flush) -> Result<()> {
+        self.advance(DestinationEvent::FlushReceived, FrameKind::Flush)?;
+        self.last_heard = Instant::now();
+        let Flush { pages } = *flush;
+        while !self.attempt.wait_came(pages, Instant::now() + INTERVAL)? {
+            self.watch()?;
+        }
+        self.advance(DestinationEvent::Flushed, FrameKind::Flush)?;
+        self.send(&Flushed {})
+    }
+
     /// Restores the state, with faults being served by then: restoring may touch RAM.
     fn restore<'scope>(
         &mut self,
@@ -110,6 +131,7 @@ impl<'a> Host<'a> {
         vm: &mut dyn DestinationVm,
     ) -> Result<()> {
         self.advance(DestinationEvent::StateReceived, FrameKind::State)?;
+        self.attempt.end_rounds();
         let until = Instant::now() + self.door.timeouts.answer;
         let Some(urgent) = self.attempt.wait_attached(until)? else {
             return Err(self.silent());
@@ -205,6 +227,11 @@ impl<'a> Host<'a> {
             .reader
             .next(Patience::EachByte(self.door.timeouts.answer))?;
         match frame.kind {
+            FrameKind::Flush => frame.into_frame().map(Command::Flush),
+            FrameKind::Discard => {
+                let limit = self.attempt.region.pages();
+                wire::decode_discards(frame.payload, limit).map(Command::Discard)
+            }
             FrameKind::State => frame.into_frame().map(Command::Restore),
             FrameKind::Run => frame.into_frame().map(|Run {}| Command::Run),
             FrameKind::Drained => frame.into_frame().map(Command::Settle),

@@ -114,6 +114,25 @@ impl FaultRegion {
         Ok(())
     }
 
+    /// Overwrites the pages of `range`, which are there, before the guest runs here.
+    pub(super) fn overwrite(&self, range: PageRange, content: &[u8]) {
+        self.ram.write(range, content);
+    }
+
+    /// Makes the pages of `range` missing again.
+    pub(super) fn discard(&self, range: PageRange) -> Result<()> {
+        let address = self.ram.address_of(range).as_ptr();
+        // SAFETY: the range lies in the mapping, which `address_of` checked, and that is anonymous
+        // and private; no Rust reference points into it, so its content may change.
+        unsafe { madvise(address.cast(), range.bytes(), Advice::LinuxDontNeed) }.map_err(|errno| {
+            Error::Discard {
+                first: range.first().get(),
+                pages: range.pages(),
+                source: errno.into(),
+            }
+        })
+    }
+
     /// Makes the page one of zeroes and wakes who waits for it.
     pub(super) fn install_zero(&self, page: PageIndex) -> Result<()> {
         loop {

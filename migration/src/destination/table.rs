@@ -12,6 +12,7 @@ use crate::page::{PageIndex, PageRange, to_usize};
 ///    +-------------------+--installed--> Present
 ///    +-------------------+--listed-----> Absent
 /// ```
+/// Before the guest is handed over, rounds of pre-copy lead from any state to any other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PageState {
     /// Not here, and nobody asked for it.
@@ -55,6 +56,22 @@ impl PageTable {
     /// Notes that the page is all zero; gives the state it was in. A page that is here stays so.
     pub(super) fn set_absent(&self, page: PageIndex) -> PageState {
         self.settle(page, PageState::Absent)
+    }
+
+    /// Notes what a round of pre-copy did to the page; gives the state it was in.
+    pub(super) fn set(&self, page: PageIndex, state: PageState) -> PageState {
+        PageState::from_code(self.0[page.subscript()].swap(state.code(), Ordering::AcqRel))
+    }
+
+    /// The pages at the beginning of `range` that are in the same state, and that state.
+    pub(super) fn first_run(&self, range: PageRange) -> (PageRange, PageState) {
+        let state = self.state(range.first());
+        let end = range
+            .iter()
+            .find(|page| self.state(*page) != state)
+            .map_or(range.end(), PageIndex::get);
+        let run = PageRange::between(range.first().get(), end).expect("the first page is in it");
+        (run, state)
     }
 
     /// The first run in `range` of pages that are awaited.

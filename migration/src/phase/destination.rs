@@ -9,14 +9,19 @@ use crate::options::Mode;
 /// ```text
 /// Accepted --state--> Restoring --restored--> Ready
 ///
+/// rounds         Accepted --flush--> Flushing --flushed--> Accepted
+///                Accepted --discard--> Accepted
 /// post-copy      Ready --run--> Running --drained--> Draining --settled--> Completed
 /// stop-and-copy  Ready --drained--> Filling --settled--> Filled --run--> Completed
 /// ```
+/// Pre-copy has rounds and then goes on as stop-and-copy, hybrid as post-copy, `auto` as either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DestinationPhase {
-    /// The VM is built without state or memory.
+    /// The VM is built without state. In modes with rounds its memory is arriving.
     Accepted,
+    /// A round is over; its last pages are arriving.
+    Flushing,
     /// Its state has arrived and is being restored.
     Restoring,
     /// It could run. In stop-and-copy its memory is arriving.
@@ -36,6 +41,11 @@ pub enum DestinationPhase {
 /// What takes a destination from one phase to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DestinationEvent {
+    FlushReceived,
+    /// Every page of the round is here.
+    Flushed,
+    /// Pages are out of date, and missing again.
+    DiscardReceived,
     StateReceived,
     Restored,
     DrainedReceived,
@@ -48,17 +58,21 @@ impl DestinationPhase {
     /// The phase that follows, or `None` if the event is not due.
     pub(crate) fn after(self, event: DestinationEvent, mode: Mode) -> Option<Self> {
         use DestinationEvent as Event;
-        match (self, event, mode) {
-            (Self::Accepted, Event::StateReceived, _) => Some(Self::Restoring),
-            (Self::Restoring, Event::Restored, _) => Some(Self::Ready),
+        match (self, event) {
+            (Self::Accepted, Event::StateReceived) => Some(Self::Restoring),
+            (Self::Restoring, Event::Restored) => Some(Self::Ready),
 
-            (Self::Ready, Event::RunReceived, Mode::PostCopy) => Some(Self::Running),
-            (Self::Running, Event::DrainedReceived, Mode::PostCopy) => Some(Self::Draining),
-            (Self::Draining, Event::Settled, Mode::PostCopy) => Some(Self::Completed),
+            (Self::Accepted, Event::FlushReceived) if mode.has_rounds() => Some(Self::Flushing),
+            (Self::Flushing, Event::Flushed) => Some(Self::Accepted),
+            (Self::Accepted, Event::DiscardReceived) if mode.has_rounds() => Some(Self::Accepted),
 
-            (Self::Ready, Event::DrainedReceived, Mode::StopAndCopy) => Some(Self::Filling),
-            (Self::Filling, Event::Settled, Mode::StopAndCopy) => Some(Self::Filled),
-            (Self::Filled, Event::RunReceived, Mode::StopAndCopy) => Some(Self::Completed),
+            (Self::Ready, Event::RunReceived) if mode.may_run_incomplete() => Some(Self::Running),
+            (Self::Running, Event::DrainedReceived) => Some(Self::Draining),
+            (Self::Draining, Event::Settled) => Some(Self::Completed),
+
+            (Self::Ready, Event::DrainedReceived) if mode.may_fill_first() => Some(Self::Filling),
+            (Self::Filling, Event::Settled) => Some(Self::Filled),
+            (Self::Filled, Event::RunReceived) => Some(Self::Completed),
             _ => None,
         }
     }

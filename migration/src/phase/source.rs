@@ -9,20 +9,29 @@ use crate::options::Mode;
 /// ```text
 /// Negotiating --accepted--> Accepted --paused--> Paused --state sent--> Restoring --ready--> Ready
 ///
+/// rounds         Accepted --flush sent--> Copying --flushed--> Accepted
+///                Paused --flush sent--> CopyingLast --flushed--> Paused
+///
 /// post-copy      Ready --run sent--> HandedOver --running--> Pushing --drained--> Draining
 ///                Draining --complete--> Completed
-/// stop-and-copy  Ready --drained--> Filling --complete--> Filled --run sent--> HandedOver
-///                HandedOver --running--> Completed
+/// stop-and-copy  Ready --drained--> Filling --complete--> Filled --run sent--> HandedOverWhole
+///                HandedOverWhole --running--> Completed
 /// ```
+/// Pre-copy has rounds and then goes on as stop-and-copy, hybrid as post-copy, `auto` as either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SourcePhase {
     /// Connecting, and waiting for the destination's verdict.
     Negotiating,
-    /// The destination takes the VM, which still runs.
+    /// The destination takes the VM, which still runs. In modes with rounds its pages are on
+    /// their way.
     Accepted,
+    /// The guest runs, and waits for its pages to arrive at the destination; the end of a round.
+    Copying,
     /// The guest stands still; its state is being saved.
     Paused,
+    /// The guest stands still while the last of its pages arrive.
+    CopyingLast,
     /// The destination is restoring the state.
     Restoring,
     /// The destination could run the guest. In stop-and-copy its memory is on its way.
@@ -33,6 +42,8 @@ pub enum SourcePhase {
     Filled,
     /// The token is on its way: the guest may run at the destination, and nowhere else.
     HandedOver,
+    /// Stop-and-copy: the token is on its way to where all memory is.
+    HandedOverWhole,
     /// Post-copy: the guest runs at the destination, and its memory is on its way.
     Pushing,
     /// Post-copy: all memory was sent.
@@ -45,6 +56,8 @@ pub enum SourcePhase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SourceEvent {
     Accepted,
+    FlushSent,
+    FlushedReceived,
     Paused,
     StateSent,
     ReadyReceived,
@@ -58,21 +71,26 @@ impl SourcePhase {
     /// The phase that follows, or `None` if the event is not due.
     pub(crate) fn after(self, event: SourceEvent, mode: Mode) -> Option<Self> {
         use SourceEvent as Event;
-        match (self, event, mode) {
-            (Self::Negotiating, Event::Accepted, _) => Some(Self::Accepted),
-            (Self::Accepted, Event::Paused, _) => Some(Self::Paused),
-            (Self::Paused, Event::StateSent, _) => Some(Self::Restoring),
-            (Self::Restoring, Event::ReadyReceived, _) => Some(Self::Ready),
+        match (self, event) {
+            (Self::Negotiating, Event::Accepted) => Some(Self::Accepted),
+            (Self::Accepted, Event::Paused) => Some(Self::Paused),
+            (Self::Paused, Event::StateSent) => Some(Self::Restoring),
+            (Self::Restoring, Event::ReadyReceived) => Some(Self::Ready),
 
-            (Self::Ready, Event::RunSent, Mode::PostCopy) => Some(Self::HandedOver),
-            (Self::HandedOver, Event::RunningReceived, Mode::PostCopy) => Some(Self::Pushing),
-            (Self::Pushing, Event::DrainedSent, Mode::PostCopy) => Some(Self::Draining),
-            (Self::Draining, Event::CompleteReceived, Mode::PostCopy) => Some(Self::Completed),
+            (Self::Accepted, Event::FlushSent) if mode.has_rounds() => Some(Self::Copying),
+            (Self::Copying, Event::FlushedReceived) => Some(Self::Accepted),
+            (Self::Paused, Event::FlushSent) if mode.has_rounds() => Some(Self::CopyingLast),
+            (Self::CopyingLast, Event::FlushedReceived) => Some(Self::Paused),
 
-            (Self::Ready, Event::DrainedSent, Mode::StopAndCopy) => Some(Self::Filling),
-            (Self::Filling, Event::CompleteReceived, Mode::StopAndCopy) => Some(Self::Filled),
-            (Self::Filled, Event::RunSent, Mode::StopAndCopy) => Some(Self::HandedOver),
-            (Self::HandedOver, Event::RunningReceived, Mode::StopAndCopy) => Some(Self::Completed),
+            (Self::Ready, Event::RunSent) if mode.may_run_incomplete() => Some(Self::HandedOver),
+            (Self::HandedOver, Event::RunningReceived) => Some(Self::Pushing),
+            (Self::Pushing, Event::DrainedSent) => Some(Self::Draining),
+            (Self::Draining, Event::CompleteReceived) => Some(Self::Completed),
+
+            (Self::Ready, Event::DrainedSent) if mode.may_fill_first() => Some(Self::Filling),
+            (Self::Filling, Event::CompleteReceived) => Some(Self::Filled),
+            (Self::Filled, Event::RunSent) => Some(Self::HandedOverWhole),
+            (Self::HandedOverWhole, Event::RunningReceived) => Some(Self::Completed),
             _ => None,
         }
     }
@@ -82,12 +100,18 @@ impl SourcePhase {
         match self {
             Self::Negotiating
             | Self::Accepted
+            | Self::Copying
             | Self::Paused
+            | Self::CopyingLast
             | Self::Restoring
             | Self::Ready
             | Self::Filling
             | Self::Filled => true,
-            Self::HandedOver | Self::Pushing | Self::Draining | Self::Completed => false,
+            Self::HandedOver
+            | Self::HandedOverWhole
+            | Self::Pushing
+            | Self::Draining
+            | Self::Completed => false,
         }
     }
 }

@@ -15,6 +15,8 @@ enum Message {
     Running,
     Drained,
     Complete,
+    Flush,
+    Flushed,
 }
 
 /// Both ends and what is between them. `None` is an end that has failed.
@@ -68,6 +70,7 @@ impl World {
     /// What the source does of itself, whenever its table has it.
     fn source_acts(&self, phase: SourcePhase, mode: Mode) -> Vec<Self> {
         let acts = [
+            (SourceEvent::FlushSent, Some(Message::Flush)),
             (SourceEvent::Paused, None),
             (SourceEvent::StateSent, Some(Message::State)),
             (SourceEvent::RunSent, Some(Message::Run)),
@@ -90,6 +93,7 @@ impl World {
         let mut world = self.clone();
         let event = match world.to_source.pop_front()? {
             Message::Accept => SourceEvent::Accepted,
+            Message::Flushed => SourceEvent::FlushedReceived,
             Message::Ready => SourceEvent::ReadyReceived,
             Message::Running => SourceEvent::RunningReceived,
             Message::Complete => SourceEvent::CompleteReceived,
@@ -110,6 +114,10 @@ impl World {
     fn destination_receives(&self, phase: DestinationPhase, mode: Mode) -> Option<Self> {
         let mut world = self.clone();
         let (events, answer) = match world.to_destination.pop_front()? {
+            Message::Flush => (
+                &[DestinationEvent::FlushReceived, DestinationEvent::Flushed][..],
+                Some(Message::Flushed),
+            ),
             Message::State => (
                 &[DestinationEvent::StateReceived, DestinationEvent::Restored][..],
                 Some(Message::Ready),
@@ -150,7 +158,7 @@ fn explore(mode: Mode) -> HashSet<World> {
 
 #[test]
 fn guest_has_at_most_one_owner_in_every_order_of_messages_and_failures() {
-    for mode in [Mode::PostCopy, Mode::StopAndCopy] {
+    for mode in Mode::ALL {
         let worlds = explore(mode);
         println!("{mode}: {} states", worlds.len());
         for world in &worlds {
@@ -165,7 +173,7 @@ fn guest_has_at_most_one_owner_in_every_order_of_messages_and_failures() {
 
 #[test]
 fn source_that_fails_before_the_token_always_runs_the_guest() {
-    for mode in [Mode::PostCopy, Mode::StopAndCopy] {
+    for mode in Mode::ALL {
         for world in explore(mode) {
             let sent = world.ran_at_destination || world.to_destination.contains(&Message::Run);
             if world.source.is_none() && world.destination.is_some() && !sent {
@@ -177,7 +185,7 @@ fn source_that_fails_before_the_token_always_runs_the_guest() {
 
 #[test]
 fn completion_at_the_source_implies_a_complete_destination() {
-    for mode in [Mode::PostCopy, Mode::StopAndCopy] {
+    for mode in Mode::ALL {
         for world in explore(mode).iter().filter(|world| world.is_complete()) {
             let destination = world.destination;
             assert!(

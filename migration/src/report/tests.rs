@@ -7,7 +7,8 @@ fn report() -> Report {
         schema: SCHEMA,
         outcome: Outcome::ResumedAtSource,
         reason: Some("no answer".to_owned()),
-        mode: Mode::PostCopy,
+        mode: Mode::Hybrid,
+        mode_asked: Mode::Auto,
         prepaging: Prepaging::Push,
         order: Order::Physical,
         pivots: 0,
@@ -23,7 +24,18 @@ fn report() -> Report {
         },
         faults: FaultCounts::default(),
         wire_bytes: WireBytes::default(),
-        rounds: Vec::new(),
+        max_downtime_ms: 1.0,
+        predicted_downtime_ms: Some(0.75),
+        downtime_excess: Some("save"),
+        rounds: vec![Round {
+            pages: 7,
+            dirtied: 1,
+            ms: 0.25,
+        }],
+        write_protection: Some(WriteProtection {
+            faults: 5,
+            log_ms: 0.125,
+        }),
         reconnects: 0,
         digest: Some(Digests {
             source: Digest::from_bits(1),
@@ -38,7 +50,8 @@ fn report_serializes_with_the_fields_that_others_rely_on() {
   "schema": 1,
   "outcome": "resumed-at-source",
   "reason": "no answer",
-  "mode": "post-copy",
+  "mode": "hybrid",
+  "mode_asked": "auto",
   "prepaging": "push",
   "order": "physical",
   "pivots": 0,
@@ -76,7 +89,20 @@ fn report_serializes_with_the_fields_that_others_rely_on() {
     "pages": 0,
     "total": 0
   },
-  "rounds": [],
+  "max_downtime_ms": 1.0,
+  "predicted_downtime_ms": 0.75,
+  "downtime_excess": "save",
+  "rounds": [
+    {
+      "pages": 7,
+      "dirtied": 1,
+      "ms": 0.25
+    }
+  ],
+  "write_protection": {
+    "faults": 5,
+    "log_ms": 0.125
+  },
   "reconnects": 0,
   "digest": {
     "source": "0000000000000001",

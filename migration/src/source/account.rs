@@ -1,10 +1,15 @@
 //! Adds up the report of a source.
 
-use crate::options::SourceOptions;
+use std::time::Duration;
+
+use crate::model::Step;
+use crate::options::{Mode, SourceOptions};
 use crate::order::Pivots;
-use crate::report::{Digests, FaultCounts, Outcome, PageCounts, Report, SCHEMA, WireBytes};
+use crate::report::{
+    Digests, FaultCounts, Outcome, PageCounts, Report, Round, SCHEMA, WireBytes, WriteProtection,
+    ms,
+};
 use crate::source::connect::Session;
-use crate::source::sending::Sending;
 use crate::source::tally::Tally;
 use crate::source::timeline::{Timeline, Times};
 use crate::wire::Complete;
@@ -20,6 +25,11 @@ pub(super) struct Account {
     control_bytes: u64,
     page_bytes: u64,
     pub(super) complete: Option<Complete>,
+    pub(super) rounds: Vec<Round>,
+    /// Contents that went in rounds and did not last.
+    pub(super) superseded: u64,
+    pub(super) write_protection: Option<WriteProtection>,
+    prediction: Option<(Duration, Step)>,
 }
 
 impl Account {
@@ -32,12 +42,29 @@ impl Account {
             control_bytes: 0,
             page_bytes: 0,
             complete: None,
+            rounds: Vec::new(),
+            superseded: 0,
+            write_protection: None,
+            prediction: None,
         }
     }
 
-    /// Takes the counts of the threads, which are over.
-    pub(super) fn take(&mut self, session: &Session, sending: &Sending) {
-        self.tally = sending.tally();
+    /// The guest is about to be stopped: what for, and how long that is expected to take.
+    pub(super) fn predicts(&mut self, downtime: Duration, step: Step) {
+        self.prediction = Some((downtime, step));
+    }
+
+    /// The mode as it is run.
+    fn mode(&self, options: &SourceOptions) -> Mode {
+        match (options.mode, self.prediction) {
+            (Mode::Auto, Some((_, Step::Stop))) => Mode::PreCopy,
+            (Mode::Auto, Some((_, Step::Switch))) => Mode::Hybrid,
+            (mode, _) => mode,
+        }
+    }
+
+    /// Takes the counts of the connections.
+    pub(super) fn take(&mut self, session: &Session) {
         self.control_bytes = session.control.writer.link().wire_bytes();
         let links = session.background.iter().chain([&session.urgent]);
         self.page_bytes = links.map(|link| link.wire_bytes()).sum();
@@ -57,12 +84,19 @@ impl Account {
             parts_ms,
         } = self.timeline.times();
         let tally = self.tally;
+        let max_downtime_ms = ms(options.max_downtime);
+        let downtime_excess = parts_ms
+            .iter()
+            .max_by(|(_, a), (_, b)| a.total_cmp(b))
+            .filter(|_| downtime_ms > max_downtime_ms)
+            .map(|(&name, _)| name);
         let plan = options.plan();
         Report {
             schema: SCHEMA,
             outcome,
             reason,
-            mode: options.mode,
+            mode: self.mode(options),
+            mode_asked: options.mode,
             prepaging: plan.prepaging,
             order: plan.order,
             pivots: plan.live_pivots().map_or(0, Pivots::get),
@@ -74,11 +108,13 @@ impl Account {
             downtime_parts_ms: parts_ms,
             pages: PageCounts {
                 total: self.pages_total,
-                transferred: tally.transferred(),
-                duplicate: self.complete.map_or(0, |complete| complete.duplicate_pages),
+                transferred: tally.transferred() + self.superseded,
+                duplicate: self
+                    .complete
+                    .map_or(self.superseded, |complete| complete.duplicate_pages),
                 zero: tally.zero,
                 absent: tally.absent,
-                pushed: tally.pushed,
+                pushed: tally.pushed + self.superseded,
                 demanded: tally.demanded,
             },
             faults: self
@@ -93,7 +129,11 @@ impl Account {
                 pages: self.page_bytes,
                 total: self.control_bytes + self.page_bytes,
             },
-            rounds: Vec::new(),
+            rounds: self.rounds,
+            write_protection: self.write_protection,
+            max_downtime_ms,
+            predicted_downtime_ms: self.prediction.map(|(downtime, _)| ms(downtime)),
+            downtime_excess,
             reconnects: 0,
             digest: self.complete.map(|complete| Digests {
                 source: tally.digest,

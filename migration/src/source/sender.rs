@@ -123,7 +123,11 @@ impl<'a> Sender<'a> {
 }
 
 /// Sends `ranges` as absent and empties the list.
-fn list(writer: &mut FrameWriter, ranges: &mut Vec<PageRange>, patience: Patience) -> Result<()> {
+pub(super) fn list(
+    writer: &mut FrameWriter,
+    ranges: &mut Vec<PageRange>,
+    patience: Patience,
+) -> Result<()> {
     if !ranges.is_empty() {
         writer.send_with(FrameKind::Absent, patience, |payload| {
             wire::absent_payload(ranges, payload);
@@ -133,6 +137,6 @@ fn list(writer: &mut FrameWriter, ranges: &mut Vec<PageRange>, patience: Patienc
     Ok(())
 }
 
-fn is_zero(page: &[u8; PAGE_BYTES]) -> bool {
+pub(super) fn is_zero(page: &[u8; PAGE_BYTES]) -> bool {
     *page == ZERO_PAGE
 }

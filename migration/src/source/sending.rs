@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::bitmap::PageBitmap;
 use crate::error::{Error, Result};
 use crate::options::SourceOptions;
 use crate::order::SendOrder;
 use crate::ram::RamMapping;
+use crate::source::rounds::Rest;
 use crate::source::tally::Tally;
 use crate::stop::Stop;
 
@@ -28,12 +28,17 @@ pub(super) struct Sending {
 }
 
 impl Sending {
-    pub(super) fn new(ram: RamMapping, options: &SourceOptions, stop: Stop) -> Self {
-        let pages = PageBitmap::full(ram.pages());
+    /// Memory of which `rest` is left.
+    pub(super) fn new(ram: RamMapping, rest: Rest, options: &SourceOptions, stop: Stop) -> Self {
+        let Rest {
+            unsent,
+            done,
+            recency,
+        } = rest;
         Self {
-            order: Mutex::new(SendOrder::new(pages, options.plan(), None)),
+            order: Mutex::new(SendOrder::new(unsent, options.plan(), Some(&recency))),
             ram,
-            tally: Mutex::default(),
+            tally: Mutex::new(done),
             changed: Condvar::new(),
             failure: Mutex::default(),
             has_failed: AtomicBool::new(false),

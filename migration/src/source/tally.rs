@@ -1,6 +1,7 @@
 //! What a source has sent so far.
 
 use crate::digest::Digest;
+use crate::ledger::LedgerSums;
 use crate::page::{PageRange, bytes_of};
 
 /// Why a page is sent.
@@ -23,6 +24,25 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    /// What went in rounds, as it stands.
+    pub(super) fn of(sums: &LedgerSums) -> Self {
+        let LedgerSums {
+            content,
+            zero,
+            absent,
+            superseded: _,
+            went: _,
+            digest,
+        } = *sums;
+        Self {
+            pushed: content,
+            demanded: 0,
+            zero,
+            absent,
+            digest,
+        }
+    }
+
     pub(super) fn sent(&mut self, range: PageRange, content: &[u8], cause: Cause) {
         match cause {
             Cause::Push => self.pushed += range.pages(),

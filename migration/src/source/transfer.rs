@@ -5,18 +5,23 @@ use std::time::{Duration, Instant};
 
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
+use crate::ledger::LedgerSums;
 use crate::link::{Link, Patience};
+use crate::model::Step;
 use crate::offer::PeerText;
 use crate::options::{Mode, SourceOptions};
 use crate::page::to_u64;
 use crate::phase::{SourceEvent, SourcePhase};
 use crate::progress::{INTERVAL, Pace, Progress, ProgressSink};
+use crate::ram::RamMapping;
 use crate::report::{Outcome, Report};
 use crate::source::SourceVm;
 use crate::source::account::Account;
 use crate::source::connect::{Control, Session};
+use crate::source::rounds::{Rest, Rounds};
 use crate::source::sender::Sender;
 use crate::source::sending::Sending;
+use crate::source::tally::Tally;
 use crate::stop::Stop;
 use crate::wire::{Complete, Drained, Failed, Hello, MAX_STATE_BYTES, Ready, Run, Running, State};
 
@@ -31,8 +36,9 @@ pub(super) struct Transfer<'a> {
     cancel: &'a CancelToken,
     phase: SourcePhase,
     pace: Pace,
-    account: Account,
+    pub(super) account: Account,
     pause_called: bool,
+    is_tracked: bool,
 }
 
 impl<'a> Transfer<'a> {
@@ -49,6 +55,7 @@ impl<'a> Transfer<'a> {
             pace: Pace::default(),
             account: Account::begin(),
             pause_called: false,
+            is_tracked: false,
         }
     }
 
@@ -73,12 +80,10 @@ impl<'a> Transfer<'a> {
         };
         let mut session = Session::open(&hello, self.options, self.cancel.stop())
             .map_err(|error| self.cause_of(error))?;
-        let sending = Sending::new(ram, self.options, self.cancel.stop().clone());
-
-        let result = self.hand_over_and_fill(vm, &mut session, &sending);
-        self.account.take(&session, &sending);
+        let result = self.hand_over_and_fill(vm, ram, &mut session);
+        self.account.take(&session);
         result.map_err(|error| {
-            let error = self.cause_of(sending.cause_of(error));
+            let error = self.cause_of(error);
             self.part(&mut session.control, error)
         })
     }
@@ -87,50 +92,73 @@ impl<'a> Transfer<'a> {
     fn hand_over_and_fill(
         &mut self,
         vm: &dyn SourceVm,
+        ram: RamMapping,
         session: &mut Session,
-        sending: &Sending,
     ) -> Result<()> {
         self.advance(SourceEvent::Accepted);
         self.cancel_point()?;
-        self.account.timeline.pause_called();
-        self.pause_called = true;
-        vm.pause().map_err(|source| Error::Pause { source })?;
-        self.advance(SourceEvent::Paused);
-        self.account.timeline.part_over("pause");
-        let state = vm.save().map_err(|source| Error::Save { source })?;
-        self.account.timeline.part_over("save");
-
         let Session {
             control,
             urgent,
             background,
         } = session;
-        thread::scope(|scope| {
+        let rounds = if self.options.mode.has_rounds() {
+            self.is_tracked = true;
+            vm.start_tracking()
+                .map_err(|source| Error::Track { source })?;
+            let mut rounds = Rounds::new(vm, ram.clone(), background, self.options);
+            let step = rounds.run(self, control)?;
+            Some((rounds, step))
+        } else {
+            None
+        };
+
+        self.account.timeline.pause_called();
+        self.pause_called = true;
+        vm.pause().map_err(|source| Error::Pause { source })?;
+        self.advance(SourceEvent::Paused);
+        self.account.timeline.part_over("pause");
+        let (rest, step) = match rounds {
+            Some((rounds, step)) => {
+                let rest = rounds.finish(step, self, control)?;
+                self.account.timeline.part_over("rest");
+                (rest, step)
+            }
+            None if self.options.mode == Mode::PostCopy => {
+                (Rest::everything(ram.pages()), Step::Switch)
+            }
+            None => (Rest::everything(ram.pages()), Step::Stop),
+        };
+        let state = vm.save().map_err(|source| Error::Save { source })?;
+        self.account.timeline.part_over("save");
+
+        let sending = Sending::new(ram, rest, self.options, self.cancel.stop().clone());
+        let result = thread::scope(|scope| {
             let patience = Patience::EachByte(self.options.timeouts.stall);
-            let mut answerer = Sender::new(sending, urgent.clone(), patience);
-            spawn(scope, "migrate-urgent", sending, move || {
+            let mut answerer = Sender::new(&sending, urgent.clone(), patience);
+            spawn(scope, "migrate-urgent", &sending, move || {
                 answerer.answer_all()
             })?;
             let fill = |transfer: &mut Self, control: &mut Control| {
-                transfer.send_memory(scope, control, background, sending)
+                transfer.send_memory(scope, control, background, &sending)
             };
-            let result = self
-                .send_state(control, state)
-                .and_then(|()| match self.options.mode {
-                    Mode::PostCopy => {
-                        self.send_token(control)?;
-                        fill(self, control)
-                    }
-                    Mode::StopAndCopy => {
-                        fill(self, control)?;
-                        self.account.timeline.part_over("pages");
-                        self.send_token(control)
-                    }
-                });
+            let result = self.send_state(control, state).and_then(|()| match step {
+                Step::Switch | Step::Another => {
+                    self.send_token(control)?;
+                    fill(self, control)
+                }
+                Step::Stop => {
+                    fill(self, control)?;
+                    self.account.timeline.part_over("pages");
+                    self.send_token(control)
+                }
+            });
             // The answering thread waits for wants until it is told that there will be no more.
             self.cancel.stop().raise();
             result
-        })
+        });
+        self.account.tally = sending.tally();
+        result.map_err(|error| sending.cause_of(error))
     }
 
     /// Sends the state and waits until the destination has restored it.
@@ -187,7 +215,9 @@ impl<'a> Transfer<'a> {
             .iter()
             .map(|link| Sender::new(sending, link.clone(), patience))
             .collect();
-        if let Some(sender) = senders.first_mut() {
+        if let Some(sender) = senders.first_mut()
+            && !self.options.mode.has_rounds()
+        {
             sender.list_untouched()?;
         }
         for (number, mut sender) in senders.into_iter().enumerate() {
@@ -231,6 +261,10 @@ impl<'a> Transfer<'a> {
             self.account.timeline.part_over("undo");
             self.account.timeline.runs_again();
         }
+        if self.is_tracked {
+            // The guest runs; if its writes go on being noted, it only runs a little slower.
+            let _ = vm.stop_tracking();
+        }
         Ok(())
     }
 
@@ -240,7 +274,22 @@ impl<'a> Transfer<'a> {
         self.account.report(self.options, outcome, reason)
     }
 
-    fn advance(&mut self, event: SourceEvent) {
+    /// That much has gone in rounds so far.
+    ///
+    /// # Errors
+    /// If the migration was cancelled.
+    pub(super) fn copied(&mut self, sums: &LedgerSums) -> Result<()> {
+        self.account.tally = Tally::of(sums);
+        self.tell();
+        self.cancel_point()
+    }
+
+    /// Ends what all threads of the migration are at.
+    pub(super) fn stop_all(&self) {
+        self.cancel.stop().raise();
+    }
+
+    pub(super) fn advance(&mut self, event: SourceEvent) {
         self.phase = self
             .phase
             .after(event, self.options.mode)

@@ -180,6 +180,10 @@ macro_rules! number_frames {
 number_frames! {
     /// The state is restored; bytes 0..8: microseconds that took.
     Ready { restore_us }
+    /// A round of pre-copy was sent; bytes 0..8: pages sent or listed in all rounds so far.
+    Flush { pages }
+    /// They are all here: no payload.
+    Flushed {}
     /// The guest is yours: no payload.
     Run {}
     /// The guest runs; bytes 0..8: microseconds its resumption took.

@@ -3,7 +3,8 @@
 use crate::error::{Error, Result};
 use crate::page::{PAGE_BYTES, to_u64};
 use crate::wire::pages::{
-    MAX_FRAME_PAGES, MAX_FRAME_RANGES, MAX_FRAME_WANTS, PAGES_PREFIX_BYTES, RANGE_BYTES, WANT_BYTES,
+    MAX_FRAME_PAGES, MAX_FRAME_RANGES, MAX_FRAME_WANTS, MAX_FRAME_WORDS, PAGES_PREFIX_BYTES,
+    RANGE_BYTES, WANT_BYTES, WORD_BYTES,
 };
 
 /// Length of an encoded header.
@@ -52,6 +53,12 @@ pub enum FrameKind {
     Failed = 14,
     /// Destination, to a probe: what it can do.
     About = 15,
+    /// Source: a round of pre-copy was sent.
+    Flush = 16,
+    /// Destination: it is all here.
+    Flushed = 17,
+    /// Source: pages that are out of date.
+    Discard = 18,
     /// Either end: a nonce for the other to prove its key with.
     Challenge = 32,
     /// Either end: the proof.
@@ -59,7 +66,7 @@ pub enum FrameKind {
 }
 
 impl FrameKind {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 20] = [
         Self::Hello,
         Self::Accept,
         Self::Refuse,
@@ -75,6 +82,9 @@ impl FrameKind {
         Self::Complete,
         Self::Failed,
         Self::About,
+        Self::Flush,
+        Self::Flushed,
+        Self::Discard,
         Self::Challenge,
         Self::Proof,
     ];
@@ -88,6 +98,7 @@ impl FrameKind {
             Self::Want => MAX_FRAME_WANTS * WANT_BYTES,
             Self::Pages => PAGES_PREFIX_BYTES + MAX_FRAME_PAGES * PAGE_BYTES,
             Self::Absent => MAX_FRAME_RANGES * RANGE_BYTES,
+            Self::Discard => MAX_FRAME_WORDS * WORD_BYTES,
             Self::Accept
             | Self::Attach
             | Self::Ready
@@ -96,6 +107,8 @@ impl FrameKind {
             | Self::Drained
             | Self::Complete
             | Self::About
+            | Self::Flush
+            | Self::Flushed
             | Self::Challenge
             | Self::Proof => 256,
         }

@@ -1,5 +1,6 @@
 //! The frames of the page connections. They are decoded in place: nothing is allocated for them.
 
+use crate::bitmap::PageBitmap;
 use crate::error::{Error, Result};
 use crate::page::{PAGE_BYTES, PageIndex, PageRange, to_u64};
 use crate::wire::header::FrameKind;
@@ -10,11 +11,15 @@ pub(crate) const MAX_FRAME_PAGES: usize = 512;
 pub(crate) const MAX_FRAME_RANGES: usize = 4096;
 /// Most pages in a `Want` frame.
 pub(crate) const MAX_FRAME_WANTS: usize = 512;
+/// Most words of pages in a `Discard` frame: 64 KiB, and enough for a memory of 1 GiB.
+pub(crate) const MAX_FRAME_WORDS: usize = 4096;
 
 /// Bytes before the content of a `Pages` frame.
 pub(crate) const PAGES_PREFIX_BYTES: usize = 16;
 /// Bytes of a range in an `Absent` frame.
 pub(crate) const RANGE_BYTES: usize = 16;
+/// Bytes of a word of pages in a `Discard` frame.
+pub(crate) const WORD_BYTES: usize = 16;
 /// Bytes of a page number in a `Want` frame.
 pub(crate) const WANT_BYTES: usize = 8;
 
@@ -72,6 +77,39 @@ pub(crate) fn decode_absent(
         let (first, pages) = split_range(range);
         checked_range(first, pages, limit)
     }))
+}
+
+/// Fills `payload` with the pages of a `Discard` frame, as words of a [`PageBitmap`]: at most a
+/// quarter of a byte for each page of memory, however they are scattered.
+///
+/// | bytes | what |
+/// |---|---|
+/// | 16n..16n+8 | number of word n: its first page, divided by 64 |
+/// | 16n+8..16n+16 | a bit for each of 64 pages from there on, the lowest for the first |
+pub(crate) fn discard_payload(words: &[(u64, u64)], payload: &mut Vec<u8>) {
+    payload.clear();
+    for (number, bits) in words {
+        payload.extend_from_slice(&number.to_le_bytes());
+        payload.extend_from_slice(&bits.to_le_bytes());
+    }
+}
+
+/// The pages of a `Discard` frame, out of `limit`.
+///
+/// # Errors
+/// If there is none, the length is odd, or a page is not below `limit`.
+pub(crate) fn decode_discards(payload: &[u8], limit: u64) -> Result<PageBitmap> {
+    let mut pages = PageBitmap::empty(limit);
+    for word in items::<WORD_BYTES>(payload, FrameKind::Discard)? {
+        let (number, bits) = split_range(word);
+        for bit in (0..u64::from(u64::BITS)).filter(|bit| bits >> bit & 1 == 1) {
+            let page = number
+                .saturating_mul(u64::from(u64::BITS))
+                .saturating_add(bit);
+            pages.insert(checked_range(page, 1, limit)?.first());
+        }
+    }
+    Ok(pages)
 }
 
 /// Fills `payload` with the pages of a `Want` frame: bytes 8n..8n+8 are the number of page n.

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::auth::{Nonce, Tag};
+use crate::bitmap::PageBitmap;
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::layout::{MemoryLayout, MemoryRegion};
@@ -159,6 +160,8 @@ fn frames_of_the_handshake_have_their_literal_bytes() {
 #[test]
 fn frames_of_numbers_have_their_literal_bytes() {
     check(Ready { restore_us: 0x0102 }, &[2, 1, 0, 0, 0, 0, 0, 0]);
+    check(Flush { pages: 0x0304 }, &[4, 3, 0, 0, 0, 0, 0, 0]);
+    check(Flushed {}, &[]);
     check(Run {}, &[]);
     check(Running { resume_us: 7 }, &[7, 0, 0, 0, 0, 0, 0, 0]);
     let about = About {
@@ -229,6 +232,24 @@ fn page_frames_have_their_literal_bytes() {
 }
 
 #[test]
+fn discard_frame_has_its_literal_bytes_and_no_page_beyond_the_memory() {
+    let mut payload = vec![0xff];
+    let mut pages = PageBitmap::empty(200);
+    for page in [0, 63, 130] {
+        pages.insert(PageIndex::new(page));
+    }
+    let words: Vec<_> = pages.words().collect();
+    discard_payload(&words, &mut payload);
+    let expected = [0, 1 << 63 | 1, 2, 1 << 2].map(u64::to_le_bytes).concat();
+    assert_eq!(payload, expected);
+    assert_eq!(decode_discards(&payload, 200).unwrap(), pages);
+    assert!(decode_discards(&payload, 130).is_err());
+    assert!(decode_discards(&[0xff; 16], 200).is_err());
+    assert!(decode_discards(&[], 200).is_err());
+    assert!(decode_discards(&[0; 15], 200).is_err());
+}
+
+#[test]
 fn pages_frame_whose_content_and_count_differ_is_refused() {
     let frame = |pages, bytes| [&pages_prefix(range(0, pages))[..], &vec![1; bytes]].concat();
     assert!(decode_pages(&frame(2, 2 * PAGE_BYTES), 2).is_ok());
@@ -278,6 +299,10 @@ fn decode_all(bytes: &[u8], limit: u64) {
     }
     if let Ok(ranges) = decode_absent(bytes, limit) {
         assert!(ranges.flatten().all(|range| range.end() <= limit));
+    }
+    let _ = (decode::<Flush>(bytes), decode::<Flushed>(bytes));
+    if let Ok(pages) = decode_discards(bytes, limit) {
+        assert!(pages.iter().all(|page| page.get() < limit));
     }
     if let Ok(pages) = decode_wants(bytes, limit) {
         assert!(pages.flatten().all(|page| page.get() < limit));

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use migration::{
     Arrival, CancelToken, DestinationOptions, DestinationVm, MachineError, MemoryLayout,
-    MemoryRegion, Notice, Offer, PAGE_BYTES, Pfn, RamMapping, Refusal, Result, SourceOptions,
-    SourceVm, Timeouts, receive,
+    MemoryRegion, Notice, Offer, PAGE_BYTES, PageBitmap, Pfn, RamMapping, Refusal, Result,
+    SourceOptions, SourceVm, Timeouts, receive,
 };
 
 use crate::memory::{Memory, expected};
@@ -48,6 +48,8 @@ pub fn options_to(destination: SocketAddr) -> SourceOptions {
 /// What a source is told, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
+    Track,
+    Untrack,
     Pause,
     Save,
     Resume,
@@ -98,6 +100,23 @@ impl SourceVm for FakeSource {
         self.memory.mapping()
     }
 
+    fn start_tracking(&self) -> Result<(), MachineError> {
+        self.called(Call::Track);
+        self.memory
+            .take_written(&mut PageBitmap::empty(self.memory.pages()));
+        Ok(())
+    }
+
+    fn take_dirty(&self, dirty: &mut PageBitmap) -> Result<(), MachineError> {
+        self.memory.take_written(dirty);
+        Ok(())
+    }
+
+    fn stop_tracking(&self) -> Result<(), MachineError> {
+        self.called(Call::Untrack);
+        Ok(())
+    }
+
     fn pause(&self) -> Result<(), MachineError> {
         self.called(Call::Pause);
         Ok(())
@@ -129,11 +148,19 @@ pub struct Watch {
     pub restore_touches: Mutex<Vec<u64>>,
 }
 
-/// A VM that arrives. Its guest visits every page in a scattered order, checks it, and writes it.
+/// What the guest of an arrived VM does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    Busy,
+    Idle,
+}
+
+/// A VM that arrives. A busy guest visits every page in a scattered order, checks it, and writes it.
 pub struct FakeDestination {
     watch: Arc<Watch>,
     memory: Option<Arc<Memory>>,
     arrived: Arrived,
+    life: Life,
 }
 
 /// Where a test finds guest and memory of the VM that arrived.
@@ -192,7 +219,9 @@ impl DestinationVm for FakeDestination {
         self.watch.resumed.fetch_add(1, Ordering::SeqCst);
         let memory = Arc::clone(self.memory.as_ref().unwrap());
         *self.arrived.memory.lock().unwrap() = Some(Arc::clone(&memory));
-        *self.arrived.guest.lock().unwrap() = Some(thread::spawn(move || play_guest(&memory)));
+        if self.life == Life::Busy {
+            *self.arrived.guest.lock().unwrap() = Some(thread::spawn(move || play_guest(&memory)));
+        }
         Ok(())
     }
 }
@@ -222,7 +251,20 @@ impl Waiting {
         })
     }
 
+    /// Waits for a VM whose guest does nothing once it has arrived.
+    pub fn start_idle(timeouts: Timeouts) -> Self {
+        let options = DestinationOptions {
+            timeouts,
+            ..DestinationOptions::default()
+        };
+        Self::begin(options, Life::Idle)
+    }
+
     pub fn start_with(options: DestinationOptions) -> Self {
+        Self::begin(options, Life::Busy)
+    }
+
+    fn begin(options: DestinationOptions, life: Life) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (watch, arrived) = (Arc::new(Watch::default()), Arrived::default());
@@ -238,6 +280,7 @@ impl Waiting {
                         watch: watch.clone(),
                         memory: None,
                         arrived: arrived.clone(),
+                        life,
                     })
                 };
                 let told = Mutex::new(told);

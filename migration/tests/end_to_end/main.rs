@@ -13,4 +13,6 @@ mod moves;
 #[cfg(test)]
 mod peer;
 #[cfg(test)]
+mod rounds;
+#[cfg(test)]
 mod source_failures;

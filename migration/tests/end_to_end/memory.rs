@@ -6,9 +6,9 @@
 
 use std::ffi::c_void;
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use migration::{PAGE_BYTES, RamMapping};
+use migration::{PAGE_BYTES, PageBitmap, PageIndex, RamMapping};
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
 /// The content of a page.
@@ -18,6 +18,8 @@ pub type Page = [u8; PAGE_BYTES];
 pub struct Memory {
     base: NonNull<c_void>,
     pages: u64,
+    /// Pages written since this was last taken.
+    written: Mutex<PageBitmap>,
 }
 
 // SAFETY: the mapping belongs to nobody else, and is accessed by copies only.
@@ -34,6 +36,7 @@ impl Memory {
         Arc::new(Self {
             base: NonNull::new(base.unwrap()).unwrap(),
             pages,
+            written: Mutex::new(PageBitmap::empty(pages)),
         })
     }
 
@@ -71,6 +74,13 @@ impl Memory {
     pub fn write(&self, page: u64, content: &Page) {
         // SAFETY: the page lies in the mapping (checked by `address`), and `content` is as long.
         unsafe { ptr::copy_nonoverlapping(content.as_ptr(), self.address(page), PAGE_BYTES) };
+        self.written.lock().unwrap().insert(PageIndex::new(page));
+    }
+
+    /// Adds the pages written since the last call.
+    pub fn take_written(&self, into: &mut PageBitmap) {
+        let none = PageBitmap::empty(self.pages);
+        into.add_all(&std::mem::replace(&mut self.written.lock().unwrap(), none));
     }
 
     fn address(&self, page: u64) -> *mut u8 {

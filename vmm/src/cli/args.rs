@@ -9,7 +9,7 @@ use super::output::Format;
 use crate::boot::VcpuCount;
 use crate::config::{
     ByteSize, ConfigError, Exposure, HostPort, KernelSource, MigrateConfig, MigrationMode,
-    ReceiveConfig, SerialMode, TrustConfig, VmName, VmSettings,
+    ReceiveConfig, SerialMode, TimeSpan, TrustConfig, VmName, VmSettings,
 };
 use crate::control::VmAddress;
 
@@ -225,8 +225,10 @@ impl TryFrom<ReceiveArgs> for ReceiveConfig {
   {command_name} web --to node2:7000 --report report.json
   {command_name} web --to node2:7000 --mode stop-and-copy --report - | jq .downtime_ms",
     note = "\
-post-copy runs the guest at the destination at once and sends its memory after it;
-stop-and-copy lets it stand still until all of it is there; auto chooses, now always post-copy.
+post-copy runs the guest at the destination at once and sends its memory after it; pre-copy sends
+the memory first, in rounds, while the guest runs on here; hybrid sends one round, then does as
+post-copy does; stop-and-copy lets the guest stand still until all of it is there. auto sends rounds
+as long as they pay, and only then lets the guest go.
 Ctrl-C cancels: until it is handed over, the VM then simply runs on where it is.
 Ends with 0 only if the VM is completely at its destination."
 )]
@@ -237,7 +239,7 @@ pub(super) struct MigrateArgs {
     /// where `skiff receive` listens
     #[argh(option, arg_name = "HOST:PORT", from_str_fn(parse_destination))]
     pub(super) to: HostPort,
-    /// how to move: auto, post-copy or stop-and-copy; default: auto
+    /// how to move: auto, post-copy, hybrid, pre-copy or stop-and-copy; default: auto
     #[argh(option, arg_name = "MODE", default = "MigrationMode::Auto")]
     pub(super) mode: MigrationMode,
     /// order of the pages that nobody waits for: none (on demand only), push (linear), forward or bubble (around faults, as in the papers) or adaptive; default: adaptive
@@ -252,6 +254,9 @@ pub(super) struct MigrateArgs {
     /// connections for the pages that nobody waits for, 1 to 64; default: 1
     #[argh(option, arg_name = "N", default = "Streams::default()")]
     streams: Streams,
+    /// for how long the guest may stand still, which decides how pre-copy and auto end, such as 50ms; default: 300ms
+    #[argh(option, arg_name = "TIME")]
+    max_downtime: Option<TimeSpan>,
     /// file with the key that the destination has
     #[argh(option, arg_name = "FILE")]
     key: Option<PathBuf>,
@@ -265,6 +270,7 @@ impl MigrateArgs {
     pub(super) fn config(&self) -> MigrateConfig {
         let mut config = MigrateConfig::new(self.to.clone());
         config.mode = self.mode;
+        config.max_downtime = self.max_downtime;
         config.prepaging = self.prepaging;
         config.pivots = self.pivots;
         config.order = self.order;

@@ -192,8 +192,8 @@ fn misuse_is_told_with_the_value_and_the_command() {
             "migrate",
         ),
         (
-            &["migrate", "web", "--to", "b:1", "--mode", "hybrid"],
-            ["`hybrid`", "not in this version"],
+            &["migrate", "web", "--to", "b:1", "--mode", "postcopy"],
+            ["`postcopy`", "post-copy, hybrid"],
             "migrate",
         ),
         (&["info", ".."], ["`..`", "name"], "info"),

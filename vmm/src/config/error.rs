@@ -103,16 +103,10 @@ pub enum ConfigError {
         value: Box<str>,
     },
     /// Not a way to migrate.
-    #[error("`{value}` is no migration mode: give auto, post-copy or stop-and-copy")]
-    ModeSyntax {
-        /// What was given.
-        value: Box<str>,
-    },
-    /// A way to migrate that the design has and this version has not.
     #[error(
-        "migration mode `{value}` is not in this version: give auto, post-copy or stop-and-copy"
+        "`{value}` is no migration mode: give auto, post-copy, hybrid, pre-copy or stop-and-copy"
     )]
-    ModeAbsent {
+    ModeSyntax {
         /// What was given.
         value: Box<str>,
     },

@@ -3,7 +3,7 @@
 use migration::{Order, Pivots, Prepaging, Streams};
 use serde::{Deserialize, Serialize};
 
-use super::{HostPort, MigrationMode, TrustConfig};
+use super::{HostPort, MigrationMode, TimeSpan, TrustConfig};
 
 /// A migration that is asked for; only the destination has no default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +15,9 @@ pub struct MigrateConfig {
     /// How it moves.
     #[serde(default)]
     pub mode: MigrationMode,
+    /// For how long the guest may stand still, if that was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_downtime: Option<TimeSpan>,
     /// How pages are chosen that nobody waits for.
     #[serde(default)]
     pub prepaging: Prepaging,
@@ -38,6 +41,7 @@ impl MigrateConfig {
         Self {
             to,
             mode: MigrationMode::default(),
+            max_downtime: None,
             prepaging: Prepaging::default(),
             pivots: None,
             order: Order::default(),

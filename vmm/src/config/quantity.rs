@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::ConfigError;
 
 /// Unit letters in ascending powers of the base (1024 for sizes, 1000 for rates).
@@ -155,7 +157,8 @@ const TIME_UNITS: [(&str, u64); 4] = [
 ];
 
 /// A length of time in whole microseconds, typed with us, ms, s or m; the unit is not optional.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct TimeSpan(u64);
 
 impl TimeSpan {
@@ -186,6 +189,20 @@ impl FromStr for TimeSpan {
             Malformed::Overflow => overflow(),
         })?;
         number.checked_mul(*factor).map(Self).ok_or_else(overflow)
+    }
+}
+
+impl TryFrom<String> for TimeSpan {
+    type Error = ConfigError;
+
+    fn try_from(value: String) -> Result<Self, ConfigError> {
+        value.parse()
+    }
+}
+
+impl From<TimeSpan> for String {
+    fn from(span: TimeSpan) -> Self {
+        span.to_string()
     }
 }
 

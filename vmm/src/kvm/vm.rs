@@ -1,8 +1,7 @@
-//! The virtual machine as a KVM object: memory slots, interrupt lines, doorbells, vCPUs.
-#![expect(unsafe_code, reason = "hands guest RAM to KVM")]
+//! The virtual machine as a KVM object: interrupt lines, doorbells, vCPUs.
 
 use devices::Interrupt;
-use kvm_bindings::{KVM_PIT_SPEAKER_DUMMY, kvm_pit_config, kvm_userspace_memory_region};
+use kvm_bindings::{KVM_PIT_SPEAKER_DUMMY, kvm_pit_config};
 use kvm_ioctls::{Cap, IoEventAddress, VcpuFd, VmFd};
 use vmm_sys_util::eventfd::EventFd;
 
@@ -47,28 +46,17 @@ impl KvmVm {
         };
         fd.create_pit2(pit)
             .map_err(KvmError::ioctl("KVM_CREATE_PIT2"))?;
-        for (slot, region) in (0_u32..).zip(ram.regions()) {
-            let region = kvm_userspace_memory_region {
-                slot,
-                flags: 0,
-                guest_phys_addr: region.guest_start,
-                memory_size: region.bytes,
-                userspace_addr: region.host_start,
-            };
-            // SAFETY: the region is a part of the RAM mapping; the machine that owns both drops
-            // this VM before the RAM.
-            unsafe { fd.set_user_memory_region(region) }
-                .map_err(KvmError::ioctl("KVM_SET_USER_MEMORY_REGION"))?;
-        }
         let msr_indices = hypervisor.msr_indices()?;
         // KVM_CAP_XSAVE2 says how large the area is; 0 means the classic 4096 bytes.
         let xsave_bytes = usize::try_from(fd.check_extension_int(Cap::Xsave2)).unwrap_or(0);
-        Ok(Self {
+        let vm = Self {
             hypervisor,
             fd,
             msr_indices,
             xsave_bytes: xsave_bytes.max(4096),
-        })
+        };
+        vm.set_slots(ram, 0)?;
+        Ok(vm)
     }
 
     /// Creates vCPU `index`; its APIC id is the index.

@@ -27,6 +27,8 @@ pub use state::{MachineState, StateError};
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use migration::PageBitmap;
+
 use crate::boot;
 use crate::kvm;
 use crate::memory::{self, GuestRam};
@@ -154,6 +156,37 @@ impl Machine {
             vm: self.context.vm.save()?,
             devices: self.devices.save()?,
         })
+    }
+
+    /// Begins to note the pages that the guest and its devices write.
+    ///
+    /// # Errors
+    /// KVM cannot do that.
+    pub fn start_tracking(&self) -> Result<(), MachineError> {
+        self.context.vm.start_dirty_log(self.ram())?;
+        // What devices wrote before is of no interest.
+        let mut before = PageBitmap::empty(self.ram().layout().pages());
+        self.ram().take_written_by_devices(&mut before);
+        Ok(())
+    }
+
+    /// Adds to `dirty` the pages that were written since the last call; their next write will be
+    /// noted again.
+    ///
+    /// # Errors
+    /// KVM refuses.
+    pub fn take_dirty(&self, dirty: &mut PageBitmap) -> Result<(), MachineError> {
+        self.context.vm.take_dirty_log(self.ram(), dirty)?;
+        self.ram().take_written_by_devices(dirty);
+        Ok(())
+    }
+
+    /// Ends what [`start_tracking`](Self::start_tracking) began.
+    ///
+    /// # Errors
+    /// KVM refuses.
+    pub fn stop_tracking(&self) -> Result<(), MachineError> {
+        Ok(self.context.vm.stop_dirty_log(self.ram())?)
     }
 
     /// What the machine is made of.

@@ -7,7 +7,7 @@ use migration::{CancelToken, MigrationError, Mode, Outcome, SendPlan, SourceOpti
 use super::notices::{Notice, Notifier};
 use super::place::Place;
 use super::{Ending, MonitorError};
-use crate::config::{MigrateConfig, MigrationMode, VmName};
+use crate::config::{MigrateConfig, MigrationMode, TimeSpan, VmName};
 use crate::control::{Failure, Progress, Reply};
 use crate::transfer::Departure;
 
@@ -82,14 +82,17 @@ fn engine_options(config: &MigrateConfig) -> Result<SourceOptions, MigrationErro
     let MigrateConfig {
         to,
         mode,
+        max_downtime,
         prepaging,
         pivots,
         order,
         streams,
         trust,
     } = config;
+    let defaults = SourceOptions::new(to.to_string());
     Ok(SourceOptions {
         mode: engine_mode(*mode),
+        max_downtime: max_downtime.map_or(defaults.max_downtime, TimeSpan::duration),
         streams: *streams,
         send_plan: SendPlan {
             prepaging: *prepaging,
@@ -97,14 +100,17 @@ fn engine_options(config: &MigrateConfig) -> Result<SourceOptions, MigrationErro
             order: *order,
         },
         trust: trust.load()?,
-        ..SourceOptions::new(to.to_string())
+        ..defaults
     })
 }
 
-/// What `auto` chooses is post-copy: the guest is down for the time of its state alone.
+/// The mode in the engine's terms.
 fn engine_mode(mode: MigrationMode) -> Mode {
     match mode {
-        MigrationMode::Auto | MigrationMode::PostCopy => Mode::PostCopy,
+        MigrationMode::Auto => Mode::Auto,
+        MigrationMode::PostCopy => Mode::PostCopy,
+        MigrationMode::Hybrid => Mode::Hybrid,
+        MigrationMode::PreCopy => Mode::PreCopy,
         MigrationMode::StopAndCopy => Mode::StopAndCopy,
     }
 }
@@ -113,10 +119,15 @@ fn engine_mode(mode: MigrationMode) -> Mode {
 fn words(phase: SourcePhase) -> &'static str {
     match phase {
         SourcePhase::Negotiating => "negotiating",
-        SourcePhase::Accepted => "preparing",
+        SourcePhase::Accepted | SourcePhase::Copying => "copying memory",
         SourcePhase::Paused | SourcePhase::Restoring => "moving state",
-        SourcePhase::Ready | SourcePhase::Filling | SourcePhase::Pushing => "moving memory",
-        SourcePhase::Filled | SourcePhase::HandedOver => "handing over",
+        SourcePhase::CopyingLast
+        | SourcePhase::Ready
+        | SourcePhase::Filling
+        | SourcePhase::Pushing => "moving memory",
+        SourcePhase::Filled | SourcePhase::HandedOver | SourcePhase::HandedOverWhole => {
+            "handing over"
+        }
         SourcePhase::Draining | SourcePhase::Completed => "finishing",
     }
 }
