@@ -44,8 +44,10 @@ pub enum MigrationError {
     UnknownMode { mode: String },
     #[error("the number of streams is not 1 to {}", crate::options::MAX_STREAMS)]
     StreamCount { streams: u16 },
-    #[error("pre-paging {prepaging:?} is none of none, push, forward, bubble, adaptive")]
+    #[error("pre-paging {prepaging:?} is none of none, push, forward, bubble")]
     UnknownPrepaging { prepaging: String },
+    #[error("growth {growth:?} is none of adaptive, fixed")]
+    UnknownGrowth { growth: String },
     #[error("order {order:?} is none of physical, recency")]
     UnknownOrder { order: String },
     #[error("the number of pivots is not 1 to {}", crate::order::MAX_PIVOTS)]

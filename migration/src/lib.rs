@@ -49,7 +49,9 @@ pub use error::{MachineError, MigrationError, Result};
 pub use layout::{MAX_PAGES, MAX_REGIONS, MemoryLayout, MemoryRegion};
 pub use offer::{MAX_TEXT_BYTES, Offer, PeerText, Refusal};
 pub use options::{DestinationOptions, MAX_STREAMS, Mode, SourceOptions, Streams, Timeouts, Trust};
-pub use order::{MAX_PIVOTS, Order, Pivots, Prepaging, Recency, SendOrder, SendPlan};
+pub use order::{
+    Growth, MAX_PIVOTS, Order, Pivots, Prepaging, Recency, RunLimits, SendOrder, SendPlan,
+};
 pub use page::{PAGE_BYTES, PageIndex, PageRange, Pfn};
 pub use phase::{DestinationPhase, SourcePhase};
 pub use progress::{Progress, ProgressSink};

@@ -12,10 +12,31 @@ use crate::page::{PageIndex, PageRange};
 
 use adaptive::Adaptive;
 use bubbles::Bubbles;
-pub use plan::{MAX_PIVOTS, Order, Pivots, Prepaging, SendPlan};
+use edge::Direction;
+pub use plan::{Growth, MAX_PIVOTS, Order, Pivots, Prepaging, SendPlan};
 use recency::Piece;
 pub use recency::Recency;
 use row::Row;
+
+/// How many pages a run may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunLimits {
+    /// Where nobody is known to walk: a guest that touches a page of the run hardly needs the
+    /// others, and waits for all of them.
+    pub push_pages: u64,
+    /// Ahead of a guest that walks: it needs all of them.
+    pub walk_pages: u64,
+}
+
+impl RunLimits {
+    /// At most `pages` pages, walk or not.
+    pub const fn same(pages: u64) -> Self {
+        Self {
+            push_pages: pages,
+            walk_pages: pages,
+        }
+    }
+}
 
 /// Hands out every page of a set exactly once, whatever faults come.
 ///
@@ -57,6 +78,15 @@ enum Choice {
     },
 }
 
+impl Policy {
+    fn bubbles(directions: &'static [Direction], pivots: Pivots, growth: Growth) -> Self {
+        match growth {
+            Growth::Adaptive => Self::Adaptive(Adaptive::new(directions, pivots)),
+            Growth::Fixed => Self::Bubbles(Bubbles::new(directions, pivots)),
+        }
+    }
+}
+
 impl SendOrder {
     /// An order in which none of the pages in `unsent` has been handed out. Without `recency`, or
     /// with one that has learned nothing, every plan orders by address.
@@ -69,9 +99,10 @@ impl SendOrder {
             policy: match plan.prepaging {
                 Prepaging::None => Policy::Demand,
                 Prepaging::Push => Policy::Push,
-                Prepaging::Forward => Policy::Bubbles(Bubbles::forward(pivots)),
-                Prepaging::Bubble => Policy::Bubbles(Bubbles::dual(pivots)),
-                Prepaging::Adaptive => Policy::Adaptive(Adaptive::new(pivots)),
+                Prepaging::Forward => Policy::bubbles(&[Direction::Up], pivots, plan.growth),
+                Prepaging::Bubble => {
+                    Policy::bubbles(&[Direction::Down, Direction::Up], pivots, plan.growth)
+                }
             },
             next: 0,
             faults: 0,
@@ -95,20 +126,22 @@ impl SendOrder {
                 bubbles.fault(row.position(page));
             }
             // Walks are walks through memory, whatever is hot.
-            Policy::Adaptive(adaptive) => adaptive.fault(page.get()),
+            Policy::Adaptive(adaptive) => adaptive.fault(page.get(), &self.by_address),
         }
         is_unsent
     }
 
-    /// Hands out the next run of neighbouring pages, at most `max_pages`; `None` once no page is
-    /// left, or while all that are left are held back.
-    pub fn next_run(&mut self, max_pages: u64) -> Option<PageRange> {
+    /// Hands out the next run of neighbouring pages; `None` once no page is left, or while all that
+    /// are left are held back.
+    pub fn next_run(&mut self, limits: RunLimits) -> Option<PageRange> {
         let row = self.by_rank.as_ref().unwrap_or(&self.by_address);
         let choice = match &mut self.policy {
             Policy::Demand => return None,
-            Policy::Push => Choice::Push { max_pages },
-            Policy::Bubbles(bubbles) => bubbles.next(row, max_pages),
-            Policy::Adaptive(adaptive) => adaptive.next(&self.by_address, max_pages),
+            Policy::Push => Choice::Push {
+                max_pages: limits.push_pages,
+            },
+            Policy::Bubbles(bubbles) => bubbles.next(row, limits.push_pages),
+            Policy::Adaptive(adaptive) => adaptive.next(&self.by_address, limits),
         };
         let piece = match choice {
             Choice::Pages(piece) => piece,

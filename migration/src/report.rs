@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::digest::Digest;
 use crate::options::Mode;
-use crate::order::{Order, Prepaging};
+use crate::order::{Growth, Order, Prepaging};
 
 /// Version of the report's form.
 pub const SCHEMA: u32 = 1;
@@ -40,6 +40,8 @@ pub struct Report {
     pub mode_asked: Mode,
     /// How pages were chosen.
     pub prepaging: Prepaging,
+    /// How far bubbles grew.
+    pub growth: Growth,
     /// In which order.
     pub order: Order,
     /// Most faults around which pages are sent first; none without pre-paging.

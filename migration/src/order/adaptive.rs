@@ -17,31 +17,37 @@
 //! faults follow each other again. Several walks are several fronts, and the one that somebody
 //! waits at is the one that is served.
 
-use crate::order::Choice;
 use crate::order::edge::{Direction, Edge};
 use crate::order::plan::Pivots;
 use crate::order::row::Row;
+use crate::order::{Choice, RunLimits};
 
 /// Pages sent in one run by a front that no fault has confirmed. Our choice, by simulation.
 const FIRST_STEP_PAGES: u64 = 8;
-/// Longest run of a front: 1 MiB, beyond which installs gain nothing and the guest waits longer
-/// for a run's first page.
+/// Longest run of a front: 1 MiB, beyond which installs gain nothing.
 const MAX_STEP_PAGES: u64 = 256;
 /// Pages that a front without confirmation may send. Our choice, by simulation.
 const FIRST_CREDIT_PAGES: u64 = 16;
 /// Most pages that a front may send before it needs another confirmation. Our choice: 32 MiB, a
 /// quarter of a second of a gigabit link.
 const MAX_CREDIT_PAGES: u64 = 8192;
-/// Least positions beyond an edge in which a fault confirms it, and sent pages that it skips.
-const MIN_REACH_PAGES: u64 = 32;
+/// Fewest positions beyond an edge in which a fault confirms it, and sent pages that it skips.
+const MIN_REACH_PAGES: u64 = 8;
+
+/// How far what a push has sent, and what is still on its way, may reach beyond a fault on a page
+/// of it: a guest that walks along with the push faults at every run, and is a walk like others.
+const IN_FLIGHT_PAGES: u64 = 256;
 
 /// Trust in new faults: what a confirmation adds, and a fault without one takes away.
-const MAX_TRUST: u32 = 16;
+const MAX_TRUST: u32 = 8;
 const TRUST_GAIN: u32 = 4;
+/// Least trust that earns a new fault some credit: more than one lucky hit gives.
+const MIN_TRUST: u32 = 5;
 
 /// The fronts, and how far a new fault is trusted to be continued.
 #[derive(Clone, Debug)]
 pub(super) struct Adaptive {
+    directions: &'static [Direction],
     max_fronts: usize,
     fronts: Vec<Front>,
     faults: u64,
@@ -62,9 +68,11 @@ struct Front {
 }
 
 impl Adaptive {
-    pub(super) fn new(pivots: Pivots) -> Self {
+    /// Fronts that move in these directions, the last one first.
+    pub(super) fn new(directions: &'static [Direction], pivots: Pivots) -> Self {
         Self {
-            max_fronts: 2 * usize::from(pivots.get()),
+            directions,
+            max_fronts: directions.len() * usize::from(pivots.get()),
             fronts: Vec::new(),
             faults: 0,
             trust: MAX_TRUST,
@@ -72,7 +80,7 @@ impl Adaptive {
     }
 
     /// A fault at `position`.
-    pub(super) fn fault(&mut self, position: u64) {
+    pub(super) fn fault(&mut self, position: u64, row: &Row) {
         self.faults += 1;
         let number = self.faults;
         let continued = self
@@ -86,15 +94,17 @@ impl Adaptive {
             return;
         }
         self.trust = self.trust.saturating_sub(1);
-        let credit_pages = if self.trust > 0 {
+        let credit_pages = if self.trust >= MIN_TRUST {
             FIRST_CREDIT_PAGES
         } else {
             0
         };
-        for direction in [Direction::Down, Direction::Up] {
+        for &direction in self.directions {
             self.make_room();
+            let mut edge = Edge::of_pivot(position, direction);
+            edge.skip_sent(row, IN_FLIGHT_PAGES);
             self.fronts.push(Front {
-                edge: Edge::of_pivot(position, direction),
+                edge,
                 fault: number,
                 heard_at: position,
                 confirmations: 0,
@@ -114,16 +124,21 @@ impl Adaptive {
     }
 
     /// What is next.
-    pub(super) fn next(&mut self, row: &Row, max_pages: u64) -> Choice {
+    pub(super) fn next(&mut self, row: &Row, limits: RunLimits) -> Choice {
         loop {
             let first = (0..self.fronts.len())
                 .filter(|&n| self.fronts[n].credit_pages > 0)
                 .max_by_key(|&n| (self.fronts[n].fault, self.fronts[n].credit_pages));
             let Some(first) = first else {
-                return Choice::Push { max_pages };
+                return Choice::Push {
+                    max_pages: limits.push_pages,
+                };
             };
             let front = &mut self.fronts[first];
-            let max_pages = max_pages.min(front.step_pages).min(front.credit_pages);
+            let max_pages = limits
+                .walk_pages
+                .min(front.step_pages)
+                .min(front.credit_pages);
             match front.edge.advance(row, front.reach_pages(), max_pages) {
                 Some(piece) => {
                     front.credit_pages -= piece.pages.pages();

@@ -36,17 +36,8 @@ enum Lane {
 }
 
 impl Bubbles {
-    /// Bubbles that grow upwards only.
-    pub(super) fn forward(pivots: Pivots) -> Self {
-        Self::new(&[Direction::Up], pivots)
-    }
-
-    /// Bubbles that grow in both directions.
-    pub(super) fn dual(pivots: Pivots) -> Self {
-        Self::new(&[Direction::Down, Direction::Up], pivots)
-    }
-
-    fn new(directions: &'static [Direction], pivots: Pivots) -> Self {
+    /// Bubbles that grow in these directions, the last one first.
+    pub(super) fn new(directions: &'static [Direction], pivots: Pivots) -> Self {
         let sticky = (pivots != Pivots::ONE).then_some(Lane::Sticky);
         Self {
             directions,

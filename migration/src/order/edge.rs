@@ -30,6 +30,18 @@ impl Edge {
         Self { direction, at }
     }
 
+    /// Moves past what was sent, if that ends within `reach` positions.
+    pub(super) fn skip_sent(&mut self, row: &Row, reach: u64) {
+        // What is found next stays where it is: only a copy of the edge moves past it.
+        let mut ahead = *self;
+        if let Some(next) = ahead.advance(row, reach, 1) {
+            self.at = match self.direction {
+                Direction::Up => next.position,
+                Direction::Down => next.end(),
+            };
+        }
+    }
+
     /// The next unsent pages on the edge's way, at most `max_pages`; the edge moves past them.
     /// `None` if there are none within `reach` positions.
     pub(super) fn advance(&mut self, row: &Row, reach: u64, max_pages: u64) -> Option<Piece> {

@@ -24,24 +24,15 @@ pub enum Prepaging {
     /// Upwards from the most recent faults (OSR 2009, forward bubbling); one pivot unless told
     /// otherwise.
     Forward,
-    /// In both directions from the most recent faults, symmetrically: bubbling (VEE 2009, section
-    /// 3.2, with one pivot; OSR 2009, dual direction, with several).
-    Bubble,
-    /// As the faults suggest: ahead of one that runs, around one that does not, and as a push when
-    /// they have nothing to do with each other.
+    /// In both directions from the most recent faults: bubbling (VEE 2009, section 3.2, with one
+    /// pivot; OSR 2009, dual direction, with several).
     #[default]
-    Adaptive,
+    Bubble,
 }
 
 impl Prepaging {
     /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::None,
-        Self::Push,
-        Self::Forward,
-        Self::Bubble,
-        Self::Adaptive,
-    ];
+    pub const ALL: [Self; 4] = [Self::None, Self::Push, Self::Forward, Self::Bubble];
 }
 
 impl fmt::Display for Prepaging {
@@ -51,7 +42,6 @@ impl fmt::Display for Prepaging {
             Self::Push => "push",
             Self::Forward => "forward",
             Self::Bubble => "bubble",
-            Self::Adaptive => "adaptive",
         })
     }
 }
@@ -65,6 +55,41 @@ impl FromStr for Prepaging {
             .find(|prepaging| prepaging.to_string() == text)
             .ok_or_else(|| Error::UnknownPrepaging {
                 prepaging: text.to_owned(),
+            })
+    }
+}
+
+/// How far bubbles grow, and in what steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Growth {
+    /// As the faults suggest: ahead of faults that walk, in growing steps; a little around a fault
+    /// that continues no other; not at all once faults have nothing to do with each other.
+    #[default]
+    Adaptive,
+    /// As in the papers: every bubble in turn, always by the same step, until it meets what was
+    /// sent.
+    Fixed,
+}
+
+impl fmt::Display for Growth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Adaptive => "adaptive",
+            Self::Fixed => "fixed",
+        })
+    }
+}
+
+impl FromStr for Growth {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        [Self::Adaptive, Self::Fixed]
+            .into_iter()
+            .find(|growth| growth.to_string() == text)
+            .ok_or_else(|| Error::UnknownGrowth {
+                growth: text.to_owned(),
             })
     }
 }
@@ -167,6 +192,8 @@ pub struct SendPlan {
     pub prepaging: Prepaging,
     /// Most pivots, if they were chosen.
     pub pivots: Option<Pivots>,
+    /// How far bubbles grow.
+    pub growth: Growth,
     /// What the next page is.
     pub order: Order,
 }
@@ -176,6 +203,7 @@ impl SendPlan {
     pub const LINEAR: Self = Self {
         prepaging: Prepaging::Push,
         pivots: None,
+        growth: Growth::Fixed,
         order: Order::Physical,
     };
 
@@ -192,7 +220,7 @@ impl SendPlan {
         match self.prepaging {
             Prepaging::None | Prepaging::Push => None,
             Prepaging::Forward => Some(self.pivots.unwrap_or(Pivots::ONE)),
-            Prepaging::Bubble | Prepaging::Adaptive => Some(self.pivots.unwrap_or_default()),
+            Prepaging::Bubble => Some(self.pivots.unwrap_or_default()),
         }
     }
 }
@@ -208,10 +236,14 @@ mod tests {
             assert_eq!(word.parse::<Prepaging>().unwrap(), prepaging);
             assert_eq!(serde_json::to_value(prepaging).unwrap(), word);
         }
+        for growth in [Growth::Adaptive, Growth::Fixed] {
+            assert_eq!(growth.to_string().parse::<Growth>().unwrap(), growth);
+        }
         for order in [Order::Physical, Order::Recency] {
             assert_eq!(order.to_string().parse::<Order>().unwrap(), order);
         }
         assert!("bubbling".parse::<Prepaging>().is_err());
+        assert!("paper".parse::<Growth>().is_err());
         assert!("lru".parse::<Order>().is_err());
     }
 

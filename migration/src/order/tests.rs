@@ -31,9 +31,11 @@ fn step(pages: u64) -> impl Strategy<Value = Step> {
 fn plan() -> impl Strategy<Value = SendPlan> {
     let prepaging = prop::sample::select(Prepaging::ALL.as_slice());
     let order = prop::sample::select([Order::Physical, Order::Recency].as_slice());
-    (prepaging, 1..9u16, order).prop_map(|(prepaging, pivots, order)| SendPlan {
+    let growth = prop::sample::select([Growth::Adaptive, Growth::Fixed].as_slice());
+    (prepaging, 1..9u16, growth, order).prop_map(|(prepaging, pivots, growth, order)| SendPlan {
         prepaging,
         pivots: Pivots::new(pivots).ok(),
+        growth,
         order,
     })
 }
@@ -60,7 +62,7 @@ fn order(pages: u64, plan: SendPlan) -> SendOrder {
 
 /// The next runs as (first page, pages).
 fn runs(order: &mut SendOrder, count: usize, max_pages: u64) -> Vec<(u64, u64)> {
-    std::iter::from_fn(|| order.next_run(max_pages))
+    std::iter::from_fn(|| order.next_run(RunLimits::same(max_pages)))
         .take(count)
         .map(|run| (run.first().get(), run.pages()))
         .collect()
@@ -109,7 +111,7 @@ fn check_exactly_once(
             }
             Step::Demand(_) => {}
             Step::Run(max_pages) => {
-                last = order.next_run(max_pages);
+                last = order.next_run(RunLimits::same(max_pages));
                 if let Some(run) = last {
                     prop_assert!(run.pages() <= max_pages);
                     out.take(run)?;
@@ -132,7 +134,7 @@ fn check_exactly_once(
         }
     }
     order.drain();
-    while let Some(run) = order.next_run(64) {
+    while let Some(run) = order.next_run(RunLimits::same(64)) {
         out.take(run)?;
     }
     prop_assert_eq!(out.out, unsent);
@@ -161,12 +163,15 @@ proptest! {
 #[test]
 fn push_without_faults_is_linear() {
     let mut order = order(10, SendPlan::LINEAR);
-    assert_eq!(order.next_run(4), PageRange::between(0, 4));
+    assert_eq!(order.next_run(RunLimits::same(4)), PageRange::between(0, 4));
     assert!(order.demand(PageIndex::new(5)));
     assert!(!order.demand(PageIndex::new(5)));
-    assert_eq!(order.next_run(4), PageRange::between(4, 5));
-    assert_eq!(order.next_run(100), PageRange::between(6, 10));
-    assert_eq!(order.next_run(4), None);
+    assert_eq!(order.next_run(RunLimits::same(4)), PageRange::between(4, 5));
+    assert_eq!(
+        order.next_run(RunLimits::same(100)),
+        PageRange::between(6, 10)
+    );
+    assert_eq!(order.next_run(RunLimits::same(4)), None);
 }
 
 #[test]

@@ -98,6 +98,7 @@ impl Account {
             mode: self.mode(options),
             mode_asked: options.mode,
             prepaging: plan.prepaging,
+            growth: plan.growth,
             order: plan.order,
             pivots: plan.live_pivots().map_or(0, Pivots::get),
             streams: options.streams.get(),

@@ -42,7 +42,7 @@ impl<'a> Sender<'a> {
         let mut chunk = ChunkSize::default();
         while !self.sending.has_failed() {
             let mut order = self.sending.order();
-            let (run, holds_back) = (order.next_run(chunk.max_pages()), order.holds_back());
+            let (run, holds_back) = (order.next_run(chunk.limits()), order.holds_back());
             drop(order);
             match run {
                 Some(run) => {

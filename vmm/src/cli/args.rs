@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use argh::FromArgs;
-use migration::{Order, Pivots, Prepaging, Streams};
+use migration::{Growth, Order, Pivots, Prepaging, Streams};
 
 use super::output::Format;
 use crate::boot::VcpuCount;
@@ -242,12 +242,15 @@ pub(super) struct MigrateArgs {
     /// how to move: auto, post-copy, hybrid, pre-copy or stop-and-copy; default: auto
     #[argh(option, arg_name = "MODE", default = "MigrationMode::Auto")]
     pub(super) mode: MigrationMode,
-    /// order of the pages that nobody waits for: none (on demand only), push (linear), forward or bubble (around faults, as in the papers) or adaptive; default: adaptive
+    /// pages that nobody waits for: none (only while faults come), push (linear), forward or bubble (upwards from faults, or both ways); default: bubble
     #[argh(option, arg_name = "WAY", default = "Prepaging::default()")]
     prepaging: Prepaging,
     /// how many recent faults pages are sent around, 1 to 64; default: 7, and 1 for forward
     #[argh(option, arg_name = "K")]
     pivots: Option<Pivots>,
+    /// how far to go around a fault: adaptive (as faults suggest) or fixed (as in the papers); default: adaptive
+    #[argh(option, arg_name = "HOW", default = "Growth::default()")]
+    growth: Growth,
     /// which page follows which: physical (by address) or recency (last written first, as far as that is known); default: physical
     #[argh(option, arg_name = "ORDER", default = "Order::default()")]
     order: Order,
@@ -273,6 +276,7 @@ impl MigrateArgs {
         config.max_downtime = self.max_downtime;
         config.prepaging = self.prepaging;
         config.pivots = self.pivots;
+        config.growth = self.growth;
         config.order = self.order;
         config.streams = self.streams;
         let key = self.key.clone();

@@ -123,7 +123,13 @@ fn migrate_takes_the_order_of_pages() {
     assert_eq!(config.prepaging, Prepaging::Bubble);
     assert_eq!(config.pivots.map(Pivots::get), Some(3));
     assert_eq!((config.order, config.streams.get()), (Order::Recency, 4));
-    for wrong in ["--prepaging=lru", "--pivots=0", "--order=", "--streams=65"] {
+    for wrong in [
+        "--prepaging=lru",
+        "--pivots=0",
+        "--growth=",
+        "--order=",
+        "--streams=65",
+    ] {
         assert_eq!(
             misuse(&["migrate", "web", "--to", "b:1", wrong]).1,
             "migrate"

@@ -1,6 +1,6 @@
 //! How a VM is to be moved, as asked of its monitor.
 
-use migration::{Order, Pivots, Prepaging, Streams};
+use migration::{Growth, Order, Pivots, Prepaging, Streams};
 use serde::{Deserialize, Serialize};
 
 use super::{HostPort, MigrationMode, TimeSpan, TrustConfig};
@@ -24,6 +24,9 @@ pub struct MigrateConfig {
     /// Most faults around which pages are sent first, if that was chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pivots: Option<Pivots>,
+    /// How far bubbles around faults grow.
+    #[serde(default)]
+    pub growth: Growth,
     /// Which page is next to another.
     #[serde(default)]
     pub order: Order,
@@ -44,6 +47,7 @@ impl MigrateConfig {
             max_downtime: None,
             prepaging: Prepaging::default(),
             pivots: None,
+            growth: Growth::default(),
             order: Order::default(),
             streams: Streams::default(),
             trust: TrustConfig::default(),
@@ -59,7 +63,7 @@ mod tests {
     fn destination_alone_is_a_migration_with_defaults() {
         let config: MigrateConfig = serde_json::from_str(r#"{"to":"node2:7000"}"#).unwrap();
         assert_eq!(config, MigrateConfig::new("node2:7000".parse().unwrap()));
-        assert_eq!(config.prepaging, Prepaging::Adaptive);
+        assert_eq!(config.prepaging, Prepaging::Bubble);
     }
 
     #[test]
@@ -68,6 +72,7 @@ mod tests {
             r#""pivots":0"#,
             r#""streams":0"#,
             r#""prepaging":"lru""#,
+            r#""growth":"no""#,
             r#""order":"""#,
         ] {
             let text = format!(r#"{{"to":"node2:7000",{field}}}"#);

@@ -85,6 +85,7 @@ fn engine_options(config: &MigrateConfig) -> Result<SourceOptions, MigrationErro
         max_downtime,
         prepaging,
         pivots,
+        growth,
         order,
         streams,
         trust,
@@ -97,6 +98,7 @@ fn engine_options(config: &MigrateConfig) -> Result<SourceOptions, MigrationErro
         send_plan: SendPlan {
             prepaging: *prepaging,
             pivots: *pivots,
+            growth: *growth,
             order: *order,
         },
         trust: trust.load()?,

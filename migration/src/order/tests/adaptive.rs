@@ -4,8 +4,13 @@ use super::*;
 
 const PAGES: u64 = 10_000;
 
+const LIMITS: RunLimits = RunLimits {
+    push_pages: 16,
+    walk_pages: 256,
+};
+
 fn adaptive() -> SendOrder {
-    order(PAGES, SendPlan::new(Prepaging::Adaptive))
+    order(PAGES, SendPlan::new(Prepaging::Bubble))
 }
 
 #[test]
@@ -28,7 +33,7 @@ fn faults_that_walk_upwards_are_run_ahead_of_in_growing_steps() {
     let mut longest = 0;
     for _ in 0..8 {
         order.demand(PageIndex::new(position));
-        let run = order.next_run(512).unwrap();
+        let run = order.next_run(RunLimits::same(512)).unwrap();
         assert!(run.first().get() >= position, "{run:?} for {position}");
         assert!(run.pages() >= longest, "{run:?} after {longest}");
         longest = run.pages();
@@ -46,10 +51,23 @@ fn faults_that_walk_downwards_are_run_ahead_of_too() {
     position -= 17;
     for _ in 0..6 {
         order.demand(PageIndex::new(position));
-        let run = order.next_run(512).unwrap();
+        let run = order.next_run(RunLimits::same(512)).unwrap();
         assert!(run.end() <= position, "{run:?} for {position}");
         position = run.first().get() - 1;
     }
+}
+
+#[test]
+fn guest_that_walks_along_with_the_push_is_run_ahead_of() {
+    let mut order = adaptive();
+    let mut longest = 0;
+    for _ in 0..8 {
+        let run = order.next_run(LIMITS).unwrap();
+        longest = longest.max(run.pages());
+        // It is blocked at the first page of each run.
+        assert!(!order.demand(run.first()));
+    }
+    assert!(longest >= 64, "{longest}");
 }
 
 #[test]
@@ -59,15 +77,18 @@ fn unrelated_faults_leave_the_link_to_the_push() {
         order.demand(PageIndex::new(5000 + fault * 1009 % 5000));
     }
     while order
-        .next_run(64)
+        .next_run(RunLimits::same(64))
         .is_some_and(|run| run.first().get() >= 5000)
     {}
     order.demand(PageIndex::new(4500));
-    let run = order.next_run(64).unwrap();
+    let run = order.next_run(RunLimits::same(64)).unwrap();
     assert_eq!((run.first().get() < 4000, run.pages()), (true, 64));
     // Until faults follow each other again.
     order.demand(PageIndex::new(4501));
-    assert_eq!(order.next_run(64).unwrap().first().get(), 4502);
+    assert_eq!(
+        order.next_run(RunLimits::same(64)).unwrap().first().get(),
+        4502
+    );
 }
 
 #[test]
@@ -77,7 +98,13 @@ fn walk_that_somebody_waits_at_comes_first() {
         order.demand(PageIndex::new(2000 + step));
         order.demand(PageIndex::new(7000 + step));
     }
-    assert_eq!(order.next_run(64).unwrap().first().get(), 7004);
+    assert_eq!(
+        order.next_run(RunLimits::same(64)).unwrap().first().get(),
+        7004
+    );
     order.demand(PageIndex::new(2004));
-    assert_eq!(order.next_run(64).unwrap().first().get(), 2005);
+    assert_eq!(
+        order.next_run(RunLimits::same(64)).unwrap().first().get(),
+        2005
+    );
 }

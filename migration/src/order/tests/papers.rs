@@ -2,17 +2,24 @@
 
 use super::*;
 
+fn fixed(prepaging: Prepaging) -> SendPlan {
+    SendPlan {
+        growth: Growth::Fixed,
+        ..SendPlan::new(prepaging)
+    }
+}
+
 fn bubbling(prepaging: Prepaging, pivots: u16) -> SendPlan {
     SendPlan {
         pivots: Some(Pivots::new(pivots).unwrap()),
-        ..SendPlan::new(prepaging)
+        ..fixed(prepaging)
     }
 }
 
 #[test]
 fn none_holds_everything_back_until_it_is_drained() {
     let mut order = order(10, SendPlan::new(Prepaging::None));
-    assert_eq!(order.next_run(64), None);
+    assert_eq!(order.next_run(RunLimits::same(64)), None);
     assert!(order.holds_back());
     assert!(order.demand(PageIndex::new(3)));
     order.drain();
@@ -21,7 +28,7 @@ fn none_holds_everything_back_until_it_is_drained() {
 
 #[test]
 fn forward_continues_upwards_from_the_fault_and_then_from_the_start() {
-    let mut order = order(20, SendPlan::new(Prepaging::Forward));
+    let mut order = order(20, fixed(Prepaging::Forward));
     assert_eq!(runs(&mut order, 1, 4), [(0, 4)]);
     assert!(order.demand(PageIndex::new(12)));
     assert_eq!(runs(&mut order, 9, 4), [(13, 4), (17, 3), (4, 4), (8, 4)]);
@@ -89,7 +96,7 @@ fn recency_puts_the_hottest_first_and_makes_them_neighbours() {
     recency.add_round(hot([8, 5]));
     let plan = |prepaging| SendPlan {
         order: Order::Recency,
-        ..SendPlan::new(prepaging)
+        ..fixed(prepaging)
     };
     let order = |prepaging| SendOrder::new(PageBitmap::full(10), plan(prepaging), Some(&recency));
     let row = [(5, 1), (8, 1), (1, 1), (0, 1), (2, 3), (6, 2), (9, 1)];
