@@ -13,6 +13,8 @@ mod moves;
 #[cfg(test)]
 mod peer;
 #[cfg(test)]
+mod plans;
+#[cfg(test)]
 mod rounds;
 #[cfg(test)]
 mod source_failures;

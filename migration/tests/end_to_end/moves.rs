@@ -12,7 +12,7 @@ use crate::memory::{Kind, Memory, kind};
 const PAGES: u64 = 1 << 14;
 
 /// Moves a VM and checks every page as its guest meets it, and once more after all is over.
-fn move_and_compare(pages: u64, adjust: impl FnOnce(&mut SourceOptions)) -> Report {
+pub fn move_and_compare(pages: u64, adjust: impl FnOnce(&mut SourceOptions)) -> Report {
     let waiting = Waiting::start(Timeouts::default());
     let vm = FakeSource::new(Memory::filled(pages));
     let mut options = SourceOptions::new(waiting.address.to_string());
