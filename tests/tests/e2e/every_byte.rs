@@ -155,7 +155,7 @@ fn paused_vm_arrives_with_every_byte_register_and_device_as_it_was() {
     if !has_kvm("every_byte") {
         return;
     }
-    for mode in [Mode::PostCopy, Mode::StopAndCopy] {
+    for mode in Mode::ALL {
         let (source, output) = boot("workload=random ws=16M seed=3");
         output.wait("passes=1");
         source.ask(Wish::Paused).unwrap();

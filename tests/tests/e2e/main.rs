@@ -13,5 +13,6 @@ mod every_byte;
 mod ground;
 mod linux;
 mod migrate;
+mod modes;
 mod rig;
 mod secure;
