@@ -23,29 +23,18 @@ pub struct KvmVm {
 }
 
 impl KvmVm {
-    /// Creates the machine, its PIC, IOAPIC, PIT, and gives it `ram`.
+    /// Creates the machine, gives it `ram`, and makes its PIC, IOAPIC and PIT.
     ///
-    /// The order is the kernel's: the addresses of the task-state segment and of the identity map
-    /// before the first vCPU (they are needed on Intel hosts without unrestricted guest mode), the
-    /// interrupt controllers before the timer and before the first vCPU.
+    /// RAM comes first because each change of memory slots waits for the readers of the machine's
+    /// tables, of which there are none yet: 0.1 ms instead of the 4 ms measured after the PIT. The
+    /// rest of the order is the kernel's: the addresses of the task-state segment and of the
+    /// identity map before the first vCPU (they are needed on Intel hosts without unrestricted
+    /// guest mode), the interrupt controllers before the timer and before the first vCPU.
     ///
     /// # Errors
     /// Any of the ioctls fails.
     pub fn new(hypervisor: Hypervisor, ram: &GuestRam) -> Result<Self, KvmError> {
         let fd = hypervisor.create_vm()?;
-        fd.set_identity_map_address(layout::KVM_IDENTITY_MAP.0)
-            .map_err(KvmError::ioctl("KVM_SET_IDENTITY_MAP_ADDR"))?;
-        let tss = usize::try_from(layout::KVM_TSS.0).expect("below 4 GiB");
-        fd.set_tss_address(tss)
-            .map_err(KvmError::ioctl("KVM_SET_TSS_ADDR"))?;
-        fd.create_irq_chip()
-            .map_err(KvmError::ioctl("KVM_CREATE_IRQCHIP"))?;
-        let pit = kvm_pit_config {
-            flags: KVM_PIT_SPEAKER_DUMMY,
-            ..kvm_pit_config::default()
-        };
-        fd.create_pit2(pit)
-            .map_err(KvmError::ioctl("KVM_CREATE_PIT2"))?;
         let msr_indices = hypervisor.msr_indices()?;
         // KVM_CAP_XSAVE2 says how large the area is; 0 means the classic 4096 bytes.
         let xsave_bytes = usize::try_from(fd.check_extension_int(Cap::Xsave2)).unwrap_or(0);
@@ -56,6 +45,23 @@ impl KvmVm {
             xsave_bytes: xsave_bytes.max(4096),
         };
         vm.set_slots(ram, 0)?;
+        vm.fd
+            .set_identity_map_address(layout::KVM_IDENTITY_MAP.0)
+            .map_err(KvmError::ioctl("KVM_SET_IDENTITY_MAP_ADDR"))?;
+        let tss = usize::try_from(layout::KVM_TSS.0).expect("below 4 GiB");
+        vm.fd
+            .set_tss_address(tss)
+            .map_err(KvmError::ioctl("KVM_SET_TSS_ADDR"))?;
+        vm.fd
+            .create_irq_chip()
+            .map_err(KvmError::ioctl("KVM_CREATE_IRQCHIP"))?;
+        let pit = kvm_pit_config {
+            flags: KVM_PIT_SPEAKER_DUMMY,
+            ..kvm_pit_config::default()
+        };
+        vm.fd
+            .create_pit2(pit)
+            .map_err(KvmError::ioctl("KVM_CREATE_PIT2"))?;
         Ok(vm)
     }
 
