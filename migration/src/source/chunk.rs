@@ -19,8 +19,10 @@ const _: () = assert!(MAX_WALK_PAGES <= to_u64(MAX_FRAME_PAGES));
 /// Our choice: half of what an urgent page waits for in the queue of a busy link.
 const PUSH_TARGET: Duration = Duration::from_micros(500);
 /// The same for pages that a walking guest comes by one after the other: each chunk is a fault,
-/// and a faster guest than the link waits no longer in all.
-const WALK_TARGET: Duration = Duration::from_millis(4);
+/// and a guest that is faster than the link waits no longer in all. Measured at 1 Gb/s with a
+/// sequential writer at full speed: 4 ms made a quarter of the faults of a push, where a fifth is
+/// wanted.
+const WALK_TARGET: Duration = Duration::from_millis(6);
 /// How much of the past is remembered.
 const MEMORY: Duration = Duration::from_millis(64);
 
@@ -78,7 +80,7 @@ mod tests {
         assert_eq!(limits_at(1), RunLimits::same(MIN_PAGES));
         let gigabit = limits_at(29);
         assert_eq!(gigabit.push_pages, MIN_PAGES);
-        assert!((112..120).contains(&gigabit.walk_pages), "{gigabit:?}");
+        assert!((165..175).contains(&gigabit.walk_pages), "{gigabit:?}");
         let local = RunLimits {
             push_pages: MAX_PUSH_PAGES,
             walk_pages: MAX_WALK_PAGES,

@@ -44,7 +44,7 @@ const TOUCH_NS: u64 = 9_000;
 const QUEUE_PAGES: u64 = 32;
 /// Longest that a run may be under way, and its longest and shortest length, as in the source.
 const PUSH_TARGET_NS: u64 = 500_000;
-const WALK_TARGET_NS: u64 = 4_000_000;
+const WALK_TARGET_NS: u64 = 6_000_000;
 const MAX_PUSH_PAGES: u64 = 64;
 const MAX_WALK_PAGES: u64 = 256;
 const MIN_RUN_PAGES: u64 = 16;
