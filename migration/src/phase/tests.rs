@@ -19,6 +19,16 @@ enum Message {
     Flushed,
 }
 
+/// What a destination holds of a page, once what is on its way has arrived. One page stands for all:
+/// each takes its own way, and both ends wait for the last of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Held {
+    Nothing,
+    /// A version that the guest has overwritten.
+    Stale,
+    Last,
+}
+
 /// Both ends and what is between them. `None` is an end that has failed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct World {
@@ -26,6 +36,7 @@ struct World {
     destination: Option<DestinationPhase>,
     to_destination: VecDeque<Message>,
     to_source: VecDeque<Message>,
+    held: Held,
     /// Whether the guest was resumed at the source after a failure.
     resumed_at_source: bool,
     /// Whether the guest was ever run at the destination.
@@ -39,6 +50,7 @@ impl World {
             destination: Some(DestinationPhase::Accepted),
             to_destination: VecDeque::new(),
             to_source: VecDeque::from([Message::Accept]),
+            held: Held::Nothing,
             resumed_at_source: false,
             ran_at_destination: false,
         }
@@ -54,6 +66,7 @@ impl World {
                 ..self.clone()
             });
             worlds.extend(self.source_acts(phase, mode));
+            worlds.extend(self.page_changes(phase, mode));
             worlds.extend(self.source_receives(phase, mode));
         }
         if let Some(phase) = self.destination {
@@ -76,7 +89,14 @@ impl World {
             (SourceEvent::RunSent, Some(Message::Run)),
             (SourceEvent::DrainedSent, Some(Message::Drained)),
         ];
+        // What `Rounds::finish` and `Sending::wait_done` see to.
+        let may = |event| match event {
+            SourceEvent::StateSent => self.held != Held::Stale,
+            SourceEvent::DrainedSent => self.held == Held::Last,
+            _ => true,
+        };
         acts.into_iter()
+            .filter(|&(event, _)| may(event))
             .filter_map(|(event, message)| {
                 let source = Some(phase.after(event, mode)?);
                 let mut world = Self {
@@ -87,6 +107,25 @@ impl World {
                 Some(world)
             })
             .collect()
+    }
+
+    /// The guest writes the page, or the source sends it or has it discarded.
+    fn page_changes(&self, phase: SourcePhase, mode: Mode) -> Vec<Self> {
+        use SourcePhase as Phase;
+        let held = match (phase, self.held) {
+            (Phase::Accepted | Phase::Copying, Held::Last) => &[Held::Stale][..],
+            (Phase::Accepted, _) if mode.has_rounds() => &[Held::Last],
+            (Phase::Paused, Held::Stale) if mode.has_rounds() => &[Held::Last, Held::Nothing],
+            (Phase::Paused, Held::Nothing) if mode.has_rounds() => &[Held::Last],
+            (Phase::Ready, Held::Nothing) if mode.may_fill_first() => &[Held::Last],
+            (Phase::Pushing, Held::Nothing) => &[Held::Last],
+            _ => &[],
+        };
+        let world = |&held| Self {
+            held,
+            ..self.clone()
+        };
+        held.iter().map(world).collect()
     }
 
     fn source_receives(&self, phase: SourcePhase, mode: Mode) -> Option<Self> {
@@ -105,6 +144,9 @@ impl World {
 
     /// All pages have arrived, which happens at any time after the source drained.
     fn destination_settles(&self, phase: DestinationPhase, mode: Mode) -> Option<Self> {
+        if self.held != Held::Last {
+            return None;
+        }
         let mut world = self.clone();
         world.destination = Some(phase.after(DestinationEvent::Settled, mode)?);
         world.to_source.push_back(Message::Complete);
@@ -178,6 +220,20 @@ fn source_that_fails_before_the_token_always_runs_the_guest() {
             let sent = world.ran_at_destination || world.to_destination.contains(&Message::Run);
             if world.source.is_none() && world.destination.is_some() && !sent {
                 assert!(world.resumed_at_source, "{world:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn guest_never_runs_at_the_destination_on_contents_that_it_has_overwritten() {
+    for mode in Mode::ALL {
+        for world in explore(mode) {
+            if world.ran_at_destination {
+                assert_ne!(world.held, Held::Stale, "{mode}: {world:?}");
+            }
+            if world.is_complete() {
+                assert_eq!(world.held, Held::Last, "{mode}: {world:?}");
             }
         }
     }

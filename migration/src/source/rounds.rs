@@ -33,7 +33,8 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(20);
 /// Most times that pages are discarded while the guest runs and writes others.
 const MAX_DISCARDS: u32 = 4;
 
-/// So few pages are discarded while the guest stands still. Our choice: below a millisecond.
+/// So few pages are discarded, or sent by one thread, while the guest stands still. Our choice:
+/// about a millisecond.
 const FEW_PAGES: u64 = 256;
 
 /// What is left to do when the guest stands still, and what was done.
@@ -313,10 +314,19 @@ impl<'a> Rounds<'a> {
             self.discard(control)?;
         } else {
             let none = PageBitmap::empty(pages);
-            self.copying
-                .begin(std::mem::replace(&mut self.written.rest, none));
-            self.copy(transfer, Guest::Stands)?;
-            self.flush(transfer, control)?;
+            let last = std::mem::replace(&mut self.written.rest, none);
+            let last_pages = last.count();
+            self.copying.begin(last);
+            match self.background.first() {
+                Some(link) if last_pages <= FEW_PAGES => {
+                    // Less than it takes to start a thread.
+                    Copier::new(&self.copying, link.clone(), self.patience).copy_all()?;
+                }
+                _ => self.copy(transfer, Guest::Stands).map(drop)?,
+            }
+            if last_pages > 0 {
+                self.flush(transfer, control)?;
+            }
         }
         let sums = self.copying.sums();
         transfer.account.superseded = sums.superseded;
