@@ -24,6 +24,7 @@ mod key;
 mod proof;
 
 pub(crate) use exchange::Parley;
+pub(crate) use key::check_private;
 pub use key::{Key, MAX_KEY_BYTES, MIN_KEY_BYTES};
 pub(crate) use proof::{NONCE_BYTES, Nonce, Subject, TAG_BYTES, Tag};
 

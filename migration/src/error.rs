@@ -85,6 +85,24 @@ pub enum MigrationError {
     KeyAbsent { peer: SocketAddr },
     #[error("the key of {peer} and the key here differ")]
     KeysDiffer { peer: SocketAddr },
+    #[error("{peer} speaks TLS: give --tls DIR here as well")]
+    TlsWanted { peer: SocketAddr },
+    #[error("{peer} does not speak TLS: give --tls DIR there as well")]
+    TlsAbsent { peer: SocketAddr },
+    #[error("cannot agree on TLS with {peer}")]
+    Tls { peer: SocketAddr, source: io::Error },
+    #[error("cannot begin TLS with {host:?}")]
+    TlsName { host: String, source: rustls::Error },
+    #[error("cannot read certificates or a private key from `{}`", path.display())]
+    Pem {
+        path: PathBuf,
+        source: rustls::pki_types::pem::Error,
+    },
+    #[error("the certificates and the private key in `{}` cannot be used", directory.display())]
+    Certificates {
+        directory: PathBuf,
+        source: rustls::Error,
+    },
     #[error("cannot read the key from `{}`", path.display())]
     KeyRead { path: PathBuf, source: io::Error },
     #[error("the key in `{}` is open to others: its mode is {mode:o}", path.display())]

@@ -35,6 +35,7 @@ mod ram;
 mod report;
 mod source;
 mod stop;
+mod tls;
 mod wire;
 
 pub use auth::{Key, MAX_KEY_BYTES, MIN_KEY_BYTES};
@@ -60,4 +61,5 @@ pub use report::{
     Digests, FaultCounts, LatencyUs, Outcome, PageCounts, Report, Round, SCHEMA, WireBytes,
 };
 pub use source::{Failure, PeerInfo, SourceVm, migrate, probe};
+pub use tls::Tls;
 pub use wire::FrameKind;

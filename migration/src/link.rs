@@ -2,6 +2,7 @@
 
 mod frames;
 mod lowat;
+mod records;
 mod socket;
 
 pub(crate) use frames::{FrameReader, FrameWriter};

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::auth::Key;
 use crate::error::{Error, Result};
 use crate::order::SendPlan;
+use crate::tls::Tls;
 
 /// Most background connections of one migration. Our choice: more than any link was seen to need.
 pub const MAX_STREAMS: u16 = 64;
@@ -171,6 +172,8 @@ impl Default for Timeouts {
 pub struct Trust {
     /// The key that both ends must have.
     pub key: Option<Key>,
+    /// Certificates with which every connection is encrypted.
+    pub tls: Option<Tls>,
 }
 
 /// What a destination is asked to do.

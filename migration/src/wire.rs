@@ -45,7 +45,7 @@ pub(crate) use pages::{
     decode_absent, decode_discards, decode_pages, decode_wants, discard_payload, pages_prefix,
     want_payload,
 };
-pub(crate) use preamble::{Access, PREAMBLE_BYTES, Preamble, Purpose, VERSION};
+pub(crate) use preamble::{Access, MAGIC, PREAMBLE_BYTES, Preamble, Purpose, VERSION};
 pub(crate) use proof::{Challenge, Proof};
 
 #[cfg(test)]

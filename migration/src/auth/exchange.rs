@@ -119,6 +119,7 @@ impl Parley<'_> {
         let peer = self.reader.link().peer();
         match (Access::of(key), theirs.access) {
             (Access::Open, Access::Open) | (Access::Key, Access::Key) => Ok(()),
+            (_, Access::Tls) => Err(Error::TlsWanted { peer }),
             (_, Access::Key) => Err(Error::KeyWanted { peer }),
             (_, Access::Open) => Err(Error::KeyAbsent { peer }),
             (_, Access::Unknown(_)) => Err(Error::NotAPeer { peer }),

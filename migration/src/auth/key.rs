@@ -66,12 +66,7 @@ impl Key {
         if !metadata.is_file() {
             return Err(failed(ErrorKind::InvalidInput.into()));
         }
-        if metadata.mode() & OTHERS != 0 {
-            return Err(Error::KeyExposed {
-                path: path.to_owned(),
-                mode: metadata.mode() & 0o7777,
-            });
-        }
+        check_private(path, metadata.mode())?;
         // A byte more than the longest key with its line end tells that there is more; the room is
         // there from the start, since a vector that grows leaves its old content behind.
         let limit = MAX_KEY_BYTES + 3;
@@ -87,4 +82,18 @@ impl Key {
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0
     }
+}
+
+/// Checks that only its owner may read or change a file of this mode.
+///
+/// # Errors
+/// If others may.
+pub(crate) fn check_private(path: &Path, mode: u32) -> Result<()> {
+    if mode & OTHERS == 0 {
+        return Ok(());
+    }
+    Err(Error::KeyExposed {
+        path: path.to_owned(),
+        mode: mode & 0o7777,
+    })
 }

@@ -146,16 +146,22 @@ impl<'a> Door<'a> {
     /// that is known.
     fn greet(&self, link: Link, place: Place<'_>, callers: &mpsc::Sender<Caller>) -> Result<()> {
         let peer = link.peer();
+        let patience = Patience::whole(self.timeouts.answer);
+        let link = self.secure(link, patience)?;
         let mut reader = FrameReader::new(link.clone());
         let mut writer = FrameWriter::new(link);
         let mut parley = Parley {
             reader: &mut reader,
             writer: &mut writer,
-            patience: Patience::whole(self.timeouts.answer),
+            patience,
         };
-        let patience = parley.patience;
         let key = self.trust.key.as_ref();
-        let preamble = parley.reader.preamble(patience)?;
+        let preamble = parley.reader.preamble(patience).inspect_err(|error| {
+            // To a source that speaks TLS this says that nobody does here.
+            if matches!(error, Error::TlsWanted { .. }) {
+                say(parley.writer, Access::of(key), patience);
+            }
+        })?;
         if preamble.version != VERSION {
             return Err(refuse_version(&mut parley, preamble, key));
         }
@@ -190,6 +196,18 @@ impl<'a> Door<'a> {
             }
             Purpose::Answer | Purpose::Unknown(_) => Err(Error::NotAPeer { peer }),
         }
+    }
+
+    /// The connection in TLS, if that is wanted here.
+    fn secure(&self, link: Link, patience: Patience) -> Result<Link> {
+        let Some(tls) = &self.trust.tls else {
+            return Ok(link);
+        };
+        link.secure(tls.accept()?, patience).inspect_err(|error| {
+            if matches!(error, Error::TlsAbsent { .. }) {
+                say(&FrameWriter::new(link), Access::Tls, patience);
+            }
+        })
     }
 
     /// The VM that is arriving, if the session is its own.
@@ -255,6 +273,13 @@ impl<'a> Door<'a> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Tells a source in the clear what is wanted here, and no more.
+fn say(writer: &FrameWriter, access: Access, patience: Patience) {
+    // If it does not listen, there is nobody to tell.
+    let _ = writer.preamble(Preamble::new(Purpose::Answer, access), patience);
+    writer.link().close_gently(patience);
 }
 
 /// Tells a source of another version so, and gives the error that it is.

@@ -97,7 +97,11 @@ impl FrameReader {
             .consume(PREAMBLE_BYTES)
             .first_chunk()
             .expect("that many were received");
-        Preamble::decode(*bytes).ok_or(Error::NotAPeer { peer })
+        Preamble::decode(*bytes).ok_or(match bytes {
+            // A record of a handshake (RFC 8446, section 5.1).
+            [22, 3, ..] => Error::TlsWanted { peer },
+            _ => Error::NotAPeer { peer },
+        })
     }
 
     /// The other end's preamble, if it speaks this version of the protocol.

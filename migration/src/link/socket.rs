@@ -10,15 +10,20 @@ use std::time::{Duration, Instant};
 use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use rustls::Connection;
 
 use crate::error::{Error, Result};
 use crate::link::lowat::limit_unsent;
-use crate::page::to_u64;
+use crate::link::records::{Records, Socket};
 use crate::stop::{Stop, Woken, wait};
+use crate::wire::MAGIC;
 
 /// Most bytes that wait in this kernel on a connection whose queue is kept short. Our choice: a
 /// millisecond of a gigabit link, so that the link never idles while a chunk is being read.
 const MAX_UNSENT_BYTES: u32 = 128 << 10;
+
+/// How long to try to end TLS in order. Our choice: it is a short record.
+const LAST_RECORD: Duration = Duration::from_millis(200);
 
 /// How long a wait for the other end may last.
 #[derive(Clone, Copy, Debug)]
@@ -64,11 +69,11 @@ impl Patience {
 /// One end of a connection. Clones share it: one thread may send while another receives.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
-    stream: Arc<TcpStream>,
+    socket: Arc<Socket>,
+    /// TLS, if the connection is encrypted.
+    records: Option<Arc<Records>>,
     peer: SocketAddr,
     stop: Stop,
-    /// Bytes that went over the connection, in both directions.
-    wire_bytes: Arc<AtomicU64>,
 }
 
 impl Link {
@@ -80,12 +85,12 @@ impl Link {
             stream.set_nodelay(true)
         };
         configure().map_err(|source| Error::ConfigureSocket { peer, source })?;
-        let wire_bytes = Arc::default();
+        let wire_bytes = AtomicU64::new(0);
         Ok(Self {
-            stream: Arc::new(stream),
+            socket: Arc::new(Socket { stream, wire_bytes }),
+            records: None,
             peer,
             stop,
-            wire_bytes,
         })
     }
 
@@ -142,46 +147,56 @@ impl Link {
 
     /// Bytes that went over the connection so far, in both directions.
     pub(crate) fn wire_bytes(&self) -> u64 {
-        self.wire_bytes.load(Ordering::Relaxed)
+        self.socket.wire_bytes.load(Ordering::Relaxed)
     }
 
     /// Receives at least one byte, or none if the other end has closed.
     pub(crate) fn receive(&self, into: &mut [u8], patience: Patience) -> Result<usize> {
-        let received = self
-            .retry(PollFlags::IN, patience, || (&*self.stream).read(into))
-            .map_err(|failure| failure.into_error(|source| self.receive_error(source)))?;
-        self.wire_bytes
-            .fetch_add(to_u64(received), Ordering::Relaxed);
-        Ok(received)
+        let receive = || match &self.records {
+            None => (&*self.socket).read(into),
+            Some(records) => records.receive(&self.socket, into),
+        };
+        self.retry(PollFlags::IN, patience, receive)
+            .map_err(|failure| failure.into_error(|source| self.receive_error(source)))
     }
 
     /// Sends all of `parts`, one after the other.
     pub(crate) fn send(&self, mut parts: &mut [IoSlice<'_>], patience: Patience) -> Result<()> {
         IoSlice::advance_slices(&mut parts, 0);
         while !parts.is_empty() {
+            let send = || match &self.records {
+                None => (&*self.socket).write_vectored(parts),
+                Some(records) => records.send(&self.socket, parts),
+            };
             let sent = self
-                .retry(PollFlags::OUT, patience, || {
-                    (&*self.stream).write_vectored(parts)
-                })
+                .retry(PollFlags::OUT, patience, send)
                 .map_err(|failure| failure.into_error(|source| self.send_error(source)))?;
-            self.wire_bytes.fetch_add(to_u64(sent), Ordering::Relaxed);
             IoSlice::advance_slices(&mut parts, sent);
         }
-        Ok(())
+        self.flush(patience)
+            .map_err(|failure| failure.into_error(|source| self.send_error(source)))
     }
 
     /// Keeps what is sent here from piling up in this kernel: what waits there delays every page
     /// that is handed out after it.
     pub(crate) fn keep_queue_short(&self) -> Result<()> {
-        limit_unsent(&self.stream, MAX_UNSENT_BYTES).map_err(|source| Error::ConfigureSocket {
-            peer: self.peer,
-            source,
+        limit_unsent(&self.socket.stream, MAX_UNSENT_BYTES).map_err(|source| {
+            Error::ConfigureSocket {
+                peer: self.peer,
+                source,
+            }
         })
     }
 
     /// Tells the other end that nothing more will be sent.
     pub(crate) fn finish_sending(&self) -> Result<()> {
-        self.stream
+        if let Some(records) = &self.records {
+            records.finish();
+            self.flush(Patience::whole(LAST_RECORD))
+                .map_err(|failure| failure.into_error(|source| self.send_error(source)))?;
+        }
+        self.socket
+            .stream
             .shutdown(Shutdown::Write)
             .map_err(|source| self.send_error(source))
     }
@@ -189,7 +204,7 @@ impl Link {
     /// Ends the connection at once, for all who share it.
     pub(crate) fn hang_up(&self) {
         // Fails only if it has ended already.
-        let _ = self.stream.shutdown(Shutdown::Both);
+        let _ = self.socket.stream.shutdown(Shutdown::Both);
     }
 
     /// Ends the connection so that what was sent last arrives: closing it with something unread
@@ -203,7 +218,59 @@ impl Link {
 
     /// Whether the flag was raised, or a byte can be received at `until`.
     pub(crate) fn wait_receivable(&self, until: Instant) -> Result<Woken> {
-        wait(self.stream.as_fd(), PollFlags::IN, &self.stop, Some(until))
+        let holds_plaintext = |records: &Arc<Records>| records.holds_plaintext();
+        if self.records.as_ref().is_some_and(holds_plaintext) {
+            return Ok(Woken::Ready);
+        }
+        self.wait_for(PollFlags::IN, Some(until))
+    }
+
+    /// The same connection in TLS, both ends of which have shown who they are.
+    ///
+    /// # Errors
+    /// If the other end does not speak TLS, is not who it should be, or does not trust this end.
+    pub(crate) fn secure(&self, connection: Connection, patience: Patience) -> Result<Self> {
+        let records = Arc::new(Records::new(connection));
+        let link = Self {
+            records: Some(Arc::clone(&records)),
+            ..self.clone()
+        };
+        let failed = |failure: Failure| {
+            let peer = self.peer;
+            failure.into_error(|source| Error::Tls { peer, source })
+        };
+        link.flush(patience).map_err(failed)?;
+        let mut first = [0];
+        self.retry(PollFlags::IN, patience, || {
+            self.socket.stream.peek(&mut first)
+        })
+        .map_err(failed)?;
+        if first == MAGIC[..1] {
+            return Err(Error::TlsAbsent { peer: self.peer });
+        }
+        while records.is_handshaking() {
+            let advance = || records.advance(&self.socket).map(|()| 0);
+            if let Err(failure) = self.retry(PollFlags::IN, patience, advance) {
+                // The alert that says why is on its way.
+                self.close_gently(Patience::whole(LAST_RECORD));
+                return Err(failed(failure));
+            }
+            link.flush(patience).map_err(failed)?;
+        }
+        Ok(link)
+    }
+
+    /// Sends what TLS has taken and not sent yet.
+    fn flush(&self, patience: Patience) -> std::result::Result<(), Failure> {
+        let Some(records) = &self.records else {
+            return Ok(());
+        };
+        let flush = || records.flush(&self.socket).map(|()| 0);
+        self.retry(PollFlags::OUT, patience, flush).map(drop)
+    }
+
+    fn wait_for(&self, events: PollFlags, until: Option<Instant>) -> Result<Woken> {
+        wait(self.socket.stream.as_fd(), events, &self.stop, until)
     }
 
     /// Repeats `attempt` until it neither is interrupted nor would block.
@@ -222,7 +289,7 @@ impl Link {
                 }
                 Err(_) => {}
             }
-            let woken = wait(self.stream.as_fd(), events, &self.stop, patience.until());
+            let woken = self.wait_for(events, patience.until());
             match woken.map_err(Failure::Other)? {
                 Woken::Ready => {}
                 Woken::Stopped => return Err(Failure::Other(Error::Stopped)),

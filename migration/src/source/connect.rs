@@ -38,11 +38,12 @@ impl Session {
             ..
         } = options;
         let caller = Caller {
+            destination,
             timeouts,
             trust,
             stop,
         };
-        let (mut control, session_key) = caller.reach(destination, Purpose::Migrate)?;
+        let (mut control, session_key) = caller.reach(Purpose::Migrate)?;
         let patience = Patience::whole(timeouts.answer);
         control.writer.send(hello, patience)?;
         let Accept { session } = control.reader.next(patience)?.into_frame()?;
@@ -64,17 +65,18 @@ impl Session {
 /// How the connections of one migration, or of a probe, are made.
 #[derive(Clone, Copy, Debug)]
 struct Caller<'a> {
+    destination: &'a str,
     timeouts: &'a Timeouts,
     trust: &'a Trust,
     stop: &'a Stop,
 }
 
 impl Caller<'_> {
-    /// Connects to the first address of `destination` that answers, says what for, and makes sure
+    /// Connects to the first address of the destination that answers, says what for, and makes sure
     /// of it. Gives the key of the session that may follow, if there is one.
-    fn reach(&self, destination: &str, purpose: Purpose) -> Result<(Control, Option<Key>)> {
+    fn reach(&self, purpose: Purpose) -> Result<(Control, Option<Key>)> {
         let mut last = None;
-        for peer in resolve(destination)? {
+        for peer in resolve(self.destination)? {
             match Link::connect(peer, self.timeouts.connect, self.stop.clone()) {
                 Ok(link) => return self.introduce(link, purpose),
                 Err(Error::Stopped) => return Err(Error::Stopped),
@@ -86,6 +88,7 @@ impl Caller<'_> {
 
     fn introduce(&self, link: Link, purpose: Purpose) -> Result<(Control, Option<Key>)> {
         let key = self.trust.key.as_ref();
+        let link = self.secure(link)?;
         let mut control = Control {
             reader: FrameReader::new(link.clone()),
             writer: FrameWriter::new(link),
@@ -98,9 +101,19 @@ impl Caller<'_> {
         Ok((control, session_key))
     }
 
+    /// The connection in TLS, if that is wanted here.
+    fn secure(&self, link: Link) -> Result<Link> {
+        let patience = Patience::whole(self.timeouts.answer);
+        match &self.trust.tls {
+            Some(tls) => link.secure(tls.connect(self.destination)?, patience),
+            None => Ok(link),
+        }
+    }
+
     /// Opens a page connection of the session that `attach` names.
     fn attach(&self, peer: SocketAddr, attach: Attach, session_key: Option<&Key>) -> Result<Link> {
         let link = Link::connect(peer, self.timeouts.connect, self.stop.clone())?;
+        let link = self.secure(link)?;
         let mut control = Control {
             reader: FrameReader::new(link.clone()),
             writer: FrameWriter::new(link.clone()),
@@ -163,11 +176,12 @@ pub struct PeerInfo {
 pub fn probe(destination: &str, timeouts: &Timeouts, trust: &Trust) -> Result<PeerInfo> {
     let stop = Stop::new()?;
     let caller = Caller {
+        destination,
         timeouts,
         trust,
         stop: &stop,
     };
-    let (mut control, _) = caller.reach(destination, Purpose::Probe)?;
+    let (mut control, _) = caller.reach(Purpose::Probe)?;
     let patience = Patience::whole(timeouts.answer);
     let About {
         available_bytes,

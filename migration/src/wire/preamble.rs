@@ -47,6 +47,8 @@ pub(crate) enum Access {
     Open,
     /// That it has the same key: 1.
     Key,
+    /// TLS around all of it, which is why this is all it says in the clear: 2.
+    Tls,
     /// Something a later version has.
     Unknown(u16),
 }
@@ -76,6 +78,7 @@ impl Preamble {
         let access = match self.access {
             Access::Open => 0,
             Access::Key => 1,
+            Access::Tls => 2,
             Access::Unknown(number) => number,
         };
         let mut bytes = [0; PREAMBLE_BYTES];
@@ -101,6 +104,7 @@ impl Preamble {
         let access = match u16::from_le_bytes(*access.first_chunk()?) {
             0 => Access::Open,
             1 => Access::Key,
+            2 => Access::Tls,
             number => Access::Unknown(number),
         };
         Some(Self {

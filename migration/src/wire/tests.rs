@@ -56,6 +56,7 @@ fn preamble_has_its_literal_bytes() {
     for (access, bytes) in [
         (Access::Open, *b"skiffmov\x01\0\0\0\x02\0\0\0"),
         (Access::Key, *b"skiffmov\x01\0\0\0\x02\0\x01\0"),
+        (Access::Tls, *b"skiffmov\x01\0\0\0\x02\0\x02\0"),
     ] {
         let preamble = Preamble::new(Purpose::Attach, access);
         assert_eq!(preamble.encode(), bytes);

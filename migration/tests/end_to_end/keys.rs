@@ -19,6 +19,7 @@ use crate::peer::{
 fn trust(key: Option<&[u8]>) -> Trust {
     Trust {
         key: key.map(|bytes| Key::new(bytes.to_vec()).unwrap()),
+        tls: None,
     }
 }
 

@@ -18,3 +18,5 @@ mod plans;
 mod rounds;
 #[cfg(test)]
 mod source_failures;
+#[cfg(test)]
+mod tls;

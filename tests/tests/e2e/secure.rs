@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 use tests::harness::Host;
 
@@ -44,6 +45,56 @@ fn guest_moves_to_who_has_its_key_and_to_nobody_else() {
     let report = source.migrate(&address, &["--key", &right]).unwrap();
     assert_eq!(report["outcome"], "completed", "{report}");
     target.wait_output("t_ms=").unwrap();
+}
+
+/// Makes a directory for `--tls`, with an authority of its own.
+fn certificates() -> TempDir {
+    let mut authority = CertificateParams::default();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority_key = KeyPair::generate().unwrap();
+    let root = authority.self_signed(&authority_key).unwrap().pem();
+    let issuer = Issuer::new(authority, authority_key);
+    let own_key = KeyPair::generate().unwrap();
+    let parameters = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    let certificate = parameters.signed_by(&own_key, &issuer).unwrap().pem();
+    let directory = TempDir::new().unwrap();
+    for (name, content) in [
+        ("ca.pem", root),
+        ("cert.pem", certificate),
+        ("key.pem", own_key.serialize_pem()),
+    ] {
+        key(directory.path(), name, &content);
+    }
+    directory
+}
+
+#[test]
+fn guest_moves_in_tls_to_who_has_a_certificate_of_the_same_authority() {
+    if !has_kvm("tls") {
+        return;
+    }
+    let (host, ours, others) = (Host::new().unwrap(), certificates(), certificates());
+    let [ours, others] = [&ours, &others].map(|directory| directory.path().to_str().unwrap());
+    let words = "workload=seq-write ws=16M";
+    let source = host.boot_probe("tls", "64M", words).unwrap();
+    source.wait_output("passes=1").unwrap();
+    let (target, address) = host.receive_with("tls2", &["--tls", ours]).unwrap();
+    for (options, words) in [
+        (&[][..], "speaks TLS: give --tls DIR"),
+        (&["--tls", others], "TLS"),
+        (&["--tls", "/nonexistent"], "/nonexistent"),
+    ] {
+        let error = source.migrate(&address, options).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+    let report = source.migrate(&address, &["--tls", ours]).unwrap();
+    assert_eq!(report["outcome"], "completed", "{report}");
+    target.wait_output("t_ms=").unwrap();
+    let lines = target.skiff.output().all();
+    assert!(
+        lines.iter().all(|line| !line.contains("corrupt")),
+        "{lines:?}"
+    );
 }
 
 #[test]

@@ -169,8 +169,9 @@ where move.key, the same file on both, was made so:
     note = "\
 Memory size, vCPUs and devices come with the VM. Post-copy needs the permission to use
 userfaultfd here: `skiff preflight` says whether you have it.
-With --key both ends prove on every connection that they have the same key. The VM's memory
-itself travels unencrypted. Listening on anything but loopback needs --key or --insecure."
+With --key both ends prove on every connection that they have the same key. With --tls they show
+certificates of the same authority, ca.pem, and everything is encrypted; the one of the destination
+names the HOST of --to. Listening on anything but loopback needs one of them, or --insecure."
 )]
 pub(super) struct ReceiveArgs {
     /// address to listen on; port 0 chooses a free one
@@ -188,6 +189,9 @@ pub(super) struct ReceiveArgs {
     /// file with a key, 16 bytes to 4 KiB, that the source must have too
     #[argh(option, arg_name = "FILE")]
     key: Option<PathBuf>,
+    /// encrypt every connection, with ca.pem, cert.pem and key.pem in this directory
+    #[argh(option, arg_name = "DIR")]
+    tls: Option<PathBuf>,
     /// listen without a key where other hosts can connect: whoever does can hand a VM over
     #[argh(switch)]
     insecure: bool,
@@ -203,12 +207,13 @@ impl TryFrom<ReceiveArgs> for ReceiveConfig {
             api,
             serial,
             key,
+            tls,
             insecure,
         } = args;
         let mut config = Self::new(listen, name.map_or_else(VmName::generate, Ok)?);
         config.api = api;
         config.serial = serial.unwrap_or_default();
-        config.trust = TrustConfig { key };
+        config.trust = TrustConfig { key, tls };
         config.exposure = exposure_of(insecure);
         Ok(config)
     }
@@ -263,6 +268,9 @@ pub(super) struct MigrateArgs {
     /// file with the key that the destination has
     #[argh(option, arg_name = "FILE")]
     key: Option<PathBuf>,
+    /// encrypt every connection, with ca.pem, cert.pem and key.pem in this directory
+    #[argh(option, arg_name = "DIR")]
+    tls: Option<PathBuf>,
     /// write the report as JSON to this file; - is standard output
     #[argh(option, arg_name = "FILE")]
     pub(super) report: Option<PathBuf>,
@@ -279,9 +287,9 @@ impl MigrateArgs {
         config.growth = self.growth;
         config.order = self.order;
         config.streams = self.streams;
-        let key = self.key.clone();
-        // The monitor opens the file, in a directory of its own.
-        config.trust = TrustConfig { key }.absolute();
+        let (key, tls) = (self.key.clone(), self.tls.clone());
+        // The monitor opens the files, in a working directory of its own.
+        config.trust = TrustConfig { key, tls }.absolute();
         config
     }
 }
@@ -402,6 +410,9 @@ pub(super) struct PreflightArgs {
     /// file with the key that the monitor there has
     #[argh(option, arg_name = "FILE")]
     key: Option<PathBuf>,
+    /// directory with ca.pem, cert.pem and key.pem, if the monitor there wants TLS
+    #[argh(option, arg_name = "DIR")]
+    tls: Option<PathBuf>,
     /// show the findings as JSON
     #[argh(switch)]
     json: bool,
@@ -424,6 +435,7 @@ impl PreflightArgs {
     pub(super) fn trust(&self) -> TrustConfig {
         TrustConfig {
             key: self.key.clone(),
+            tls: self.tls.clone(),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use migration::{Key, MigrationError, Trust};
+use migration::{Key, MigrationError, Tls, Trust};
 use serde::{Deserialize, Serialize};
 
 /// The files that say whom to trust; none by default.
@@ -13,6 +13,9 @@ pub struct TrustConfig {
     /// File with the key that both ends must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
+    /// Directory with the certificates that encrypt every connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<PathBuf>,
 }
 
 /// Whom a monitor may listen to that asks nobody for a key.
@@ -29,11 +32,12 @@ impl TrustConfig {
     /// The same files, whatever the working directory of who opens them is.
     #[must_use]
     pub fn absolute(self) -> Self {
-        let Self { key } = self;
+        let Self { key, tls } = self;
         // What has no absolute form is an empty path, and opening that fails with a reason.
         let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
         Self {
             key: key.map(absolute),
+            tls: tls.map(absolute),
         }
     }
 
@@ -47,9 +51,10 @@ impl TrustConfig {
     /// # Errors
     /// If one of them cannot be read, is open to others or is not what it should be.
     pub fn load(&self) -> Result<Trust, MigrationError> {
-        let Self { key } = self;
+        let Self { key, tls } = self;
         Ok(Trust {
             key: key.as_deref().map(Key::read).transpose()?,
+            tls: tls.as_deref().map(Tls::read).transpose()?,
         })
     }
 
@@ -68,6 +73,7 @@ mod tests {
     fn with_key(path: &str) -> TrustConfig {
         TrustConfig {
             key: Some(path.into()),
+            tls: None,
         }
     }
 

@@ -75,7 +75,9 @@ pub enum MonitorError {
         source: io::Error,
     },
     /// Whoever reaches the address could hand a VM over.
-    #[error("{address} can be reached by other hosts, and no key is given")]
+    #[error(
+        "{address} can be reached by other hosts, and neither key nor certificate is asked of them"
+    )]
     Exposed {
         /// The address.
         address: SocketAddr,
@@ -118,7 +120,7 @@ impl MonitorError {
             Self::Crashed(diagnosis) => diagnosis.remedy(),
             Self::Listen { .. } => Some("choose a free port, or port 0 to have one chosen"),
             Self::Exposed { .. } => Some(
-                "give --key FILE here and to skiff migrate; or --insecure, if you trust every host \
+                "give --key FILE or --tls DIR, here and to skiff migrate; or --insecure, if you trust every host \
                  that can connect",
             ),
             Self::StillArriving | Self::AlreadyLeaving => Some("wait until it is done: skiff info"),
