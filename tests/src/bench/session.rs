@@ -163,11 +163,7 @@ impl Course<'_> {
         let Summary { cell, column, .. } = summary;
         match mover.run(cell, column, watch) {
             Ok(sample) => {
-                let noisy = if sample.noise.is_quiet() {
-                    ""
-                } else {
-                    ", noisy"
-                };
+                let noisy = if sample.is_quiet() { "" } else { ", noisy" };
                 eprintln!("{place}: {cell} {column}: {:.0} ms{noisy}", sample.total_ms);
                 summary.samples.push(sample);
                 Ok(())

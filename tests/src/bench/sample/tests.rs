@@ -87,3 +87,11 @@ fn noisy_runs_do_not_count_beside_quiet_ones_and_do_if_there_is_nothing_else() {
     assert_eq!(summary.quiet(), 1);
     assert!(summary.ran_in("post-copy") && summary.prepaged_by("push"));
 }
+
+#[test]
+fn guest_whose_rate_changes_by_itself_was_not_alone() {
+    let mut sample = sample(&report(), 0.0).unwrap();
+    assert!(sample.is_quiet());
+    sample.cost.rate_before *= 0.8;
+    assert!(!sample.is_quiet());
+}
