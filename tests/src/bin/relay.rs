@@ -1,5 +1,6 @@
 //! `relay`: a bad network between two TCP peers, the same one each time.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
@@ -123,7 +124,7 @@ fn main() -> ExitCode {
 
 /// Says of each connection how it ended, for ever.
 fn tell(relay: &Relay) -> ! {
-    let mut told: Vec<u64> = Vec::new();
+    let mut told = BTreeSet::new();
     let mut ended = 0;
     loop {
         let Ok(stats) = relay.wait_until(ONE_WAIT, |stats| stats.ended > ended) else {

@@ -170,13 +170,15 @@ impl Connection<'_> {
     /// Waits until there is something to do and reads what there is; returns whether the bell rang.
     fn wait(&mut self, deadline: Option<Duration>) -> io::Result<bool> {
         let now = self.membership.hub().now();
+        let has_read = self.read_backlog(now);
         let appetites = self.pumps.each_mut().map(|pump| pump.appetite(now));
-        let deadline = appetites
-            .iter()
-            .fold(deadline, |deadline, appetite| match appetite {
+        let deadline = appetites.iter().fold(
+            has_read.then_some(now).or(deadline),
+            |deadline, appetite| match appetite {
                 Appetite::From(time) => earlier(deadline, Some(*time)),
                 Appetite::Now | Appetite::None => deadline,
-            });
+            },
+        );
         let interests = [0, 1].map(|way| self.interest(way, appetites[way]));
 
         let bell = &self.membership.bell;
@@ -191,6 +193,18 @@ impl Connection<'_> {
         self.react(0, client, interests[0]);
         self.react(1, server, interests[1]);
         Ok(!told.is_empty() && bell.hear())
+    }
+
+    /// Reads from the sources that have been kept waiting; returns whether there were any.
+    fn read_backlog(&mut self, now: Duration) -> bool {
+        let mut has_read = false;
+        for (pump, source) in self.pumps.iter_mut().zip(&self.sockets) {
+            if pump.is_backlogged(now) {
+                pump.receive(source, now);
+                has_read = true;
+            }
+        }
+        has_read
     }
 
     /// What to ask a socket for. One that is asked for nothing is still watched if its peer has

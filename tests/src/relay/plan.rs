@@ -49,7 +49,10 @@ pub enum Effect {
     /// Each block of [`JITTER_BLOCK_BYTES`] arrives later by up to that much, as the seed says.
     Jitter(Duration),
     /// A link of that many bits per second, shared by all connections that the rule selects, one
-    /// for each direction.
+    /// for each direction. Of each connection 32 KiB at most wait in front of it.
+    ///
+    /// It is never faster, and slower only if the relay or the peers get too little processor time:
+    /// little is buffered that would bridge the gaps.
     Rate {
         /// Bits of the byte stream; there are no headers on this link.
         bits_per_s: NonZeroU64,

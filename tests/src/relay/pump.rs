@@ -145,6 +145,11 @@ impl Pump {
         }
     }
 
+    /// Whether the source is to be read now, without waiting for it: see [`Schedule::is_backlogged`].
+    pub(super) fn is_backlogged(&mut self, now: Duration) -> bool {
+        matches!(self.source, Source::Open | Source::Broken) && self.schedule.is_backlogged(now)
+    }
+
     /// Reads once from a source that does not block.
     pub(super) fn receive(&mut self, mut source: &TcpStream, now: Duration) {
         let limit = match (self.source, self.schedule.room(now)) {
@@ -168,8 +173,12 @@ impl Pump {
                 self.flow.flipped_bits += self.schedule.admit(&mut first[..in_first], now)
                     + self.schedule.admit(&mut second[..count - in_first], now);
                 self.ring.fill(count);
+                if count < limit {
+                    self.schedule.drained();
+                }
             }
-            Err(error) if is_temporary(error.kind()) => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.schedule.drained(),
             Err(_) => self.end_source(StreamEnd::Reset, now),
         }
     }
@@ -234,11 +243,6 @@ impl Pump {
         self.ring.consume(count);
         self.flow.forwarded_bytes += to_u64(count);
     }
-}
-
-/// Whether a read may be tried again when the socket says so.
-fn is_temporary(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
 /// A number of bytes of this process's memory.

@@ -17,6 +17,10 @@ const SLACK_AT_LINK_BYTES: u64 = 2 * QUEUE_BYTES;
 /// Our choice: 0.26 ms at 1 Gb/s, during which other connections wait as well. Linux lets a TCP
 /// socket put about 1 ms into the queue of a device.
 const QUEUE_BYTES: u64 = 32 << 10;
+/// For how long a link makes up for a thread that the system woke late.
+///
+/// Our choice: on a machine with more work than processors a wake-up is late by some time slices.
+const LATENESS: Duration = Duration::from_millis(50);
 /// What a direction without a rate is taken to have when its window is computed. Our choice: more
 /// than the relay can forward.
 const UNLIMITED_BITS_PER_S: NonZeroU64 = NonZeroU64::new(10_000_000_000).expect("not zero");
@@ -72,6 +76,8 @@ pub(super) struct Schedule {
     admitted: u64,
     forwarded: u64,
     parcels: Parcels,
+    /// Whether bytes have been waiting at the source since there was no room for them at the link.
+    is_backlogged: bool,
     last_due: Duration,
     end: Option<End>,
 }
@@ -93,6 +99,7 @@ impl Schedule {
             admitted: 0,
             forwarded: 0,
             parcels: Parcels::default(),
+            is_backlogged: false,
             last_due: Duration::ZERO,
             end: None,
         }
@@ -124,6 +131,10 @@ impl Schedule {
         let held_bytes = self.admitted - self.forwarded;
         let in_window = self.window_bytes.saturating_sub(held_bytes);
         let bytes = in_window.min(self.script.until_strike(self.admitted));
+        if in_window == 0 {
+            // The sink is slow: a link would not have been used either.
+            self.is_backlogged = false;
+        }
         if bytes == 0 || self.parcels.is_full() {
             return Room::None;
         }
@@ -137,14 +148,34 @@ impl Schedule {
         }
     }
 
+    /// Whether bytes may be read that have perhaps been waiting for that.
+    ///
+    /// Then they are to be read at once, or the source is to be declared [drained](Self::drained).
+    pub(super) fn is_backlogged(&mut self, now: Duration) -> bool {
+        self.is_backlogged && matches!(self.room(now), Room::Bytes(_))
+    }
+
+    /// The source had less than there was room for.
+    pub(super) fn drained(&mut self) {
+        self.is_backlogged = false;
+    }
+
     /// Takes over bytes just read, at most as many as there was room for, inverts the bits that are
     /// to be inverted, and returns their number.
+    ///
+    /// If the bytes had to wait for room, they leave as if they had been read when there was room: a
+    /// thread that is late does not make the link slow.
     pub(super) fn admit(&mut self, bytes: &mut [u8], now: Duration) -> u64 {
         let flipped_bits = self.script.corrupt(self.admitted, bytes);
+        let ready = if self.is_backlogged {
+            now.saturating_sub(LATENESS)
+        } else {
+            now
+        };
         let mut left_bytes = u64::try_from(bytes.len()).expect("a slice is no longer than 2^63");
         while left_bytes > 0 {
             let bytes = self.script.run(self.admitted, left_bytes);
-            let departs = self.script.send(bytes, now);
+            let departs = self.script.send(bytes, ready).max(now);
             let (arrives, due) = self.arrival(departs);
             self.last_due = due;
             self.parcels.push(Parcel {
@@ -156,6 +187,8 @@ impl Schedule {
             self.admitted += bytes;
             left_bytes -= bytes;
         }
+        self.parcels.depart(now);
+        self.is_backlogged |= self.parcels.waiting_bytes() >= QUEUE_BYTES;
         flipped_bits
     }
 

@@ -97,9 +97,12 @@ impl Script {
         until_stall.fold(in_block, u64::min)
     }
 
-    /// Sends bytes over all links; returns when the last of them has left the last link.
-    pub(super) fn send(&self, bytes: u64, now: Duration) -> Duration {
-        self.links.iter().fold(now, |at, link| link.send(bytes, at))
+    /// Sends bytes that were ready at a time over all links; returns when the last of them has left
+    /// the last one.
+    pub(super) fn send(&self, bytes: u64, ready: Duration) -> Duration {
+        self.links
+            .iter()
+            .fold(ready, |ready, link| link.send(bytes, ready))
     }
 
     /// How long the byte at a position, and with it all behind, is held.

@@ -8,31 +8,33 @@ use super::{DEADLINE, Network, is_reset, ms, read, read_to_end};
 use crate::relay::hub::MAX_OPEN;
 use crate::relay::{ConnectionEnd, Cut, Effect, Plan, Relay, RelayError, Rule, When};
 
-/// Connects again and again until it works; returns how often it was refused.
-fn connect_at_last(relay: &Relay) -> (TcpStream, u32) {
+/// Connects again and again until it is not refused any more.
+fn connect_at_last(relay: &Relay) -> TcpStream {
     let deadline = Instant::now() + DEADLINE;
-    let mut refusals = 0;
     loop {
         match TcpStream::connect(relay.address()) {
-            Ok(client) => return (client, refusals),
+            Ok(client) => return client,
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
                 assert!(Instant::now() < deadline);
-                refusals += 1;
             }
         }
     }
 }
 
+fn is_refused(relay: &Relay) -> bool {
+    let error = TcpStream::connect(relay.address()).err();
+    error.is_some_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+}
+
 #[test]
-fn refusal_for_a_time_is_a_refusal_and_passes() {
+fn refusal_for_a_time_passes_and_spares_those_inside() {
     let network = Network::new(Plan::default());
     let (mut old, server) = network.connect();
     let started = Instant::now();
     network.relay.refuse_for(ms(50));
-    let (mut client, refusals) = connect_at_last(&network.relay);
+    let mut client = connect_at_last(&network.relay);
     assert!(started.elapsed() >= ms(50));
-    assert!(refusals > 0);
 
     let (new_server, _) = network.server.accept().unwrap();
     client.write_all(b"new").unwrap();
@@ -42,19 +44,34 @@ fn refusal_for_a_time_is_a_refusal_and_passes() {
 }
 
 #[test]
+fn refusal_for_ever_is_in_force_at_once_and_does_not_delay_the_drop() {
+    let network = Network::new(Plan::default());
+    network.relay.refuse_for(Duration::MAX);
+    assert!(is_refused(&network.relay));
+    drop(network.relay);
+}
+
+#[test]
 fn refusal_after_a_cut_begins_before_the_cut_is_felt() {
-    for how in [Cut::Reset, Cut::Fin] {
+    let cut = |how| {
         let at = When::Byte(1);
         let rule = Rule::new(Effect::Cut { at, how });
-        let plan = Plan::new(0).rule(rule.connection(0));
-        let network = Network::new(plan.rule(Effect::RefuseAfterCut(ms(30))));
+        Plan::new(0).rule(rule.connection(0))
+    };
+    for how in [Cut::Reset, Cut::Fin] {
+        let network = Network::new(cut(how).rule(Effect::RefuseAfterCut(Duration::MAX)));
+        let (mut client, server) = network.connect();
+        client.write_all(b"x").unwrap();
+        let _ = read_to_end(&server);
+        assert!(is_refused(&network.relay));
+
+        let network = Network::new(cut(how).rule(Effect::RefuseAfterCut(ms(30))));
         let (mut client, server) = network.connect();
         let started = Instant::now();
         client.write_all(b"x").unwrap();
         let _ = read_to_end(&server);
-        let (_, refusals) = connect_at_last(&network.relay);
+        let _client = connect_at_last(&network.relay);
         assert!(started.elapsed() >= ms(30));
-        assert!(refusals > 0);
         assert_eq!(network.wait_until(|stats| stats.accepted == 2).cut, 1);
     }
 }
@@ -106,13 +123,6 @@ fn relay_that_is_dropped_leaves_nothing_open() {
     assert!(is_reset(&server));
     let error = TcpStream::connect(address).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
-}
-
-#[test]
-fn relay_that_refuses_for_ever_is_dropped_at_once() {
-    let network = Network::new(Plan::default());
-    network.relay.refuse_for(Duration::MAX);
-    drop(network.relay);
 }
 
 #[test]
