@@ -1,0 +1,88 @@
+//! `skiff run` as typed.
+
+use std::path::PathBuf;
+
+use argh::FromArgs;
+
+use crate::boot::VcpuCount;
+use crate::config::{ByteSize, ConfigError, KernelSource, SerialMode, VmName, VmSettings};
+
+/// boot a VM and stay with it until it powers off or has moved away
+#[derive(Debug, FromArgs)]
+#[argh(
+    subcommand,
+    name = "run",
+    help_triggers("--help", "-h", "help"),
+    example = "\
+The built-in guest with a memory load, and a Linux kernel of your own:
+  {command_name} --kernel probe --cmdline 'workload=seq-write ws=64M'
+  {command_name} --kernel vmlinuz --initrd initrd.img --memory 1G --cpus 2
+
+The same from a file, with one setting changed:
+  {command_name} --config vm.json --memory 2G
+where vm.json is {{\"kernel\": \"vmlinuz\", \"initrd\": \"initrd.img\", \"memory\": \"1G\", \"cpus\": 2}}",
+    note = "\
+On a terminal the guest has the keyboard: Ctrl-C goes to the guest, Ctrl-A x ends the VM,
+Ctrl-A h shows the other escape sequences. `{command_name}` ends with 0 when the guest powers
+off, reboots, is stopped or has moved away."
+)]
+pub(in crate::cli) struct RunArgs {
+    /// kernel to boot: a bzImage, an ELF vmlinux, an ELF file with a PVH note, or the word probe for the built-in guest
+    #[argh(option, arg_name = "FILE")]
+    kernel: Option<KernelSource>,
+    /// initial ramdisk for the kernel
+    #[argh(option, arg_name = "FILE")]
+    initrd: Option<PathBuf>,
+    /// kernel command line; default: `console=ttyS0 panic=-1`, empty for the probe guest
+    #[argh(option, arg_name = "TEXT")]
+    cmdline: Option<String>,
+    /// guest memory, at least 16M, in whole pages; default: 512M
+    #[argh(option, arg_name = "SIZE")]
+    memory: Option<ByteSize>,
+    /// number of vCPUs, 1 to 32; default: 1
+    #[argh(option, arg_name = "N")]
+    cpus: Option<VcpuCount>,
+    /// where the serial port leads: stdio, none or file=PATH; default: stdio
+    #[argh(option, arg_name = "MODE")]
+    serial: Option<SerialMode>,
+    /// name of the VM; default: one is made up
+    #[argh(option, arg_name = "NAME")]
+    name: Option<VmName>,
+    /// path of the control socket; default: $XDG_RUNTIME_DIR/skiff/NAME.sock or /run/skiff/NAME.sock
+    #[argh(option, arg_name = "PATH")]
+    api: Option<PathBuf>,
+    /// JSON file with these options as keys; what is typed wins over the file
+    #[argh(option, arg_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl RunArgs {
+    /// What was typed, completed by the configuration file.
+    pub(in crate::cli) fn into_settings(self) -> Result<VmSettings, ConfigError> {
+        let Self {
+            kernel,
+            initrd,
+            cmdline,
+            memory,
+            cpus,
+            serial,
+            name,
+            api,
+            config,
+        } = self;
+        let typed = VmSettings {
+            kernel,
+            initrd,
+            cmdline,
+            memory,
+            cpus,
+            serial,
+            name,
+            api,
+        };
+        match config {
+            Some(path) => Ok(typed.or(VmSettings::read(&path)?)),
+            None => Ok(typed),
+        }
+    }
+}
