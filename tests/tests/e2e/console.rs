@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -36,9 +37,9 @@ impl Session {
         let open = || rustix::fs::open(&name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty());
         let terminal = open().unwrap();
         let before = tcgetattr(&terminal).unwrap();
-        // setsid --ctty makes the terminal the controlling one, as a login does.
+        // setsid -c makes the terminal the controlling one, as a login does.
         let skiff = Command::new("setsid")
-            .args(["--ctty", "--wait"])
+            .arg("-c")
             .arg(skiff_binary().unwrap())
             .args([
                 "run", "--kernel", "probe", "--memory", "64M", "--name", "tty",
@@ -67,7 +68,11 @@ impl Session {
         let (mut seen, mut piece) = (String::new(), [0; 512]);
         let deadline = Instant::now() + PATIENCE;
         while !seen.contains(text) {
-            assert!(Instant::now() < deadline, "no {text:?} in {seen:?}");
+            let left = deadline.saturating_duration_since(Instant::now());
+            let timeout = Timespec::try_from(left).unwrap();
+            let mut screen = [PollFd::new(&self.screen, PollFlags::IN)];
+            let ready = poll(&mut screen, Some(&timeout)).unwrap();
+            assert!(ready > 0, "no {text:?} in {seen:?}");
             let count = self.screen.read(&mut piece).unwrap();
             seen.push_str(&String::from_utf8_lossy(&piece[..count]));
         }
