@@ -15,7 +15,7 @@ use super::{Echo, RigError};
 const OUTPUT_LIMIT_BYTES: u64 = 64 << 20;
 
 /// How much of the console is kept for a diagnosis.
-const CONSOLE_TAIL_LINES: usize = 40;
+const CONSOLE_TAIL_LINES: usize = 80;
 
 /// Makes a file that lives in memory and goes away with its last user.
 pub fn anonymous_file(name: &'static str) -> Result<File, RigError> {
@@ -190,7 +190,7 @@ mod tests {
         let console: String = (0..100).map(|n| format!("\u{1b}line {n}\r\n\n")).collect();
         let text = diagnosis("", &console);
         assert!(
-            text.starts_with("line 60\n") && text.ends_with("line 99"),
+            text.starts_with("line 20\n") && text.ends_with("line 99"),
             "{text:?}"
         );
     }

@@ -88,7 +88,7 @@ fn auto_keeps_the_downtime_it_was_allowed_or_says_what_forbids_it() {
         let mut source = host.boot_probe(name, "256M", words).unwrap();
         source.wait_output(warm).unwrap();
         let (mut target, address) = host.receive(&format!("{name}2")).unwrap();
-        let options = ["--max-downtime", "250ms"];
+        let options = ["--mode", "auto", "--max-downtime", "250ms"];
         let report = source.migrate(&address, &options).unwrap();
         check_sums(&report);
         assert_eq!(number(&report, "/max_downtime_ms"), 250.0, "{report}");
