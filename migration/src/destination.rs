@@ -79,6 +79,18 @@ pub enum Notice<'a> {
         /// The source.
         peer: SocketAddr,
     },
+    /// The connections to the source of a VM were lost; it is waited for.
+    Lost {
+        /// The source.
+        peer: SocketAddr,
+        /// What was wrong.
+        error: &'a Error,
+    },
+    /// The source is back, and its VM goes on arriving.
+    Recovered {
+        /// The source.
+        peer: SocketAddr,
+    },
     /// Pages are arriving; told about ten times a second.
     Progress {
         /// What the destination is doing.

@@ -28,6 +28,7 @@ impl Digest {
     }
 
     /// Adds the pages of `range`, whose content is `bytes`.
+    #[cfg(test)]
     pub(crate) fn add_pages(&mut self, range: PageRange, bytes: &[u8]) {
         for digest in Self::of_each(range, bytes) {
             self.add(digest);
@@ -51,6 +52,15 @@ impl Digest {
     /// The digest of one page that is absent.
     pub(crate) fn of_absent(page: PageIndex) -> Self {
         Self(mix(number_hash(page)))
+    }
+
+    /// The digest of all the pages that `parts` cover.
+    pub(crate) fn sum(parts: &[Self]) -> Self {
+        let mut sum = Self::default();
+        for &part in parts {
+            sum.add(part);
+        }
+        sum
     }
 
     /// Adds the pages that another digest covers.

@@ -135,8 +135,10 @@ pub enum MigrationError {
     Refused { peer: SocketAddr, refusal: Refusal },
     #[error("{peer} reports: {text}")]
     PeerFailed { peer: SocketAddr, text: PeerText },
-    #[error("{pages} pages never arrived")]
-    Incomplete { pages: u64 },
+    #[error("{pages} pages came damaged, again and again")]
+    Damaged { pages: u64 },
+    #[error("another VM was offered in its place")]
+    Superseded,
     #[error("{sent} pages were sent and {listed} listed as absent, of {total}")]
     PageCount { sent: u64, listed: u64, total: u64 },
     #[error("memory differs: digest {source_digest} at the source, {destination_digest} here")]
@@ -197,6 +199,24 @@ pub enum MigrationError {
 }
 
 impl MigrationError {
+    /// Whether it is of a connection that may be made anew: it ended, nothing came over it any
+    /// more, or what came was not what was sent.
+    pub(crate) fn is_loss(&self) -> bool {
+        matches!(
+            self,
+            Self::Send { .. }
+                | Self::Receive { .. }
+                | Self::Closed { .. }
+                | Self::Silent { .. }
+                | Self::Connect { .. }
+                | Self::UnknownFrame { .. }
+                | Self::FrameTooLong { .. }
+                | Self::Malformed { .. }
+                | Self::Unexpected { .. }
+                | Self::PageOutOfRange { .. }
+        )
+    }
+
     /// What the user can do about it, where the message does not say it already.
     #[must_use]
     pub fn remedy(&self) -> Option<String> {

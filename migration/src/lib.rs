@@ -49,7 +49,9 @@ pub use digest::Digest;
 pub use error::{MachineError, MigrationError, Result};
 pub use layout::{MAX_PAGES, MAX_REGIONS, MemoryLayout, MemoryRegion};
 pub use offer::{MAX_TEXT_BYTES, Offer, PeerText, Refusal};
-pub use options::{DestinationOptions, MAX_STREAMS, Mode, SourceOptions, Streams, Timeouts, Trust};
+pub use options::{
+    DestinationOptions, MAX_STREAMS, Mode, SourceOptions, Streams, Timeouts, Trust, Verify,
+};
 pub use order::{
     Growth, MAX_PIVOTS, Order, Pivots, Prepaging, Recency, RunLimits, SendOrder, SendPlan,
 };
@@ -58,7 +60,8 @@ pub use phase::{DestinationPhase, SourcePhase};
 pub use progress::{Progress, ProgressSink};
 pub use ram::RamMapping;
 pub use report::{
-    Digests, FaultCounts, LatencyUs, Outcome, PageCounts, Report, Round, SCHEMA, WireBytes,
+    Digests, FaultCounts, LatencyPartsUs, LatencyUs, Outcome, PageCounts, Report, Round, SCHEMA,
+    WireBytes,
 };
 pub use source::{Failure, PeerInfo, SourceVm, migrate, probe};
 pub use tls::Tls;

@@ -5,7 +5,7 @@ mod lowat;
 mod records;
 mod socket;
 
-pub(crate) use frames::{FrameReader, FrameWriter};
+pub(crate) use frames::{FrameReader, FrameWriter, Now, Received};
 pub(crate) use socket::{Link, Patience};
 
 #[cfg(test)]

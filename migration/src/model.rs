@@ -50,10 +50,7 @@ impl Way {
     /// Notes a round of `pages` that took that long, if it is long enough to tell the rate.
     pub(crate) fn learn(&mut self, pages: u64, took: Duration) {
         if pages >= RATE_PAGES {
-            let carrying = took
-                .saturating_sub(self.exchange)
-                .max(Duration::from_micros(1));
-            self.pages_per_s = count(pages) / carrying.as_secs_f64();
+            self.pages_per_s = per_s(pages, took.saturating_sub(self.exchange));
         }
     }
 
@@ -156,6 +153,11 @@ impl Model {
     fn is_exhausted(&self) -> bool {
         self.rounds >= MAX_ROUNDS || self.stalled_rounds >= MAX_STALLED_ROUNDS
     }
+}
+
+/// That many pages in that time, as a rate.
+pub(crate) fn per_s(pages: u64, time: Duration) -> f64 {
+    count(pages) / time.max(Duration::from_micros(1)).as_secs_f64()
 }
 
 /// Counts of pages are below 2^53, where each has an exact floating-point number.

@@ -116,6 +116,13 @@ pub enum Refusal {
     /// The source has proved a key, but another one.
     #[error("the keys of the two ends differ")]
     KeysDiffer,
+    /// The connections of a session were lost before the token arrived, and the destination has
+    /// given the VM up: it never ran there and never will.
+    #[error("the VM was given up there before it was handed over")]
+    Abandoned,
+    /// No VM of that session is there, or it has everything.
+    #[error("no such VM is arriving there")]
+    UnknownSession,
 }
 
 impl From<&Error> for Refusal {

@@ -90,6 +90,22 @@ impl FromStr for Mode {
     }
 }
 
+/// Our choice: enough for a switch or a route to come back.
+const RECONNECT_FOR: Duration = Duration::from_secs(60);
+
+/// Whether the source reads its memory once more when all of it was sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verify {
+    /// It does not: chunks are checked on their way, and the digests of what was sent and of what
+    /// was received are compared.
+    #[default]
+    Off,
+    /// It does, and the digest of that memory is compared as well: nothing has written to it since
+    /// the guest stood still.
+    On,
+}
+
 /// Number of background connections, 1 to [`MAX_STREAMS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u16", into = "u16")]
@@ -151,18 +167,17 @@ pub struct Timeouts {
     pub connect: Duration,
     /// For an answer while giving up costs nothing, because the guest can still run at the source.
     pub answer: Duration,
-    /// For any byte to move after the hand-over, when giving up loses the VM.
+    /// For any byte to move after the hand-over, until the connections count as lost.
     pub stall: Duration,
 }
 
 impl Default for Timeouts {
-    /// Our choice: 10 s to connect and for an answer, as long as a person waits; 60 s after the
-    /// hand-over, enough for a switch or a route to come back.
+    /// Our choice: 10 s each, as long as a person waits.
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(10),
             answer: Duration::from_secs(10),
-            stall: Duration::from_secs(60),
+            stall: Duration::from_secs(10),
         }
     }
 }
@@ -177,12 +192,24 @@ pub struct Trust {
 }
 
 /// What a destination is asked to do.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct DestinationOptions {
     /// The limits of patience.
     pub timeouts: Timeouts,
+    /// How long to wait for a source whose connections were lost; never if it is zero.
+    pub reconnect_for: Duration,
     /// Who may connect.
     pub trust: Trust,
+}
+
+impl Default for DestinationOptions {
+    fn default() -> Self {
+        Self {
+            timeouts: Timeouts::default(),
+            reconnect_for: RECONNECT_FOR,
+            trust: Trust::default(),
+        }
+    }
 }
 
 /// What a source is asked to do.
@@ -203,6 +230,11 @@ pub struct SourceOptions {
     pub max_downtime: Duration,
     /// The limits of patience.
     pub timeouts: Timeouts,
+    /// How long to call a destination again to which the connections were lost after the hand-over;
+    /// never if it is zero.
+    pub reconnect_for: Duration,
+    /// Whether to read the memory once more at the end.
+    pub verify: Verify,
     /// Whom to give the VM to.
     pub trust: Trust,
 }
@@ -218,6 +250,8 @@ impl SourceOptions {
             drain_after: DRAIN_AFTER,
             max_downtime: MAX_DOWNTIME,
             timeouts: Timeouts::default(),
+            reconnect_for: RECONNECT_FOR,
+            verify: Verify::Off,
             trust: Trust::default(),
         }
     }

@@ -78,6 +78,8 @@ pub struct Report {
     pub reconnects: u32,
     /// Digests of the memory, once both ends have all of it.
     pub digest: Option<Digests>,
+    /// Whether the source read all of its memory once more, and found that digest.
+    pub verified: bool,
 }
 
 /// Counts of pages: once a migration has completed, `total` is the sum of `transferred`, `zero` and
@@ -107,6 +109,22 @@ pub struct FaultCounts {
     pub network: u64,
     /// From when the fault was noticed until the page was there.
     pub latency_us: LatencyUs,
+    /// What it went to, in the mean of the faults that were measured.
+    pub latency_parts_us: LatencyPartsUs,
+}
+
+/// Parts of the mean latency of a network fault, in microseconds; all 0 if there were none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct LatencyPartsUs {
+    /// Until the request was sent, and at the source from its receipt until the page was read.
+    pub queue: f64,
+    /// The rest until the page had arrived: the network, what was on its way before, and threads
+    /// that had to wake up.
+    pub wire: f64,
+    /// Making the page the guest's.
+    pub install: f64,
+    /// Waking who waited for it.
+    pub wake: f64,
 }
 
 /// Distribution of latencies in microseconds; all 0 if there were none.
@@ -140,6 +158,8 @@ pub struct Round {
     pub pages: u64,
     /// Pages the guest wrote meanwhile, after they were read.
     pub dirtied: u64,
+    /// The same in a second.
+    pub dirtied_per_s: f64,
     /// How long it took.
     pub ms: f64,
 }
@@ -172,6 +192,37 @@ pub(crate) struct Latency {
     pub(crate) mean_ns: u64,
 }
 
+/// Parts of the mean latency of a network fault, as they go over the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LatencyParts {
+    pub(crate) queue_ns: u64,
+    pub(crate) wire_ns: u64,
+    pub(crate) install_ns: u64,
+    pub(crate) wake_ns: u64,
+}
+
+impl From<LatencyParts> for LatencyPartsUs {
+    fn from(parts: LatencyParts) -> Self {
+        let LatencyParts {
+            queue_ns,
+            wire_ns,
+            install_ns,
+            wake_ns,
+        } = parts;
+        Self {
+            queue: us(queue_ns),
+            wire: us(wire_ns),
+            install: us(install_ns),
+            wake: us(wake_ns),
+        }
+    }
+}
+
+/// Nanoseconds in the report's unit.
+fn us(ns: u64) -> f64 {
+    Duration::from_nanos(ns).as_secs_f64() * 1e6
+}
+
 impl From<&Histogram<u64>> for Latency {
     fn from(histogram: &Histogram<u64>) -> Self {
         let sum_ns = histogram
@@ -198,7 +249,6 @@ impl From<Latency> for LatencyUs {
             max_ns,
             mean_ns,
         } = latency;
-        let us = |ns| Duration::from_nanos(ns).as_secs_f64() * 1e6;
         Self {
             p50: us(p50_ns),
             p90: us(p90_ns),

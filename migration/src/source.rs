@@ -3,6 +3,9 @@
 mod account;
 mod chunk;
 mod connect;
+mod frozen;
+mod lap;
+mod recovery;
 mod rounds;
 mod sender;
 mod sending;
@@ -130,7 +133,9 @@ pub fn migrate(
     // Exactly one end owns the guest, and it changes at one point: the phase becomes `HandedOver`
     // just before the first byte of the `Run` frame is given to the kernel, because from then on
     // the frame may arrive. Before that point every failure, of whatever kind, resumes the guest
-    // here; after it no failure does, since the guest may be running at the destination.
+    // here; after it no failure does, since the guest may be running at the destination. Only the
+    // destination itself may turn it back: by its word that the token never arrived and that it has
+    // given the VM up, the phase becomes `Returned`.
     let outcome = match (result, transfer.phase().owns_guest()) {
         (Ok(()), _) => return Ok(transfer.report(Outcome::Completed, None)),
         (Err(error), true) => transfer

@@ -31,6 +31,36 @@ impl Stop {
     }
 }
 
+/// Tells a thread that waits for it in [`wait_any`] that something has changed.
+#[derive(Debug)]
+pub(crate) struct Doorbell(OwnedFd);
+
+impl Doorbell {
+    pub(crate) fn new() -> Result<Self> {
+        let Stop(fd) = Stop::new()?;
+        Ok(Self(
+            Arc::into_inner(fd).expect("nobody else has it by now"),
+        ))
+    }
+
+    pub(crate) fn ring(&self) {
+        // Fails only if the counter is about to overflow, and then it has rung already.
+        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+    }
+
+    /// Makes it silent again.
+    pub(crate) fn answer(&self) {
+        // Fails only if it is silent.
+        let _ = rustix::io::read(&self.0, &mut [0; 8]);
+    }
+}
+
+impl AsFd for Doorbell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 /// What ended a [`wait`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Woken {
@@ -69,6 +99,29 @@ pub(crate) fn wait(
                 });
             }
         }
+    }
+}
+
+/// Waits until any of `fds` can be read, and says which; `None` once `stop` was raised.
+///
+/// # Errors
+/// If the kernel refuses to poll.
+pub(crate) fn wait_any(fds: [BorrowedFd<'_>; 3], stop: &Stop) -> Result<Option<[bool; 3]>> {
+    let [first, second, third] = fds;
+    loop {
+        let mut polled = [first, second, third, stop.0.as_fd()]
+            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        match poll(&mut polled, None) {
+            Ok(_) => {}
+            Err(Errno::INTR) => continue,
+            Err(errno) => {
+                return Err(Error::Wait {
+                    source: errno.into(),
+                });
+            }
+        }
+        let [a, b, c, stopped] = polled.map(|fd| !fd.revents().is_empty());
+        return Ok((!stopped).then_some([a, b, c]));
     }
 }
 

@@ -1,4 +1,4 @@
-//! The migration protocol, version 1: what the bytes between two monitors mean.
+//! The migration protocol, version 2: what the bytes between two monitors mean.
 //!
 //! A source opens three kinds of TCP connections, all to the port the destination listens on:
 //! one for control, one for urgent pages, and one or more for pages in the background. Each begins
@@ -7,9 +7,11 @@
 //!
 //! ```text
 //! control     -> Hello   <- Accept | Refuse   -> State   <- Ready
-//!             -> Run     <- Running           -> Drained <- Complete      (or Failed, from both)
-//! urgent      -> Attach  <- Want ..           -> Pages | Absent ..
+//!             -> Run     <- Running           -> Drained <- Complete -> Done
+//!                                                            (or Failed, from both)
+//! urgent      -> Attach  <- Want .. Again ..  -> Pages | Absent ..
 //! background  -> Attach  -> Absent .. Pages ..
+//! recovery    -> Recover <- Standing, Missing .. | Refuse, then as a control connection
 //! probe       <- About
 //! ```
 //!
@@ -25,6 +27,10 @@
 //!
 //! No page is in flight between a `Flushed` and what follows it, so that of several versions of a
 //! page the last one is the one that stays.
+//!
+//! The set of all connections of a session is called a lap. When one of them is lost from the token
+//! on, both ends drop the others, and the source comes back with `Recover`; `Standing` begins the
+//! next lap, and what `Missing` names goes again.
 
 mod control;
 mod fields;
@@ -34,16 +40,15 @@ mod preamble;
 mod proof;
 
 pub(crate) use control::{
-    About, Accept, Attach, Complete, Drained, Failed, Flush, Flushed, Hello, Ready, Refuse, Role,
-    Run, Running, SessionId, State,
+    About, Accept, Attach, Complete, Done, Drained, Failed, Flush, Flushed, Hello, Ready, Recover,
+    Refuse, Role, Run, Running, SessionId, Standing, State,
 };
 pub(crate) use fields::{Frame, decode};
 pub use header::FrameKind;
 pub(crate) use header::{HEADER_BYTES, Header, MAX_STATE_BYTES};
 pub(crate) use pages::{
-    MAX_FRAME_PAGES, MAX_FRAME_RANGES, MAX_FRAME_WANTS, MAX_FRAME_WORDS, absent_payload,
-    decode_absent, decode_discards, decode_pages, decode_wants, discard_payload, pages_prefix,
-    want_payload,
+    MAX_FRAME_PAGES, MAX_FRAME_RANGES, MAX_FRAME_WANTS, MAX_FRAME_WORDS, PagesPrefix, decode_pages,
+    decode_ranges, decode_wants, decode_words, ranges_payload, want_payload, words_payload,
 };
 pub(crate) use preamble::{Access, MAGIC, PREAMBLE_BYTES, Preamble, Purpose, VERSION};
 pub(crate) use proof::{Challenge, Proof};

@@ -61,6 +61,7 @@ pub(crate) struct Subject {
     purpose: Purpose,
     session: SessionId,
     role: Option<Role>,
+    lap: u16,
 }
 
 impl Subject {
@@ -70,6 +71,7 @@ impl Subject {
             purpose,
             session: SessionId([0; 16]),
             role: None,
+            lap: 0,
         }
     }
 
@@ -79,6 +81,7 @@ impl Subject {
             purpose: Purpose::Attach,
             session: attach.session,
             role: Some(attach.role),
+            lap: attach.lap,
         }
     }
 }
@@ -102,8 +105,9 @@ impl Key {
     /// | 22..24 | [`Purpose`] |
     /// | 24..40 | session, zeroes where there is none |
     /// | 40..42 | [`Role`], 0 where there is none |
-    /// | 42..74 | nonce of the source |
-    /// | 74..106 | nonce of the destination |
+    /// | 42..44 | lap, 0 where there is none |
+    /// | 44..76 | nonce of the source |
+    /// | 76..108 | nonce of the destination |
     pub(crate) fn prove(&self, side: Side, transcript: &Transcript) -> Tag {
         Tag(self.mac(side, transcript).finalize().into_bytes().into())
     }
@@ -129,6 +133,7 @@ impl Key {
                     purpose,
                     session,
                     role,
+                    lap,
                 },
             source,
             destination,
@@ -143,6 +148,7 @@ impl Key {
             .chain_update(purpose.number().to_le_bytes())
             .chain_update(session.0)
             .chain_update(role.map_or(0, Role::number).to_le_bytes())
+            .chain_update(lap.to_le_bytes())
             .chain_update(source.0)
             .chain_update(destination.0)
     }

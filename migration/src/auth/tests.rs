@@ -27,6 +27,7 @@ fn subject() -> Subject {
     Subject::attach(Attach {
         session: SessionId([3; 16]),
         role: Role::Background,
+        lap: 5,
     })
 }
 
@@ -47,17 +48,18 @@ fn hmac(bytes: &[u8]) -> [u8; 32] {
 fn proof_covers_its_literal_bytes() {
     let bytes = [
         &b"skiffmov proof\0\0"[..],
-        // destination, version 1, attach, session, background
+        // destination, version 2, attach, session, background, lap 5
         &[2, 0],
-        &[1, 0, 0, 0],
+        &[2, 0, 0, 0],
         &[2, 0],
         &[3; 16],
         &[2, 0],
+        &[5, 0],
         &[0xaa; 32],
         &[0xbb; 32],
     ]
     .concat();
-    assert_eq!(bytes.len(), 106);
+    assert_eq!(bytes.len(), 108);
     let tag = key().prove(Side::Destination, &transcript());
     assert_eq!(tag.0, hmac(&bytes));
     let session = [&b"skiffmov session"[..], &[0xaa; 32], &[0xbb; 32]].concat();
@@ -95,6 +97,7 @@ fn proof_of_anything_else_is_none() {
             subject: Subject::attach(Attach {
                 session: SessionId([3; 16]),
                 role: Role::Urgent,
+                lap: 5,
             }),
             ..right
         },
@@ -102,6 +105,15 @@ fn proof_of_anything_else_is_none() {
             subject: Subject::attach(Attach {
                 session: SessionId([4; 16]),
                 role: Role::Background,
+                lap: 5,
+            }),
+            ..right
+        },
+        Transcript {
+            subject: Subject::attach(Attach {
+                session: SessionId([3; 16]),
+                role: Role::Background,
+                lap: 4,
             }),
             ..right
         },

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
+use crate::auth::Key;
 use crate::destination::attempt::Attempt;
 use crate::destination::door::{Caller, Door, Open};
 use crate::destination::host::Host;
@@ -47,12 +48,12 @@ pub(super) fn take_in<'scope>(
         None
     };
 
-    let accepted = prepare(vm.as_mut(), &offer, streams.get(), mode);
+    let accepted = prepare(vm.as_mut(), &offer, streams.get(), mode, key);
     let (session, attempt) = match accepted {
         Ok(accepted) => accepted,
         Err(refusal) => {
             // A source that is refused may try again at once.
-            door.close_session();
+            door.close();
             // If this cannot be sent the source is gone, and the refusal is told here all the same.
             let _ = writer.send(&Refuse(refusal.clone()), patience);
             return reject(&Error::Refused { peer, refusal });
@@ -60,14 +61,14 @@ pub(super) fn take_in<'scope>(
     };
     door.open_session(Open {
         session,
-        key,
         attempt: Arc::clone(&attempt),
     });
     let mut host = Host::new(door, Arc::clone(&attempt), reader, writer, mode);
-    let error = match host.take_in(scope, session, vm.as_mut()) {
+    let taken_in = host.take_in(scope, session, vm.as_mut());
+    // The thread that serves faults waits for them until it is told that none will come.
+    attempt.stop.raise();
+    let error = match taken_in {
         Ok(()) => {
-            // The thread that serves faults waits for them until it is told that none will come.
-            attempt.stop.raise();
             let report = host.report(began.elapsed());
             return Some(Arrival {
                 vm,
@@ -81,7 +82,7 @@ pub(super) fn take_in<'scope>(
     // page it misses.
     attempt.fail(Error::Stopped);
     if !host.owns_guest() {
-        door.close_session();
+        door.abandon(session);
     }
     host.say_why(&error);
     if host.owns_guest() {
@@ -100,6 +101,7 @@ fn prepare(
     offer: &Offer,
     streams: u16,
     mode: Mode,
+    key: Option<Key>,
 ) -> Result<(SessionId, Arc<Attempt>), Refusal> {
     let ram = vm.prepare(offer)?;
     let ready = || {
@@ -111,7 +113,7 @@ fn prepare(
         getrandom(&mut session, GetRandomFlags::empty()).map_err(|errno| Error::Random {
             source: errno.into(),
         })?;
-        let attempt = Attempt::new(FaultRegion::register(ram)?, streams, mode)?;
+        let attempt = Attempt::new(FaultRegion::register(ram)?, streams, mode, key)?;
         Ok((SessionId(session), Arc::new(attempt)))
     };
     ready().map_err(|error| Refusal::from(&error))

@@ -1,21 +1,25 @@
 //! What the threads of one arrival share.
 
+mod lap;
 mod rounds;
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::destination::clock::FaultClock;
+use crate::auth::Key;
+use crate::bitmap::PageBitmap;
+use crate::destination::clock::{Came, FaultClock};
 use crate::destination::region::FaultRegion;
 use crate::destination::table::{PageState, PageTable};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
-use crate::link::Link;
 use crate::options::Mode;
 use crate::page::{PAGE_BYTES, PageIndex, PageRange, to_usize};
-use crate::stop::Stop;
-use crate::wire::Role;
+use crate::stop::{Doorbell, Stop};
+use crate::wire::PagesPrefix;
+use lap::Lap;
+pub(super) use lap::{Attached, Returned};
 
 /// A VM that is arriving: its memory, and how far it is.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ pub(super) struct Attempt {
     pub(super) table: PageTable,
     pub(super) clock: FaultClock,
     pub(super) stop: Stop,
+    /// Rung when there is another connection over which to ask for pages.
+    pub(super) doorbell: Doorbell,
     streams: u16,
     /// As long as pages may come again.
     ledger: Mutex<Option<Ledger>>,
@@ -36,12 +42,13 @@ pub(super) struct Attempt {
 struct Inner {
     fate: Fate,
     failure: Option<Error>,
-    /// The connection over which to ask for pages, once it is attached.
-    urgent: Option<Link>,
-    attached_streams: u16,
+    lap: Lap,
+    returned: Option<Returned>,
     counts: Counts,
     /// Pages that came in rounds of pre-copy, each as often as it came.
     came_in_rounds: u64,
+    /// Pages that came in rounds, and damaged.
+    damaged: Vec<PageRange>,
     last_arrival: Instant,
 }
 
@@ -50,8 +57,19 @@ struct Inner {
 enum Fate {
     /// The source: whatever fails, it runs there.
     AtSource,
+    /// The source, unless the token is on its way: if the connections are lost, it says so.
+    Awaited,
     /// This end.
     Here,
+}
+
+/// How pages came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrived {
+    /// As they were sent.
+    Whole,
+    /// Otherwise: they have to be sent again.
+    Damaged,
 }
 
 /// What has arrived.
@@ -74,7 +92,12 @@ impl Counts {
 }
 
 impl Attempt {
-    pub(super) fn new(region: FaultRegion, streams: u16, mode: Mode) -> Result<Self> {
+    pub(super) fn new(
+        region: FaultRegion,
+        streams: u16,
+        mode: Mode,
+        key: Option<Key>,
+    ) -> Result<Self> {
         let pages = region.pages();
         Ok(Self {
             table: PageTable::new(pages),
@@ -82,45 +105,20 @@ impl Attempt {
             region,
             clock: FaultClock::new(),
             stop: Stop::new()?,
+            doorbell: Doorbell::new()?,
             streams,
             inner: Mutex::new(Inner {
                 fate: Fate::AtSource,
                 failure: None,
-                urgent: None,
-                attached_streams: 0,
+                lap: Lap::first(key)?,
+                returned: None,
                 counts: Counts::default(),
                 came_in_rounds: 0,
+                damaged: Vec::new(),
                 last_arrival: Instant::now(),
             }),
             changed: Condvar::new(),
         })
-    }
-
-    /// Takes a page connection in; `false` if there is no need for another of its kind.
-    pub(super) fn attach(&self, role: Role, link: &Link) -> bool {
-        let mut inner = self.lock();
-        let needed = match role {
-            Role::Urgent => inner.urgent.is_none(),
-            Role::Background => inner.attached_streams < self.streams,
-        };
-        match role {
-            _ if !needed => {}
-            Role::Urgent => inner.urgent = Some(link.clone()),
-            Role::Background => inner.attached_streams += 1,
-        }
-        self.changed.notify_all();
-        needed
-    }
-
-    /// Waits until all page connections are attached and gives the urgent one; `None` if that does
-    /// not happen before `until`.
-    ///
-    /// # Errors
-    /// If the attempt has failed.
-    pub(super) fn wait_attached(&self, until: Instant) -> Result<Option<Link>> {
-        let attached = |inner: &Inner| inner.attached_streams == self.streams;
-        let inner = self.wait_until(until, |inner| attached(inner) && inner.urgent.is_some())?;
-        Ok(inner.urgent.clone().filter(|_| attached(&inner)))
     }
 
     /// Waits until every page is present or absent, at most until `until`, and says whether it is.
@@ -132,7 +130,23 @@ impl Attempt {
         Ok(self.is_filled(&inner))
     }
 
+    /// # Errors
+    /// If the attempt has failed, or its connections are lost.
     fn wait_until(
+        &self,
+        until: Instant,
+        condition: impl Fn(&Inner) -> bool,
+    ) -> Result<MutexGuard<'_, Inner>> {
+        let inner =
+            self.wait_in_any_lap(until, |inner| inner.lap.loss.is_some() || condition(inner))?;
+        if inner.lap.loss.is_some() {
+            Err(Error::Stopped)
+        } else {
+            Ok(inner)
+        }
+    }
+
+    fn wait_in_any_lap(
         &self,
         until: Instant,
         condition: impl Fn(&Inner) -> bool,
@@ -151,30 +165,71 @@ impl Attempt {
         }
     }
 
-    /// Installs pages that came.
-    pub(super) fn pages_came(&self, range: PageRange, content: &[u8]) -> Result<()> {
+    /// Installs pages that came, if they came as they were sent, and says whether they did.
+    pub(super) fn pages_came(&self, prefix: &PagesPrefix, content: &[u8]) -> Result<Arrived> {
+        let at = Instant::now();
+        let range = prefix.range;
+        let digests: Vec<_> = Digest::of_each(range, content).collect();
+        let is_damaged = Digest::sum(&digests) != prefix.digest;
         if self.in_rounds() {
-            return self.pages_came_in_round(range, content);
+            return self.pages_came_in_round(range, content, (!is_damaged).then_some(digests));
+        }
+        if is_damaged {
+            return Ok(Arrived::Damaged);
         }
         let mut counts = Counts {
             received: range.pages(),
+            duplicate: range.pages(),
             ..Counts::default()
         };
-        counts.digest.add_pages(range, content);
-        let mut installed = 0;
         let mut rest = Some(range);
         while let Some(run) = rest.and_then(|rest| self.table.next_awaited(rest)) {
-            let offset_pages = run.first().get() - range.first().get();
-            let offset_bytes = to_usize(offset_pages) * PAGE_BYTES;
-            self.region
-                .install(run, &content[offset_bytes..offset_bytes + run.bytes()])?;
-            for page in run.iter() {
-                installed += self.settled(page, self.table.set_present(page));
+            let offset_pages = to_usize(run.first().get() - range.first().get());
+            let offset_bytes = offset_pages * PAGE_BYTES;
+            let content = &content[offset_bytes..offset_bytes + run.bytes()];
+            let came = self.install(run, content, at, prefix.waited)?;
+            for (page, &digest) in run.iter().zip(&digests[offset_pages..]) {
+                if self.settled(page, self.table.set_present(page), &came) {
+                    counts.duplicate -= 1;
+                    counts.digest.add(digest);
+                }
             }
             rest = PageRange::between(run.end(), range.end());
         }
-        counts.duplicate = range.pages() - installed;
         self.add(&counts);
+        Ok(Arrived::Whole)
+    }
+
+    /// Installs pages that came `at`; one that is waited for is woken in a call of its own, so that
+    /// both are measured.
+    fn install(
+        &self,
+        run: PageRange,
+        content: &[u8],
+        at: Instant,
+        waited: Duration,
+    ) -> Result<Came> {
+        let installed = if run.pages() == 1 && self.table.is_requested(run.first()) {
+            self.region.install_without_waking(run.first(), content)?;
+            let installed = Instant::now();
+            self.region.wake(run.first())?;
+            installed
+        } else {
+            self.region.install(run, content)?;
+            Instant::now()
+        };
+        Ok(Came {
+            at,
+            waited_at_source: waited,
+            installed,
+            woken: Instant::now(),
+        })
+    }
+
+    /// Pages came damaged: the source is asked for them again.
+    pub(super) fn came_damaged(&self, range: PageRange) -> Result<()> {
+        self.note_damaged(range)?;
+        self.doorbell.ring();
         Ok(())
     }
 
@@ -187,24 +242,50 @@ impl Attempt {
             absent: range.pages(),
             ..Counts::default()
         };
-        counts.digest.add_absent(range);
+        let at = Instant::now();
         for page in range.iter() {
             let before = self.table.set_absent(page);
+            let mut came = Came {
+                at,
+                waited_at_source: Duration::ZERO,
+                installed: at,
+                woken: at,
+            };
             if before == PageState::Requested {
                 self.region.install_zero(page)?;
+                came.installed = Instant::now();
+                came.woken = came.installed;
             }
-            counts.duplicate += 1 - self.settled(page, before);
+            if self.settled(page, before, &came) {
+                counts.digest.add(Digest::of_absent(page));
+            } else {
+                counts.duplicate += 1;
+            }
         }
         self.add(&counts);
         Ok(())
     }
 
-    /// 1 if the page was awaited until now, else 0. Stops the clock of one that was requested.
-    fn settled(&self, page: PageIndex, before: PageState) -> u64 {
+    /// Whether the page was awaited until now. Stops the clock of one that was requested.
+    fn settled(&self, page: PageIndex, before: PageState, came: &Came) -> bool {
         if before == PageState::Requested {
-            self.clock.stop(page);
+            self.clock.stop(page, came);
         }
-        u64::from(before.is_awaited())
+        before.is_awaited()
+    }
+
+    /// The pages that are neither here nor absent.
+    pub(super) fn missing(&self) -> PageBitmap {
+        let pages = self.region.pages();
+        let mut missing = PageBitmap::empty(pages);
+        let mut rest = PageRange::between(0, pages);
+        while let Some(run) = rest.and_then(|rest| self.table.next_awaited(rest)) {
+            for page in run.iter() {
+                missing.insert(page);
+            }
+            rest = PageRange::between(run.end(), pages);
+        }
+        missing
     }
 
     fn add(&self, part: &Counts) {
@@ -241,6 +322,18 @@ impl Attempt {
         self.lock().last_arrival.elapsed()
     }
 
+    /// The token may come at any time.
+    pub(super) fn await_token(&self) {
+        self.lock().fate = Fate::Awaited;
+    }
+
+    /// Whether this is over if another VM is offered: its connections are lost, and the token had
+    /// not come.
+    pub(super) fn is_forsaken(&self) -> bool {
+        let inner = self.lock();
+        inner.fate != Fate::Here && inner.lap.loss.is_some() && inner.returned.is_none()
+    }
+
     /// The token is here: from now on the guest is this end's.
     ///
     /// # Errors
@@ -266,7 +359,8 @@ impl Attempt {
             return;
         }
         inner.failure = Some(error);
-        if inner.fate == Fate::AtSource {
+        inner.lap.end();
+        if inner.fate != Fate::Here {
             // Cannot fail: the range was registered. If it did, the region would only leak.
             let _ = self.region.release();
         }

@@ -1,4 +1,4 @@
-//! How long the guest waits for pages.
+//! How long the guest waits for pages, and for what.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 
 use crate::destination::table::{PageState, PageTable};
 use crate::page::PageIndex;
-use crate::report::Latency;
+use crate::report::{Latency, LatencyParts};
 
 /// Most faults whose latency is measured at the same time; more are only counted. Our choice:
 /// vCPUs and device threads are far fewer, and KVM's asynchronous faults come from those.
@@ -23,9 +23,42 @@ pub(super) struct FaultClock(Mutex<Clock>);
 
 #[derive(Debug)]
 struct Clock {
-    outstanding: Vec<(PageIndex, Instant)>,
+    outstanding: Vec<Waiting>,
     network_faults: u64,
     latency_ns: Histogram<u64>,
+    parts: Parts,
+}
+
+/// A page that somebody waits for.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    page: PageIndex,
+    noticed: Instant,
+    /// When the source was asked for it.
+    asked: Option<Instant>,
+}
+
+/// What the latencies measured so far went to, in all.
+#[derive(Clone, Copy, Debug, Default)]
+struct Parts {
+    faults: u32,
+    queue: Duration,
+    wire: Duration,
+    install: Duration,
+    wake: Duration,
+}
+
+/// How a page came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Came {
+    /// When it was received.
+    pub(super) at: Instant,
+    /// How long its source had known that it was wanted.
+    pub(super) waited_at_source: Duration,
+    /// When the guest had it.
+    pub(super) installed: Instant,
+    /// When the guest had been woken.
+    pub(super) woken: Instant,
 }
 
 impl FaultClock {
@@ -35,6 +68,7 @@ impl FaultClock {
             outstanding: Vec::with_capacity(MAX_OUTSTANDING),
             network_faults: 0,
             latency_ns: Histogram::new_with_bounds(1, max_ns, 2).expect("the bounds are valid"),
+            parts: Parts::default(),
         }))
     }
 
@@ -46,30 +80,46 @@ impl FaultClock {
         if before == PageState::Missing {
             clock.network_faults += 1;
             if clock.outstanding.len() < MAX_OUTSTANDING {
-                clock.outstanding.push((page, Instant::now()));
+                clock.outstanding.push(Waiting {
+                    page,
+                    noticed: Instant::now(),
+                    asked: None,
+                });
             }
         }
         before
     }
 
-    /// A page that was requested is there.
-    pub(super) fn stop(&self, page: PageIndex) {
+    /// The source has been asked for these pages.
+    pub(super) fn asked(&self, pages: &[PageIndex]) {
+        let now = Instant::now();
         let mut clock = self.lock();
-        if let Some(at) = clock
-            .outstanding
-            .iter()
-            .position(|&(waiting, _)| waiting == page)
-        {
-            let (_, since) = clock.outstanding.swap_remove(at);
-            let ns = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            clock.latency_ns.saturating_record(ns);
+        for waiting in &mut clock.outstanding {
+            if waiting.asked.is_none() && pages.contains(&waiting.page) {
+                waiting.asked = Some(now);
+            }
         }
     }
 
-    /// Faults so far that needed an answer from the source, and their latencies.
-    pub(super) fn reading(&self) -> (u64, Latency) {
+    /// A page that was requested is there.
+    pub(super) fn stop(&self, page: PageIndex, came: &Came) {
+        let mut clock = self.lock();
+        let is_it = |waiting: &Waiting| waiting.page == page;
+        if let Some(at) = clock.outstanding.iter().position(is_it) {
+            let waiting = clock.outstanding.swap_remove(at);
+            let latency = came.woken.saturating_duration_since(waiting.noticed);
+            let ns = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
+            clock.latency_ns.saturating_record(ns);
+            clock.parts.add(&waiting, came);
+        }
+    }
+
+    /// Faults so far that needed an answer from the source, their latencies, and the means of what
+    /// those went to.
+    pub(super) fn reading(&self) -> (u64, Latency, LatencyParts) {
         let clock = self.lock();
-        (clock.network_faults, Latency::from(&clock.latency_ns))
+        let latency = Latency::from(&clock.latency_ns);
+        (clock.network_faults, latency, clock.parts.means())
     }
 
     fn lock(&self) -> MutexGuard<'_, Clock> {
@@ -77,19 +127,95 @@ impl FaultClock {
     }
 }
 
+impl Parts {
+    /// Cuts the time from noticing to waking without gaps. What the source claims to have waited is
+    /// believed as far as there was time for it.
+    fn add(&mut self, waiting: &Waiting, came: &Came) {
+        let &Came {
+            at,
+            waited_at_source,
+            installed,
+            woken,
+        } = came;
+        let noticed = waiting.noticed;
+        // A page may come that is on its way anyway, before it is asked for.
+        let asked = waiting.asked.unwrap_or(at).clamp(noticed, at.max(noticed));
+        let away = at.saturating_duration_since(asked);
+        let at_source = waited_at_source.min(away);
+        self.faults = self.faults.saturating_add(1);
+        self.queue += asked.saturating_duration_since(noticed) + at_source;
+        self.wire += away - at_source;
+        self.install += installed.saturating_duration_since(at.max(noticed));
+        self.wake += woken.saturating_duration_since(installed.max(noticed));
+    }
+
+    fn means(&self) -> LatencyParts {
+        let Self {
+            faults,
+            queue,
+            wire,
+            install,
+            wake,
+        } = *self;
+        let mean = |sum: Duration| {
+            let mean = sum.checked_div(faults).unwrap_or_default();
+            u64::try_from(mean.as_nanos()).unwrap_or(u64::MAX)
+        };
+        LatencyParts {
+            queue_ns: mean(queue),
+            wire_ns: mean(wire),
+            install_ns: mean(install),
+            wake_ns: mean(wake),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn came_after(began: Instant, waited_at_source: Duration) -> Came {
+        let at = |us| began + Duration::from_micros(us);
+        Came {
+            at: at(100),
+            waited_at_source,
+            installed: at(130),
+            woken: at(135),
+        }
+    }
 
     #[test]
     fn only_the_first_fault_on_a_page_is_counted_and_timed() {
         let (clock, table, page) = (FaultClock::new(), PageTable::new(1), PageIndex::new(0));
         assert_eq!(clock.request(&table, page), PageState::Missing);
         assert_eq!(clock.request(&table, page), PageState::Requested);
-        clock.stop(page);
-        clock.stop(page);
-        let (faults, latency) = clock.reading();
+        let came = came_after(Instant::now(), Duration::ZERO);
+        clock.stop(page, &came);
+        clock.stop(page, &came);
+        let (faults, latency, _) = clock.reading();
         assert_eq!(faults, 1);
         assert!(latency.max_ns > 0 && latency.p50_ns <= latency.max_ns);
+    }
+
+    #[test]
+    fn parts_of_a_latency_add_up_to_it_whatever_the_source_claims() {
+        let noticed = Instant::now();
+        for waited in [Duration::ZERO, Duration::from_micros(5), Duration::MAX] {
+            let mut parts = Parts::default();
+            let waiting = Waiting {
+                page: PageIndex::new(3),
+                noticed,
+                asked: Some(noticed + Duration::from_micros(10)),
+            };
+            parts.add(&waiting, &came_after(noticed, waited));
+            let LatencyParts {
+                queue_ns,
+                wire_ns,
+                install_ns,
+                wake_ns,
+            } = parts.means();
+            assert_eq!(queue_ns + wire_ns + install_ns + wake_ns, 135_000);
+            assert_eq!((install_ns, wake_ns), (30_000, 5_000));
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The listening end: who connects, and what for.
 
+use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -10,7 +11,7 @@ use rustix::event::PollFlags;
 
 use crate::auth::{Key, Parley, Subject};
 use crate::cancel::CancelToken;
-use crate::destination::attempt::Attempt;
+use crate::destination::attempt::{Attached, Attempt, Returned};
 use crate::destination::memory::available_memory_bytes;
 use crate::destination::region::check_userfaultfd;
 use crate::destination::strangers::{Place, Strangers};
@@ -22,11 +23,18 @@ use crate::offer::Refusal;
 use crate::options::{DestinationOptions, Timeouts, Trust};
 use crate::stop::{Woken, wait};
 use crate::wire::{
-    About, Access, Attach, Frame, Hello, Preamble, Purpose, Refuse, Role, SessionId, VERSION,
+    About, Access, Attach, Frame, Hello, Preamble, Purpose, Recover, Refuse, SessionId, VERSION,
 };
+
+/// Sessions given up that are remembered. Our choice: their sources come back within a minute or two,
+/// and one VM arrives at a time.
+const MAX_ABANDONED: usize = 64;
 
 /// Shortest time between two notices of rejected strangers: they must not fill a log.
 const STRANGER_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether a VM has made room for another.
+const MAKING_ROOM: Duration = Duration::from_millis(5);
 
 /// A source that offers a VM.
 #[derive(Debug)]
@@ -42,10 +50,13 @@ pub(super) struct Caller {
 /// in, pages to the VM that is arriving.
 pub(super) struct Door<'a> {
     pub(super) timeouts: Timeouts,
+    pub(super) reconnect_for: Duration,
     trust: &'a Trust,
     pub(super) notices: &'a dyn NoticeSink,
     pub(super) stop: &'a CancelToken,
     occupancy: Mutex<Occupancy>,
+    /// Sessions that ended before their tokens came: no guest of theirs ever ran here or will.
+    abandoned: Mutex<VecDeque<SessionId>>,
     strangers: Strangers,
     last_stranger: Mutex<Option<Instant>>,
 }
@@ -54,8 +65,6 @@ pub(super) struct Door<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct Open {
     pub(super) session: SessionId,
-    /// With which they prove that they are the source's, where the source had to.
-    pub(super) key: Option<Key>,
     pub(super) attempt: Arc<Attempt>,
 }
 
@@ -81,10 +90,12 @@ impl<'a> Door<'a> {
     ) -> Self {
         Self {
             timeouts: options.timeouts,
+            reconnect_for: options.reconnect_for,
             trust: &options.trust,
             notices,
             stop,
             occupancy: Mutex::new(Occupancy::Free),
+            abandoned: Mutex::default(),
             strangers: Strangers::default(),
             last_stranger: Mutex::new(None),
         }
@@ -185,10 +196,28 @@ impl<'a> Door<'a> {
             }
             Purpose::Attach => {
                 let attach: Attach = parley.next_short()?;
-                let open = self.session(attach.session)?;
-                parley.session_key(open.key.as_ref(), Subject::attach(attach))?;
+                let open = self
+                    .session(attach.session)
+                    .ok_or(Error::Unexpected { kind: Attach::KIND })?;
+                let lap_key = open.attempt.lap_key();
+                parley.session_key(lap_key.as_ref(), Subject::attach(attach))?;
                 drop(place);
-                attach_to(&open.attempt, attach.role, reader)
+                attach_to(&open.attempt, attach, reader)
+            }
+            Purpose::Recover => {
+                let session_key = parley.session_key(key, Subject::new(Purpose::Recover))?;
+                let Recover { session } = parley.next_short()?;
+                match self.session(session) {
+                    Some(open) => {
+                        open.attempt.come_back(Returned {
+                            reader,
+                            writer,
+                            session_key,
+                        });
+                        Ok(())
+                    }
+                    None => writer.send(&Refuse(self.fate_of(session)), patience),
+                }
             }
             Purpose::Probe => {
                 parley.session_key(key, Subject::new(Purpose::Probe))?;
@@ -211,10 +240,19 @@ impl<'a> Door<'a> {
     }
 
     /// The VM that is arriving, if the session is its own.
-    fn session(&self, session: SessionId) -> Result<Open> {
+    fn session(&self, session: SessionId) -> Option<Open> {
         match &*self.occupancy() {
-            Occupancy::Open(open) if open.session == session => Ok(open.clone()),
-            _ => Err(Error::Unexpected { kind: Attach::KIND }),
+            Occupancy::Open(open) if open.session == session => Some(open.clone()),
+            _ => None,
+        }
+    }
+
+    /// What to tell the source of a session that is not open.
+    fn fate_of(&self, session: SessionId) -> Refusal {
+        if self.abandoned().contains(&session) {
+            Refusal::Abandoned
+        } else {
+            Refusal::UnknownSession
         }
     }
 
@@ -228,9 +266,21 @@ impl<'a> Door<'a> {
         }
     }
 
-    /// The VM has arrived or failed to.
-    pub(super) fn close_session(&self) {
+    /// The VM was refused.
+    pub(super) fn close(&self) {
         *self.occupancy() = Occupancy::Free;
+    }
+
+    /// The VM has failed to arrive, and the token has not come: its source may run it on, whatever
+    /// it has sent meanwhile.
+    pub(super) fn abandon(&self, session: SessionId) {
+        let mut abandoned = self.abandoned();
+        if abandoned.len() == MAX_ABANDONED {
+            abandoned.pop_front();
+        }
+        abandoned.push_back(session);
+        drop(abandoned);
+        self.close();
     }
 
     /// Nobody is let in any more, and who is in must go.
@@ -238,14 +288,27 @@ impl<'a> Door<'a> {
         self.stop.stop().raise();
     }
 
-    /// Takes the place of the one VM that may arrive; `false` if it is taken.
+    /// Takes the place of the one VM that may arrive; `false` if it is taken. A VM whose source is
+    /// lost makes room for another before its token has come.
     fn occupy(&self) -> bool {
-        let mut occupancy = self.occupancy();
-        let free = matches!(*occupancy, Occupancy::Free);
-        if free {
-            *occupancy = Occupancy::Negotiating;
+        let deadline = Instant::now() + self.timeouts.answer;
+        loop {
+            let mut occupancy = self.occupancy();
+            match &*occupancy {
+                Occupancy::Free => {
+                    *occupancy = Occupancy::Negotiating;
+                    return true;
+                }
+                Occupancy::Open(Open { attempt, .. })
+                    if attempt.is_forsaken() && Instant::now() < deadline =>
+                {
+                    attempt.fail(Error::Superseded);
+                }
+                Occupancy::Negotiating | Occupancy::Open(_) => return false,
+            }
+            drop(occupancy);
+            thread::sleep(MAKING_ROOM);
         }
-        free
     }
 
     fn about(&self) -> About {
@@ -266,6 +329,12 @@ impl<'a> Door<'a> {
             *last = Some(Instant::now());
             self.notices.notice(&Notice::Rejected { peer, error });
         }
+    }
+
+    fn abandoned(&self) -> MutexGuard<'_, VecDeque<SessionId>> {
+        self.abandoned
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn occupancy(&self) -> MutexGuard<'_, Occupancy> {
@@ -303,19 +372,18 @@ fn refuse_version(parley: &mut Parley<'_>, theirs: Preamble, key: Option<&Key>) 
 }
 
 /// Receives pages for the VM that is arriving until the source finishes the connection.
-fn attach_to(attempt: &Attempt, role: Role, mut reader: FrameReader) -> Result<()> {
-    reader.rebind(reader.link().with_stop(attempt.stop.clone()));
-    if !attempt.attach(role, reader.link()) {
-        return Err(Error::Unexpected { kind: Attach::KIND });
-    }
+fn attach_to(attempt: &Attempt, attach: Attach, reader: FrameReader) -> Result<()> {
+    let mut reader = match attempt.attach(attach, reader) {
+        Attached::ForFaults => return Ok(()),
+        Attached::ForPages(reader) => reader,
+        Attached::Refused => return Err(Error::Unexpected { kind: Attach::KIND }),
+    };
     // A name is only for people who look at the threads; without it nothing is lost.
-    let _ = rustix::thread::set_name(match role {
-        Role::Urgent => c"receive-urgent",
-        Role::Background => c"receive-pages",
-    });
+    let _ = rustix::thread::set_name(c"receive-pages");
     if let Err(error) = receive_pages(attempt, &mut reader) {
-        attempt.fail(error);
+        attempt.lose(attach.lap, error);
     }
+    attempt.detach();
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! The control side of an accepted arrival: does what the source says when it is due.
 
+mod recovery;
+
 use std::sync::Arc;
 use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
@@ -18,8 +20,8 @@ use crate::progress::INTERVAL;
 use crate::report::{FaultCounts, PageCounts, ms};
 use crate::stop::{Stop, Woken};
 use crate::wire::{
-    self, Accept, Complete, Drained, Failed, Flush, Flushed, Frame, FrameKind, Ready, Run, Running,
-    SessionId, State,
+    self, Accept, Complete, Done, Drained, Failed, Flush, Flushed, Frame, FrameKind,
+    MAX_FRAME_RANGES, Ready, Run, Running, SessionId, State,
 };
 
 /// How long to try to tell a source why its VM failed to arrive. Our choice: it is a short frame.
@@ -32,6 +34,7 @@ enum Command {
     Restore(State),
     Run,
     Settle(Drained),
+    Part,
 }
 
 /// The control connection of an arrival, and how far the arrival is.
@@ -44,6 +47,10 @@ pub(super) struct Host<'a> {
     phase: DestinationPhase,
     /// When the control connection last did something.
     last_heard: Instant,
+    /// Whether the source knows that everything is here, or that is not waited for any more.
+    is_parted: bool,
+    /// When the connections were lost for the first time since this many pages had come.
+    lost: Option<(Instant, u64)>,
     restore: Duration,
     resume: Duration,
 }
@@ -56,7 +63,7 @@ impl<'a> Host<'a> {
         writer: FrameWriter,
         mode: Mode,
     ) -> Self {
-        let link = reader.link().with_stop(attempt.stop.clone());
+        let link = reader.link().with_stop(attempt.lap_stop());
         reader.rebind(link);
         Self {
             door,
@@ -66,20 +73,41 @@ impl<'a> Host<'a> {
             mode,
             phase: DestinationPhase::Accepted,
             last_heard: Instant::now(),
+            is_parted: false,
+            lost: None,
             restore: Duration::ZERO,
             resume: Duration::ZERO,
         }
     }
 
-    /// Does everything from the acceptance to the last page.
+    /// Does everything from the acceptance to the last page, over as many connections as it takes.
     pub(super) fn take_in<'scope>(
         &mut self,
         scope: &'scope Scope<'scope, '_>,
         session: SessionId,
         vm: &mut dyn DestinationVm,
     ) -> Result<()> {
-        self.send(&Accept { session })?;
-        while self.phase != DestinationPhase::Completed {
+        let mut result = self
+            .send(&Accept { session })
+            .and_then(|()| self.serve(scope, vm));
+        while let Err(error) = result {
+            result = match self.recover(error)? {
+                Some((lap, returned)) => self
+                    .welcome(lap, returned)
+                    .and_then(|()| self.serve(scope, vm)),
+                None => Ok(()),
+            };
+        }
+        Ok(())
+    }
+
+    /// Does what the source says until it has parted.
+    fn serve<'scope>(
+        &mut self,
+        scope: &'scope Scope<'scope, '_>,
+        vm: &mut dyn DestinationVm,
+    ) -> Result<()> {
+        while !self.is_parted {
             match self.next_command()? {
                 Command::Flush(flush) => self.flush(&flush)?,
                 Command::Discard(pages) => {
@@ -89,6 +117,12 @@ impl<'a> Host<'a> {
                 Command::Restore(state) => self.restore(scope, &state.0, vm)?,
                 Command::Run => self.run(vm)?,
                 Command::Settle(drained) => self.settle(&drained)?,
+                Command::Part if self.phase == DestinationPhase::Completed => self.is_parted = true,
+                Command::Part => {
+                    return Err(Error::Unexpected {
+                        kind: FrameKind::Done,
+                    });
+                }
             }
             self.last_heard = Instant::now();
         }
@@ -120,6 +154,13 @@ impl<'a> Host<'a> {
             self.watch()?;
         }
         self.advance(DestinationEvent::Flushed, FrameKind::Flush)?;
+        let patience = Patience::EachByte(self.patience());
+        for ranges in self.attempt.take_damaged().chunks(MAX_FRAME_RANGES) {
+            self.writer
+                .send_with(FrameKind::Again, patience, |payload| {
+                    wire::ranges_payload(ranges, payload);
+                })?;
+        }
         self.send(&Flushed {})
     }
 
@@ -133,12 +174,12 @@ impl<'a> Host<'a> {
         self.advance(DestinationEvent::StateReceived, FrameKind::State)?;
         self.attempt.end_rounds();
         let until = Instant::now() + self.door.timeouts.answer;
-        let Some(urgent) = self.attempt.wait_attached(until)? else {
+        if !self.attempt.wait_attached(until)? {
             return Err(self.silent());
-        };
+        }
         let attempt = Arc::clone(&self.attempt);
         let serve = move || {
-            if let Err(error) = serve_faults(&attempt, urgent) {
+            if let Err(error) = serve_faults(&attempt) {
                 attempt.fail(error);
             }
         };
@@ -153,6 +194,7 @@ impl<'a> Host<'a> {
             .map_err(|source| Error::Restore { source })?;
         self.restore = began.elapsed();
         self.advance(DestinationEvent::Restored, FrameKind::State)?;
+        self.await_token();
         self.send(&Ready {
             restore_us: us(self.restore),
         })
@@ -205,13 +247,22 @@ impl<'a> Host<'a> {
         }
         self.attempt.region.release()?;
         self.advance(DestinationEvent::Settled, FrameKind::Drained)?;
-        let (network_faults, latency) = self.attempt.clock.reading();
+        self.await_token();
+        let (network_faults, latency, parts) = self.attempt.clock.reading();
         self.send(&Complete {
             digest: counts.digest,
             duplicate_pages: counts.duplicate,
             network_faults,
             latency,
+            parts,
         })
+    }
+
+    /// From now on the token may be on its way, if that is how the guest comes.
+    fn await_token(&self) {
+        if !self.owns_guest() && self.phase.may_recover(self.mode) {
+            self.attempt.await_token();
+        }
     }
 
     /// The next command, as long as the source shows life on any of its connections.
@@ -229,24 +280,30 @@ impl<'a> Host<'a> {
         match frame.kind {
             FrameKind::Flush => frame.into_frame().map(Command::Flush),
             FrameKind::Discard => {
-                let limit = self.attempt.region.pages();
-                wire::decode_discards(frame.payload, limit).map(Command::Discard)
+                let mut pages = PageBitmap::empty(self.attempt.region.pages());
+                wire::decode_words(frame.kind, frame.payload, &mut pages)?;
+                Ok(Command::Discard(pages))
             }
             FrameKind::State => frame.into_frame().map(Command::Restore),
             FrameKind::Run => frame.into_frame().map(|Run {}| Command::Run),
             FrameKind::Drained => frame.into_frame().map(Command::Settle),
+            FrameKind::Done => frame.into_frame().map(|Done {}| Command::Part),
             _ => Err(frame.into_error()),
         }
     }
 
-    /// Tells how far the arrival is, and gives up on a source that has been silent too long.
-    fn watch(&self) -> Result<()> {
-        let counts = self.attempt.counts();
+    /// Tells how far the arrival is.
+    fn tell(&self) {
         self.door.notices.notice(&Notice::Progress {
             phase: self.phase,
-            pages_done: counts.settled(),
+            pages_done: self.attempt.counts().settled(),
             pages_total: self.attempt.region.pages(),
         });
+    }
+
+    /// Tells how far the arrival is, and gives up on a source that has been silent too long.
+    fn watch(&self) -> Result<()> {
+        self.tell();
         let idle = self.attempt.idle().min(self.last_heard.elapsed());
         if idle > self.patience() {
             Err(self.silent())
@@ -255,13 +312,13 @@ impl<'a> Host<'a> {
         }
     }
 
-    /// How long the source may be silent: longer once giving up loses the VM.
+    /// How long the source may be silent. One that has nothing more to send may take its time.
     fn patience(&self) -> Duration {
         let timeouts = &self.door.timeouts;
-        if self.owns_guest() {
-            timeouts.stall
-        } else {
-            timeouts.answer
+        match self.phase {
+            DestinationPhase::Completed => timeouts.stall.max(self.door.reconnect_for),
+            _ if self.owns_guest() => timeouts.stall,
+            _ => timeouts.answer,
         }
     }
 
@@ -291,7 +348,7 @@ impl<'a> Host<'a> {
     /// The account of an arrival that is complete.
     pub(super) fn report(&self, total: Duration) -> ArrivalReport {
         let counts = self.attempt.counts();
-        let (network, latency) = self.attempt.clock.reading();
+        let (network, latency, parts) = self.attempt.clock.reading();
         ArrivalReport {
             peer: self.reader.link().peer(),
             mode: self.mode,
@@ -308,6 +365,7 @@ impl<'a> Host<'a> {
             faults: FaultCounts {
                 network,
                 latency_us: latency.into(),
+                latency_parts_us: parts.into(),
             },
         }
     }

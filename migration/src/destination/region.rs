@@ -25,6 +25,13 @@ pub(super) struct FaultRegion {
     released: AtomicBool,
 }
 
+/// What becomes of those who wait for pages that are being installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waiting {
+    Woken,
+    Asleep,
+}
+
 /// Opens a userfaultfd that also serves faults of the kernel, which those of vCPUs are.
 fn open() -> Result<Uffd> {
     UffdBuilder::new()
@@ -81,6 +88,16 @@ impl FaultRegion {
     /// Installs `content` as the pages of `range` and wakes who waits for them. A page that is
     /// there already keeps its content.
     pub(super) fn install(&self, range: PageRange, content: &[u8]) -> Result<()> {
+        self.copy_in(range, content, Waiting::Woken)
+    }
+
+    /// The same for one page, whose guest sleeps on until it is [woken](Self::wake).
+    pub(super) fn install_without_waking(&self, page: PageIndex, content: &[u8]) -> Result<()> {
+        let range = PageRange::within(page, 1, self.pages()).expect("the page exists");
+        self.copy_in(range, content, Waiting::Asleep)
+    }
+
+    fn copy_in(&self, range: PageRange, content: &[u8], waiting: Waiting) -> Result<()> {
         assert_eq!(range.bytes(), content.len(), "each page has its content");
         let mut at = 0;
         while at < content.len() {
@@ -91,8 +108,12 @@ impl FaultRegion {
             // SAFETY: `rest` is readable and as long as the range of the mapping that begins at
             // `address`, which `address_of` checked; only pages that are missing are written.
             let copied = unsafe {
-                self.uffd
-                    .copy(rest.as_ptr().cast(), address.cast(), rest.len(), true)
+                self.uffd.copy(
+                    rest.as_ptr().cast(),
+                    address.cast(),
+                    rest.len(),
+                    waiting == Waiting::Woken,
+                )
             };
             at += match copied {
                 Ok(bytes) => bytes,
@@ -184,6 +205,9 @@ impl FaultRegion {
     /// Ends the registration and wakes everyone: from now on the kernel makes what is missing, of
     /// zeroes. For memory that is complete, or that no guest will run on.
     pub(super) fn release(&self) -> Result<()> {
+        if self.released.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let (base, bytes) = (self.ram.base().as_ptr().cast(), self.ram.bytes());
         self.uffd
             .unregister(base, bytes)

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use crate::page::{PageIndex, PageRange, to_usize};
+use crate::page::{PageIndex, PageRange, to_u64, to_usize};
 
 /// State of one page.
 ///
@@ -84,6 +84,17 @@ impl PageTable {
             .find(|page| !is_awaited(page))
             .map_or(range.end(), PageIndex::get);
         PageRange::between(first, end)
+    }
+
+    /// Whether somebody waits for the page.
+    pub(super) fn is_requested(&self, page: PageIndex) -> bool {
+        self.state(page) == PageState::Requested
+    }
+
+    /// The first page from `from` on that somebody waits for.
+    pub(super) fn next_requested(&self, from: u64) -> Option<PageIndex> {
+        let rest = PageRange::between(from, to_u64(self.0.len()))?;
+        rest.iter().find(|&page| self.is_requested(page))
     }
 
     fn state(&self, page: PageIndex) -> PageState {

@@ -1,71 +1,199 @@
-//! The threads of an arrival: one that serves faults, and one that receives on each connection.
+//! The threads of an arrival: one that serves faults, and one that receives on each background
+//! connection.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::event::PollFlags;
 use userfaultfd::EventBuffer;
 
-use crate::destination::attempt::Attempt;
+use crate::destination::attempt::{Arrived, Attempt};
 use crate::destination::table::PageState;
-use crate::error::Result;
-use crate::link::{FrameReader, FrameWriter, Link, Patience};
-use crate::stop::{Woken, wait};
-use crate::wire::{self, FrameKind, MAX_FRAME_WANTS};
+use crate::error::{Error, Result};
+use crate::link::{FrameReader, FrameWriter, Now, Patience, Received};
+use crate::page::PageIndex;
+use crate::stop::wait_any;
+use crate::wire::{self, FrameKind, MAX_FRAME_RANGES, MAX_FRAME_WANTS};
 
 /// Faults read at a time. Our choice: more than a VM has vCPUs; fits one `Want` frame.
 const MAX_EVENTS: usize = 64;
 const _: () = assert!(MAX_EVENTS <= MAX_FRAME_WANTS);
 
-/// Asks for pages that are touched before they arrive, until the attempt stops.
+/// Asks for pages that are touched before they arrive and installs the answers, until the attempt
+/// stops. A thread that did only one of both would have to wake the other for every fault.
 ///
-/// This thread never touches guest RAM and waits for no lock that another holds while it does, so
-/// that whoever does can count on it.
-pub(super) fn serve_faults(attempt: &Attempt, urgent: Link) -> Result<()> {
-    let mut writer = FrameWriter::new(urgent);
+/// It never touches guest RAM and waits for no lock that another holds while it does, so that
+/// whoever does can count on it. It waits for no connection either: while there is none, faults
+/// that can be served here are.
+pub(super) fn serve_faults(attempt: &Attempt) -> Result<()> {
+    let mut urgent = None;
     let mut events = EventBuffer::new(MAX_EVENTS);
     let mut pages = Vec::with_capacity(MAX_EVENTS);
+    attempt.doorbell.ring();
     loop {
-        match wait(attempt.region.as_fd(), PollFlags::IN, &attempt.stop, None)? {
-            Woken::Ready => {}
-            Woken::Stopped | Woken::TimedOut => return Ok(()),
+        let doorbell = attempt.doorbell.as_fd();
+        let answers = urgent.as_ref().map_or(doorbell, Urgent::as_fd);
+        let fds = [attempt.region.as_fd(), answers, doorbell];
+        let Some([has_faults, has_answers, has_rung]) = wait_any(fds, &attempt.stop)? else {
+            return Ok(());
+        };
+        if has_faults {
+            attempt.region.read_faults(&mut events, &mut pages)?;
+            serve_here(attempt, &mut pages)?;
+            with(attempt, &mut urgent, |urgent| urgent.want(attempt, &pages));
         }
-        attempt.region.read_faults(&mut events, &mut pages)?;
-        let mut local = Ok(());
-        pages.retain(|&page| {
-            let before = attempt.clock.request(&attempt.table, page);
-            let answered = match before {
-                PageState::Missing | PageState::Requested => Ok(()),
-                PageState::Absent => attempt.region.install_zero(page),
-                PageState::Present => attempt.region.wake(page),
-            };
-            local = std::mem::replace(&mut local, Ok(())).and(answered);
-            before == PageState::Missing
-        });
-        local?;
-        if !pages.is_empty() {
-            writer.send_with(FrameKind::Want, Patience::Endless, |payload| {
-                wire::want_payload(&pages, payload);
-            })?;
+        if has_answers {
+            with(attempt, &mut urgent, |urgent| urgent.receive(attempt));
+        }
+        if has_rung {
+            attempt.doorbell.answer();
+            if let Some((lap, reader)) = attempt.take_urgent() {
+                urgent = Some(Urgent::new(attempt, lap, reader));
+                with(attempt, &mut urgent, |urgent| urgent.want_all(attempt));
+            }
+            with(attempt, &mut urgent, |urgent| urgent.ask_again(attempt));
         }
     }
 }
 
-/// Installs what comes over a page connection until the source finishes it.
-pub(super) fn receive_pages(attempt: &Attempt, reader: &mut FrameReader) -> Result<()> {
-    let limit = attempt.region.pages();
-    while let Some(frame) = reader.next_or_end(Patience::Endless)? {
-        match frame.kind {
-            FrameKind::Pages => {
-                let (range, content) = wire::decode_pages(frame.payload, limit)?;
-                attempt.pages_came(range, content)?;
-            }
-            FrameKind::Absent => {
-                for range in wire::decode_absent(frame.payload, limit)? {
-                    attempt.absent_came(range?)?;
-                }
-            }
-            _ => return Err(frame.into_error()),
+/// Serves what needs no answer of the source, and leaves in `pages` what does.
+fn serve_here(attempt: &Attempt, pages: &mut Vec<PageIndex>) -> Result<()> {
+    let mut served = Ok(());
+    pages.retain(|&page| {
+        let before = attempt.clock.request(&attempt.table, page);
+        let answered = match before {
+            PageState::Missing | PageState::Requested => Ok(()),
+            PageState::Absent => attempt.region.install_zero(page),
+            PageState::Present => attempt.region.wake(page),
+        };
+        served = std::mem::replace(&mut served, Ok(())).and(answered);
+        before == PageState::Missing
+    });
+    served
+}
+
+/// Does something with the urgent connection, if there is one; drops it if that fails.
+fn with<'a>(
+    attempt: &Attempt,
+    urgent: &mut Option<Urgent<'a>>,
+    act: impl FnOnce(&mut Urgent<'a>) -> Result<()>,
+) {
+    let Some(connection) = urgent else { return };
+    let lap = connection.lap;
+    if let Err(error) = act(connection) {
+        *urgent = None;
+        attempt.lose(lap, error);
+    }
+}
+
+/// The connection for pages that somebody waits for, in one lap.
+#[derive(Debug)]
+struct Urgent<'a> {
+    attempt: &'a Attempt,
+    lap: u16,
+    reader: FrameReader,
+    writer: FrameWriter,
+}
+
+impl<'a> Urgent<'a> {
+    fn new(attempt: &'a Attempt, lap: u16, reader: FrameReader) -> Self {
+        let writer = FrameWriter::new(reader.link().clone());
+        Self {
+            attempt,
+            lap,
+            reader,
+            writer,
         }
     }
+
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.reader.link().as_fd()
+    }
+
+    /// Asks for `pages`.
+    fn want(&mut self, attempt: &Attempt, pages: &[PageIndex]) -> Result<()> {
+        if !pages.is_empty() {
+            self.writer
+                .send_with(FrameKind::Want, Patience::Endless, |payload| {
+                    wire::want_payload(pages, payload);
+                })?;
+            attempt.clock.asked(pages);
+        }
+        Ok(())
+    }
+
+    /// Asks for every page that somebody waits for: an earlier connection may have lost the request.
+    fn want_all(&mut self, attempt: &Attempt) -> Result<()> {
+        let mut pages = Vec::with_capacity(MAX_FRAME_WANTS);
+        let mut next = attempt.table.next_requested(0);
+        while let Some(page) = next {
+            pages.push(page);
+            next = attempt.table.next_requested(page.get() + 1);
+            if pages.len() == MAX_FRAME_WANTS || next.is_none() {
+                self.want(attempt, &pages)?;
+                pages.clear();
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for what came damaged on any connection.
+    fn ask_again(&mut self, attempt: &Attempt) -> Result<()> {
+        let damaged = attempt.take_damaged();
+        for ranges in damaged.chunks(MAX_FRAME_RANGES) {
+            self.writer
+                .send_with(FrameKind::Again, Patience::Endless, |payload| {
+                    wire::ranges_payload(ranges, payload);
+                })?;
+        }
+        Ok(())
+    }
+
+    /// Installs what has come.
+    fn receive(&mut self, attempt: &Attempt) -> Result<()> {
+        loop {
+            match self.reader.next_now()? {
+                Now::Frame(frame) => take(attempt, frame)?,
+                Now::NotYet => return Ok(()),
+                // While pages are missing the source does not finish.
+                Now::Ended => {
+                    let peer = self.reader.link().peer();
+                    return Err(Error::Closed { peer });
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Urgent<'_> {
+    fn drop(&mut self) {
+        self.attempt.detach();
+    }
+}
+
+/// Installs what comes over a background connection until the source finishes it.
+pub(super) fn receive_pages(attempt: &Attempt, reader: &mut FrameReader) -> Result<()> {
+    while let Some(frame) = reader.next_or_end(Patience::Endless)? {
+        take(attempt, frame)?;
+    }
     Ok(())
+}
+
+/// Does what a frame of a page connection says.
+fn take(attempt: &Attempt, frame: Received<'_>) -> Result<()> {
+    let limit = attempt.region.pages();
+    match frame.kind {
+        FrameKind::Pages => {
+            let (prefix, content) = wire::decode_pages(frame.payload, limit)?;
+            match attempt.pages_came(&prefix, content)? {
+                Arrived::Whole => Ok(()),
+                Arrived::Damaged => attempt.came_damaged(prefix.range),
+            }
+        }
+        FrameKind::Absent => {
+            for range in wire::decode_ranges(frame.kind, frame.payload, limit)? {
+                attempt.absent_came(range?)?;
+            }
+            Ok(())
+        }
+        _ => Err(frame.into_error()),
+    }
 }

@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::link::socket::{Link, Patience};
-use crate::page::{PageRange, to_u64};
+use crate::page::to_u64;
 use crate::stop::Woken;
 use crate::wire::{
-    self, Frame, FrameKind, HEADER_BYTES, Header, PREAMBLE_BYTES, Preamble, VERSION,
+    self, Frame, FrameKind, HEADER_BYTES, Header, PREAMBLE_BYTES, PagesPrefix, Preamble, VERSION,
 };
 
 /// Bytes asked for while the length of the next frame is unknown: many small frames come in one
@@ -52,6 +52,23 @@ impl Received<'_> {
             _ => Error::Unexpected { kind },
         }
     }
+}
+
+/// What there is without waiting.
+#[derive(Debug)]
+pub(crate) enum Now<'a> {
+    Frame(Received<'a>),
+    NotYet,
+    /// The other end finished sending after a whole frame.
+    Ended,
+}
+
+/// The same of bytes.
+#[derive(Clone, Copy, Debug)]
+enum Filled {
+    Yes,
+    NotYet,
+    Ended,
 }
 
 /// Receives frames. Holds at most the longest frame that came, plus a little.
@@ -181,21 +198,77 @@ impl FrameReader {
         }))
     }
 
+    /// The next frame if all of it is here or can be received without waiting.
+    ///
+    /// # Errors
+    /// As for [`next`](Self::next).
+    pub(crate) fn next_now(&mut self) -> Result<Now<'_>> {
+        match self.fill_now(HEADER_BYTES)? {
+            Filled::Yes => {}
+            Filled::NotYet => return Ok(Now::NotYet),
+            Filled::Ended => return Ok(Now::Ended),
+        }
+        let bytes = self.buffer[self.start..self.end].first_chunk();
+        let Header { kind, length_bytes } =
+            Header::decode(*bytes.expect("that many were received"))?;
+        match self.fill_now(HEADER_BYTES + length_bytes)? {
+            Filled::Yes => {}
+            Filled::NotYet => return Ok(Now::NotYet),
+            Filled::Ended => {
+                return Err(Error::Closed {
+                    peer: self.link.peer(),
+                });
+            }
+        }
+        let peer = self.link.peer();
+        self.consume(HEADER_BYTES);
+        Ok(Now::Frame(Received {
+            kind,
+            payload: self.consume(length_bytes),
+            peer,
+        }))
+    }
+
+    fn fill_now(&mut self, wanted: usize) -> Result<Filled> {
+        loop {
+            let Some(asked) = self.next_room(wanted) else {
+                return Ok(Filled::Yes);
+            };
+            let room = &mut self.buffer[self.end..self.end + asked];
+            match self.link.receive_now(room)? {
+                None => return Ok(Filled::NotYet),
+                Some(0) if self.start == self.end => return Ok(Filled::Ended),
+                Some(0) => {
+                    return Err(Error::Closed {
+                        peer: self.link.peer(),
+                    });
+                }
+                Some(received) => self.end += received,
+            }
+        }
+    }
+
+    /// Makes room for more of the `wanted` bytes, and says how much; `None` if they are all there.
+    fn next_room(&mut self, wanted: usize) -> Option<usize> {
+        let held = self.end - self.start;
+        let missing = wanted.checked_sub(held).filter(|&missing| missing > 0)?;
+        // The buffer grows with what has arrived, not with what a header promises.
+        let allowed = held.max(READ_AHEAD_BYTES).max(self.buffer.len() - held);
+        let asked = missing.max(READ_AHEAD_BYTES).min(allowed);
+        self.make_room(asked);
+        Some(asked)
+    }
+
     /// Receives until `wanted` bytes are there to be consumed; `false` if the other end closed
     /// before the first of them.
     fn fill(&mut self, wanted: usize, patience: Patience) -> Result<bool> {
         loop {
-            let held = self.end - self.start;
-            let Some(missing) = wanted.checked_sub(held).filter(|&missing| missing > 0) else {
+            let Some(asked) = self.next_room(wanted) else {
                 return Ok(true);
             };
-            // The buffer grows with what has arrived, not with what a header promises.
-            let allowed = held.max(READ_AHEAD_BYTES).max(self.buffer.len() - held);
-            let asked = missing.max(READ_AHEAD_BYTES).min(allowed);
-            self.make_room(asked);
             let room = &mut self.buffer[self.end..self.end + asked];
             match self.link.receive(room, patience)? {
-                0 if held == 0 => return Ok(false),
+                0 if self.start == self.end => return Ok(false),
                 0 => {
                     return Err(Error::Closed {
                         peer: self.link.peer(),
@@ -268,16 +341,11 @@ impl FrameWriter {
     /// Sends neighbouring pages.
     pub(crate) fn send_pages(
         &self,
-        range: PageRange,
+        prefix: &PagesPrefix,
         content: &[u8],
         patience: Patience,
     ) -> Result<()> {
-        self.send_parts(
-            FrameKind::Pages,
-            &wire::pages_prefix(range),
-            content,
-            patience,
-        )
+        self.send_parts(FrameKind::Pages, &prefix.encode(), content, patience)
     }
 
     fn send_parts(

@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -158,6 +158,22 @@ impl Link {
         };
         self.retry(PollFlags::IN, patience, receive)
             .map_err(|failure| failure.into_error(|source| self.receive_error(source)))
+    }
+
+    /// Receives what is there: `None` if that is nothing yet, no byte if the other end has closed.
+    pub(crate) fn receive_now(&self, into: &mut [u8]) -> Result<Option<usize>> {
+        loop {
+            let received = match &self.records {
+                None => (&*self.socket).read(into),
+                Some(records) => records.receive(&self.socket, into),
+            };
+            match received {
+                Ok(bytes) => return Ok(Some(bytes)),
+                Err(source) if source.kind() == ErrorKind::WouldBlock => return Ok(None),
+                Err(source) if source.kind() == ErrorKind::Interrupted => {}
+                Err(source) => return Err(self.receive_error(source)),
+            }
+        }
     }
 
     /// Sends all of `parts`, one after the other.
@@ -316,6 +332,12 @@ impl Link {
             peer: self.peer,
             source,
         }
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.stream.as_fd()
     }
 }
 

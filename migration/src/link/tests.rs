@@ -6,10 +6,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::digest::Digest;
 use crate::error::Error;
 use crate::page::{PAGE_BYTES, PageIndex, PageRange};
-use crate::stop::Stop;
-use crate::wire::{Access, FrameKind, Preamble, Purpose, Ready, Running, decode_pages};
+use crate::stop::{Stop, Woken};
+use crate::wire::{
+    Access, FrameKind, PagesPrefix, Preamble, Purpose, Ready, Running, decode_pages,
+};
 
 const SOON: Patience = Patience::EachByte(Duration::from_millis(50));
 
@@ -22,6 +25,14 @@ fn pair() -> (TcpStream, Link) {
         theirs,
         Link::new(stream, peer, Stop::new().unwrap()).unwrap(),
     )
+}
+
+fn prefix(range: PageRange) -> PagesPrefix {
+    PagesPrefix {
+        range,
+        digest: Digest::default(),
+        waited: Duration::ZERO,
+    }
 }
 
 #[test]
@@ -91,7 +102,7 @@ fn raised_flag_ends_receiving_and_sending() {
         let range = PageRange::within(PageIndex::new(0), 512, 512).unwrap();
         let (content, writer) = (vec![0; range.bytes()], FrameWriter::new(sender));
         // Nobody reads: sooner or later the connection is full.
-        (0..100).try_for_each(|_| writer.send_pages(range, &content, Patience::Endless))
+        (0..100).try_for_each(|_| writer.send_pages(&prefix(range), &content, Patience::Endless))
     });
     stop.raise();
     assert!(matches!(receiver.join().unwrap(), Err(Error::Stopped)));
@@ -115,7 +126,7 @@ fn frames_of_all_sizes_follow_each_other() {
             let range = PageRange::within(PageIndex::new(pages), pages, 2000).unwrap();
             let content = vec![u8::try_from(pages % 251).unwrap(); range.bytes()];
             writer
-                .send_pages(range, &content, Patience::Endless)
+                .send_pages(&prefix(range), &content, Patience::Endless)
                 .unwrap();
             writer
                 .send(&Running { resume_us: pages }, Patience::Endless)
@@ -132,7 +143,7 @@ fn frames_of_all_sizes_follow_each_other() {
     for pages in sizes {
         let frame = reader.next(Patience::Endless).unwrap();
         assert_eq!(frame.kind, FrameKind::Pages);
-        let (range, content) = decode_pages(frame.payload, 2000).unwrap();
+        let (PagesPrefix { range, .. }, content) = decode_pages(frame.payload, 2000).unwrap();
         assert_eq!((range.first().get(), range.pages()), (pages, pages));
         assert!(content.iter().all(|&byte| u64::from(byte) == pages % 251));
         assert_eq!(content.len(), range.bytes());
@@ -145,7 +156,7 @@ fn frames_of_all_sizes_follow_each_other() {
     }
     assert!(reader.next_or_end(Patience::Endless).unwrap().is_none());
     let pages: u64 = sizes.iter().sum();
-    let overhead = 16 + 9 * (8 + 16) + 9 * 16;
+    let overhead = 16 + 9 * (8 + 32) + 9 * 16;
     assert_eq!(
         sender.join().unwrap(),
         pages * u64::try_from(PAGE_BYTES).unwrap() + overhead
@@ -162,4 +173,25 @@ fn promised_length_alone_allocates_little() {
     let mut reader = FrameReader::new(link);
     assert!(matches!(reader.next(SOON), Err(Error::Silent { .. })));
     assert!(reader.buffered_bytes() < 64 << 10);
+}
+
+#[test]
+fn frame_is_given_without_waiting_once_all_of_it_is_here() {
+    let (mut theirs, link) = pair();
+    let mut reader = FrameReader::new(link);
+    let bytes = [8, 0, 0, 0, 8, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0];
+    for &byte in &bytes {
+        assert!(matches!(reader.next_now().unwrap(), Now::NotYet));
+        theirs.write_all(&[byte]).unwrap();
+        let soon = Instant::now() + Duration::from_secs(5);
+        assert_eq!(reader.link().wait_receivable(soon).unwrap(), Woken::Ready);
+    }
+    let Now::Frame(frame) = reader.next_now().unwrap() else {
+        panic!("all of it is here");
+    };
+    assert_eq!(frame.into_frame::<Running>().unwrap().resume_us, 7);
+    theirs.shutdown(std::net::Shutdown::Write).unwrap();
+    let soon = Instant::now() + Duration::from_secs(5);
+    assert_eq!(reader.link().wait_receivable(soon).unwrap(), Woken::Ready);
+    assert!(matches!(reader.next_now().unwrap(), Now::Ended));
 }

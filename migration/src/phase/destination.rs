@@ -13,6 +13,10 @@ use crate::options::Mode;
 ///                Accepted --discard--> Accepted
 /// post-copy      Ready --run--> Running --drained--> Draining --settled--> Completed
 /// stop-and-copy  Ready --drained--> Filling --settled--> Filled --run--> Completed
+///
+/// recovered      Draining --recovered--> Running
+///                Ready, Filled, Running, Completed --recovered--> as they were
+///                Completed --drained--> Draining      (a source that missed the answer asks again)
 /// ```
 /// Pre-copy has rounds and then goes on as stop-and-copy, hybrid as post-copy, `auto` as either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -52,6 +56,8 @@ pub(crate) enum DestinationEvent {
     /// Every page is present or absent.
     Settled,
     RunReceived,
+    /// The source came back after the connections were lost.
+    Recovered,
 }
 
 impl DestinationPhase {
@@ -61,18 +67,20 @@ impl DestinationPhase {
         match (self, event) {
             (Self::Accepted, Event::StateReceived) => Some(Self::Restoring),
             (Self::Restoring, Event::Restored) => Some(Self::Ready),
-
             (Self::Accepted, Event::FlushReceived) if mode.has_rounds() => Some(Self::Flushing),
             (Self::Flushing, Event::Flushed) => Some(Self::Accepted),
             (Self::Accepted, Event::DiscardReceived) if mode.has_rounds() => Some(Self::Accepted),
-
             (Self::Ready, Event::RunReceived) if mode.may_run_incomplete() => Some(Self::Running),
             (Self::Running, Event::DrainedReceived) => Some(Self::Draining),
             (Self::Draining, Event::Settled) => Some(Self::Completed),
-
             (Self::Ready, Event::DrainedReceived) if mode.may_fill_first() => Some(Self::Filling),
             (Self::Filling, Event::Settled) => Some(Self::Filled),
             (Self::Filled, Event::RunReceived) => Some(Self::Completed),
+            (Self::Draining, Event::Recovered) => Some(Self::Running),
+            (_, Event::Recovered) if self.may_recover(mode) => Some(self),
+            (Self::Completed, Event::DrainedReceived) if mode.may_run_incomplete() => {
+                Some(Self::Draining)
+            }
             _ => None,
         }
     }
@@ -80,5 +88,16 @@ impl DestinationPhase {
     /// Whether the guest is the destination's, to run or to freeze.
     pub fn owns_guest(self) -> bool {
         matches!(self, Self::Running | Self::Draining | Self::Completed)
+    }
+
+    /// Whether the token may have been sent, so that a source whose connections were lost may come
+    /// back: before, it runs the guest on.
+    pub(crate) fn may_recover(self, mode: Mode) -> bool {
+        self.owns_guest()
+            || match self {
+                Self::Ready => mode.may_run_incomplete(),
+                Self::Filled => true,
+                _ => false,
+            }
     }
 }

@@ -31,6 +31,7 @@ fn report() -> Report {
         rounds: vec![Round {
             pages: 7,
             dirtied: 1,
+            dirtied_per_s: 4000.0,
             ms: 0.25,
         }],
         write_protection: Some(WriteProtection {
@@ -42,6 +43,7 @@ fn report() -> Report {
             source: Digest::from_bits(1),
             destination: Digest::from_bits(0xffff_ffff_ffff_fffe),
         }),
+        verified: false,
     }
 }
 
@@ -83,6 +85,12 @@ fn report_serializes_with_the_fields_that_others_rely_on() {
       "p99": 0.0,
       "max": 0.0,
       "mean": 0.0
+    },
+    "latency_parts_us": {
+      "queue": 0.0,
+      "wire": 0.0,
+      "install": 0.0,
+      "wake": 0.0
     }
   },
   "wire_bytes": {
@@ -98,6 +106,7 @@ fn report_serializes_with_the_fields_that_others_rely_on() {
     {
       "pages": 7,
       "dirtied": 1,
+      "dirtied_per_s": 4000.0,
       "ms": 0.25
     }
   ],
@@ -109,7 +118,8 @@ fn report_serializes_with_the_fields_that_others_rely_on() {
   "digest": {
     "source": "0000000000000001",
     "destination": "fffffffffffffffe"
-  }
+  },
+  "verified": false
 }"#;
     assert_eq!(serde_json::to_string_pretty(&report()).unwrap(), expected);
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::model::Step;
-use crate::options::{Mode, SourceOptions};
+use crate::options::{Mode, SourceOptions, Verify};
 use crate::order::Pivots;
 use crate::report::{
     Digests, FaultCounts, Outcome, PageCounts, Report, Round, SCHEMA, WireBytes, WriteProtection,
@@ -30,6 +30,8 @@ pub(super) struct Account {
     pub(super) superseded: u64,
     pub(super) write_protection: Option<WriteProtection>,
     prediction: Option<(Duration, Step)>,
+    /// Laps after the first.
+    pub(super) reconnects: u32,
 }
 
 impl Account {
@@ -46,6 +48,7 @@ impl Account {
             superseded: 0,
             write_protection: None,
             prediction: None,
+            reconnects: 0,
         }
     }
 
@@ -63,11 +66,11 @@ impl Account {
         }
     }
 
-    /// Takes the counts of the connections.
+    /// Adds the counts of the connections, which are not used any more.
     pub(super) fn take(&mut self, session: &Session) {
-        self.control_bytes = session.control.writer.link().wire_bytes();
+        self.control_bytes += session.control.writer.link().wire_bytes();
         let links = session.background.iter().chain([&session.urgent]);
-        self.page_bytes = links.map(|link| link.wire_bytes()).sum();
+        self.page_bytes += links.map(|link| link.wire_bytes()).sum::<u64>();
     }
 
     pub(super) fn report(
@@ -110,9 +113,7 @@ impl Account {
             pages: PageCounts {
                 total: self.pages_total,
                 transferred: tally.transferred() + self.superseded,
-                duplicate: self
-                    .complete
-                    .map_or(self.superseded, |complete| complete.duplicate_pages),
+                duplicate: tally.resent + self.superseded,
                 zero: tally.zero,
                 absent: tally.absent,
                 pushed: tally.pushed + self.superseded,
@@ -123,6 +124,7 @@ impl Account {
                 .map_or_else(FaultCounts::default, |complete| FaultCounts {
                     network: complete.network_faults,
                     latency_us: complete.latency.into(),
+                    latency_parts_us: complete.parts.into(),
                 }),
             wire_bytes: WireBytes {
                 control: self.control_bytes.saturating_sub(self.state_bytes),
@@ -135,11 +137,12 @@ impl Account {
             max_downtime_ms,
             predicted_downtime_ms: self.prediction.map(|(downtime, _)| ms(downtime)),
             downtime_excess,
-            reconnects: 0,
+            reconnects: self.reconnects,
             digest: self.complete.map(|complete| Digests {
                 source: tally.digest,
                 destination: complete.digest,
             }),
+            verified: self.complete.is_some() && options.verify == Verify::On,
         }
     }
 }

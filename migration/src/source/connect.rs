@@ -3,11 +3,15 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use crate::auth::{Key, Parley, Subject};
+use crate::bitmap::PageBitmap;
 use crate::error::{Error, Result};
 use crate::link::{FrameReader, FrameWriter, Link, Patience};
 use crate::options::{SourceOptions, Timeouts, Trust};
 use crate::stop::Stop;
-use crate::wire::{About, Accept, Access, Attach, Hello, Preamble, Purpose, Role, VERSION};
+use crate::wire::{
+    self, About, Accept, Access, Attach, FrameKind, Hello, Preamble, Purpose, Recover, Role,
+    SessionId, Standing, VERSION,
+};
 
 /// Both directions of a control connection.
 #[derive(Debug)]
@@ -19,9 +23,24 @@ pub(super) struct Control {
 /// The connections of an accepted migration.
 #[derive(Debug)]
 pub(super) struct Session {
+    id: SessionId,
     pub(super) control: Control,
     pub(super) urgent: Link,
     pub(super) background: Vec<Link>,
+}
+
+/// How far a destination is to which the connections were lost.
+#[derive(Debug)]
+pub(super) struct Recovered {
+    pub(super) token: Token,
+    pub(super) missing: PageBitmap,
+}
+
+/// What became of a token that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Token {
+    Arrived,
+    NeverArrived,
 }
 
 impl Session {
@@ -31,34 +50,53 @@ impl Session {
     /// If the destination cannot be reached, does not answer in time, is no peer, is not to be
     /// trusted or refuses.
     pub(super) fn open(hello: &Hello, options: &SourceOptions, stop: &Stop) -> Result<Self> {
-        let SourceOptions {
-            destination,
-            timeouts,
-            trust,
-            ..
-        } = options;
-        let caller = Caller {
-            destination,
-            timeouts,
-            trust,
-            stop,
-        };
+        let caller = Caller::new(options, stop);
         let (mut control, session_key) = caller.reach(Purpose::Migrate)?;
-        let patience = Patience::whole(timeouts.answer);
+        let patience = Patience::whole(options.timeouts.answer);
         control.writer.send(hello, patience)?;
         let Accept { session } = control.reader.next(patience)?.into_frame()?;
+        let (lap, key) = (0, session_key.as_ref());
+        caller.attach_all(control, session, lap, options, key)
+    }
 
-        let peer = control.reader.link().peer();
-        let attach = |role| caller.attach(peer, Attach { session, role }, session_key.as_ref());
-        let urgent = attach(Role::Urgent)?;
-        let background = (0..options.streams.get())
-            .map(|_| attach(Role::Background))
-            .collect::<Result<_>>()?;
-        Ok(Self {
-            control,
-            urgent,
-            background,
-        })
+    /// Goes on with a session of `pages` pages whose connections were lost, over new ones.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open); a refusal says that the destination does not have the VM.
+    pub(super) fn reopen(
+        &self,
+        pages: u64,
+        options: &SourceOptions,
+        stop: &Stop,
+    ) -> Result<(Self, Recovered)> {
+        let caller = Caller::new(options, stop);
+        let peer = self.control.reader.link().peer();
+        let link = Link::connect(peer, options.timeouts.connect, stop.clone())?;
+        let (mut control, session_key) = caller.introduce(link, Purpose::Recover)?;
+        let patience = Patience::EachByte(options.timeouts.answer);
+        let session = self.id;
+        control.writer.send(&Recover { session }, patience)?;
+        let standing: Standing = control.reader.next(patience)?.into_frame()?;
+        let nonsense = || Error::Unexpected {
+            kind: FrameKind::Standing,
+        };
+        let lap = u16::try_from(standing.lap).map_err(|_| nonsense())?;
+        let token = match standing.has_token {
+            0 => Token::NeverArrived,
+            1 => Token::Arrived,
+            _ => return Err(nonsense()),
+        };
+        let missing = control.missing_pages(pages, standing.missing_pages, patience)?;
+        let session = caller.attach_all(control, session, lap, options, session_key.as_ref())?;
+        Ok((session, Recovered { token, missing }))
+    }
+
+    /// Ends all connections at once.
+    pub(super) fn hang_up(&self) {
+        let pages = self.background.iter().chain([&self.urgent]);
+        pages
+            .chain([self.control.reader.link()])
+            .for_each(Link::hang_up);
     }
 }
 
@@ -71,7 +109,45 @@ struct Caller<'a> {
     stop: &'a Stop,
 }
 
-impl Caller<'_> {
+impl<'a> Caller<'a> {
+    fn new(options: &'a SourceOptions, stop: &'a Stop) -> Self {
+        let SourceOptions {
+            destination,
+            timeouts,
+            trust,
+            ..
+        } = options;
+        Self {
+            destination,
+            timeouts,
+            trust,
+            stop,
+        }
+    }
+
+    /// Opens the page connections of a lap.
+    fn attach_all(
+        &self,
+        control: Control,
+        session: SessionId,
+        lap: u16,
+        options: &SourceOptions,
+        key: Option<&Key>,
+    ) -> Result<Session> {
+        let peer = control.reader.link().peer();
+        let attach = |role| self.attach(peer, Attach { session, role, lap }, key);
+        let urgent = attach(Role::Urgent)?;
+        let background = (0..options.streams.get())
+            .map(|_| attach(Role::Background))
+            .collect::<Result<_>>()?;
+        Ok(Session {
+            id: session,
+            control,
+            urgent,
+            background,
+        })
+    }
+
     /// Connects to the first address of the destination that answers, says what for, and makes sure
     /// of it. Gives the key of the session that may follow, if there is one.
     fn reach(&self, purpose: Purpose) -> Result<(Control, Option<Key>)> {
@@ -130,6 +206,26 @@ impl Caller<'_> {
 }
 
 impl Control {
+    /// Receives the `count` pages out of `pages` that the destination misses.
+    fn missing_pages(&mut self, pages: u64, count: u64, patience: Patience) -> Result<PageBitmap> {
+        let mut missing = PageBitmap::empty(pages);
+        let mut before = 0;
+        while before < count {
+            let frame = self.reader.next(patience)?;
+            if frame.kind != FrameKind::Missing {
+                return Err(frame.into_error());
+            }
+            wire::decode_words(frame.kind, frame.payload, &mut missing)?;
+            let now = missing.count();
+            // Each frame names a page that was not named before, so that there is an end.
+            if now == before || now > count {
+                return Err(frame.into_error());
+            }
+            before = now;
+        }
+        Ok(missing)
+    }
+
     fn parley(&mut self, patience: Patience) -> Parley<'_> {
         Parley {
             reader: &mut self.reader,

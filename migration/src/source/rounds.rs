@@ -10,7 +10,7 @@ use crate::absent::find_untouched;
 use crate::bitmap::PageBitmap;
 use crate::error::{Error, Result};
 use crate::link::{Link, Patience};
-use crate::model::{Model, Standing, Step, Way};
+use crate::model::{Model, Standing, Step, Way, per_s};
 use crate::options::SourceOptions;
 use crate::order::Recency;
 use crate::phase::SourceEvent;
@@ -36,6 +36,13 @@ const MAX_DISCARDS: u32 = 4;
 /// So few pages are discarded, or sent by one thread, while the guest stands still. Our choice:
 /// about a millisecond.
 const FEW_PAGES: u64 = 256;
+
+/// Most frames of damaged pages that are taken for one flush. Our choice: 256 Ki ranges.
+const MAX_DAMAGE_FRAMES: u32 = 64;
+
+/// Most times that the last pages go while the guest stands still. Our choice: a network that
+/// damages them every time will not stop.
+const MAX_LAST_ROUNDS: u32 = 8;
 
 /// What is left to do when the guest stands still, and what was done.
 #[derive(Debug)]
@@ -178,6 +185,7 @@ impl<'a> Rounds<'a> {
         transfer.account.rounds.push(Round {
             pages: sent_pages,
             dirtied: rest_pages,
+            dirtied_per_s: per_s(rest_pages, took),
             ms: ms(took),
         });
         if let Some(left) = broken_off {
@@ -261,13 +269,28 @@ impl<'a> Rounds<'a> {
         })
     }
 
-    /// Waits until all that was sent is there; gives the time that took.
-    fn flush(&self, transfer: &mut Transfer<'_>, control: &mut Control) -> Result<Duration> {
+    /// Waits until all that was sent is there, and takes back what came damaged; gives the time that
+    /// took.
+    fn flush(&mut self, transfer: &mut Transfer<'_>, control: &mut Control) -> Result<Duration> {
         let began = Instant::now();
         let pages = self.copying.sums().went;
         transfer.advance(SourceEvent::FlushSent);
         control.writer.send(&Flush { pages }, self.patience)?;
-        let Flushed {} = control.reader.next(self.patience)?.into_frame()?;
+        for frames in 0.. {
+            let frame = control.reader.next(self.patience)?;
+            if frame.kind != FrameKind::Again || frames == MAX_DAMAGE_FRAMES {
+                let Flushed {} = frame.into_frame()?;
+                break;
+            }
+            let mut damaged = PageBitmap::empty(self.written.rest.pages());
+            for range in wire::decode_ranges(frame.kind, frame.payload, damaged.pages())? {
+                for page in range?.iter() {
+                    damaged.insert(page);
+                }
+            }
+            self.copying.forget(&damaged);
+            self.written.rest.add_all(&damaged);
+        }
         transfer.advance(SourceEvent::FlushedReceived);
         transfer.copied(&self.copying.sums())?;
         Ok(began.elapsed())
@@ -295,7 +318,7 @@ impl<'a> Rounds<'a> {
             control
                 .writer
                 .send_with(FrameKind::Discard, self.patience, |payload| {
-                    wire::discard_payload(words, payload);
+                    wire::words_payload(words, payload);
                 })?;
         }
         Ok(old.count())
@@ -313,18 +336,26 @@ impl<'a> Rounds<'a> {
         if step == Step::Switch {
             self.discard(control)?;
         } else {
-            let none = PageBitmap::empty(pages);
-            let last = std::mem::replace(&mut self.written.rest, none);
-            let last_pages = last.count();
-            self.copying.begin(last);
-            match self.background.first() {
-                Some(link) if last_pages <= FEW_PAGES => {
-                    // Less than it takes to start a thread.
-                    Copier::new(&self.copying, link.clone(), self.patience).copy_all()?;
+            // Once, unless something comes damaged.
+            for attempt in 0.. {
+                if self.written.rest.count() == 0 {
+                    break;
                 }
-                _ => self.copy(transfer, Guest::Stands).map(drop)?,
-            }
-            if last_pages > 0 {
+                if attempt == MAX_LAST_ROUNDS {
+                    let pages = self.written.rest.count();
+                    return Err(Error::Damaged { pages });
+                }
+                let none = PageBitmap::empty(pages);
+                let last = std::mem::replace(&mut self.written.rest, none);
+                let last_pages = last.count();
+                self.copying.begin(last);
+                match self.background.first() {
+                    Some(link) if last_pages <= FEW_PAGES => {
+                        // Less than it takes to start a thread.
+                        Copier::new(&self.copying, link.clone(), self.patience).copy_all()?;
+                    }
+                    _ => self.copy(transfer, Guest::Stands).map(drop)?,
+                }
                 self.flush(transfer, control)?;
             }
         }

@@ -1,18 +1,23 @@
 //! Sends pages over one connection: reads them, leaves zero pages out, keeps count.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::absent::find_untouched;
+use crate::digest::Digest;
 use crate::error::Result;
-use crate::link::{FrameReader, FrameWriter, Link, Patience};
+use crate::link::{FrameReader, FrameWriter, Link, Patience, Received};
 use crate::page::{PAGE_BYTES, PageRange, to_u64};
 use crate::source::chunk::ChunkSize;
-use crate::source::sending::Sending;
-use crate::source::tally::{Cause, Tally};
-use crate::wire::{self, FrameKind, MAX_FRAME_RANGES};
+use crate::source::sending::{Fate, Sending};
+use crate::source::tally::Cause;
+use crate::wire::{self, FrameKind, MAX_FRAME_PAGES, MAX_FRAME_RANGES, PagesPrefix};
 
 /// A page of zeroes, to compare with.
 static ZERO_PAGE: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
+
+/// Pages that are noted at a time: who answers a guest's fault may wait to note his own. Our
+/// choice: some 10 us.
+const NOTE_PAGES: u64 = 4096;
 
 /// One connection's way to send pages.
 #[derive(Debug)]
@@ -21,6 +26,7 @@ pub(super) struct Sender<'a> {
     writer: FrameWriter,
     patience: Patience,
     content: Vec<u8>,
+    digests: Vec<Digest>,
     zero: Vec<PageRange>,
 }
 
@@ -32,6 +38,7 @@ impl<'a> Sender<'a> {
             writer,
             patience,
             content: Vec::new(),
+            digests: Vec::new(),
             zero: Vec::new(),
         }
     }
@@ -47,7 +54,7 @@ impl<'a> Sender<'a> {
             match run {
                 Some(run) => {
                     let began = Instant::now();
-                    self.send(run, Cause::Push)?;
+                    self.send(run, Cause::Push, Duration::ZERO)?;
                     chunk.learn(run.pages(), began.elapsed());
                 }
                 None if holds_back => self.sending.wait_quiet()?,
@@ -58,21 +65,45 @@ impl<'a> Sender<'a> {
     }
 
     /// Sends the pages that come to be wanted over the same connection, until the other end
-    /// finishes or the migration is over.
+    /// finishes or the lap is over.
     pub(super) fn answer_all(&mut self) -> Result<()> {
-        let mut wants = FrameReader::new(self.writer.link().clone());
-        while let Some(frame) = wants.next_or_end(Patience::Endless)? {
-            if frame.kind != FrameKind::Want {
-                return Err(frame.into_error());
+        let mut requests = FrameReader::new(self.writer.link().clone());
+        while let Some(frame) = requests.next_or_end(Patience::Endless)? {
+            match frame.kind {
+                FrameKind::Want => self.answer(&frame)?,
+                FrameKind::Again => self.repeat(&frame)?,
+                _ => return Err(frame.into_error()),
             }
-            let limit = self.sending.ram.pages();
-            for page in wire::decode_wants(frame.payload, limit)? {
-                let page = page?;
-                // What was handed out before is on its way.
-                if self.sending.order().demand(page) {
-                    let page = PageRange::within(page, 1, limit).expect("the page was decoded");
-                    self.send(page, Cause::Demand)?;
-                }
+        }
+        Ok(())
+    }
+
+    /// Sends pages that are waited for.
+    fn answer(&mut self, frame: &Received<'_>) -> Result<()> {
+        let received = Instant::now();
+        let limit = self.sending.ram.pages();
+        for page in wire::decode_wants(frame.payload, limit)? {
+            let page = page?;
+            // What was handed out before is on its way.
+            if self.sending.order().demand(page) {
+                let page = PageRange::within(page, 1, limit).expect("the page was decoded");
+                self.send(page, Cause::Demand, received.elapsed())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends pages that came damaged once more.
+    fn repeat(&mut self, frame: &Received<'_>) -> Result<()> {
+        let limit = self.sending.ram.pages();
+        for range in wire::decode_ranges(frame.kind, frame.payload, limit)? {
+            let mut rest = Some(range?);
+            while let Some(left) = rest {
+                let first = left.first().get();
+                let end = left.end().min(first + to_u64(MAX_FRAME_PAGES));
+                let part = PageRange::between(first, end).expect("a range is not empty");
+                self.send(part, Cause::Again, Duration::ZERO)?;
+                rest = PageRange::between(end, left.end());
             }
         }
         Ok(())
@@ -80,61 +111,96 @@ impl<'a> Sender<'a> {
 
     /// Lists all pages that were never touched, so that nobody reads them.
     pub(super) fn list_untouched(&mut self) -> Result<()> {
-        let (mut ranges, mut tally) = (Vec::with_capacity(MAX_FRAME_RANGES), Tally::default());
-        find_untouched(&self.sending.ram, |range| {
-            while let Some(run) = self.sending.order().next_within(range) {
-                tally.absent(run);
+        let mut ranges = Vec::with_capacity(MAX_FRAME_RANGES);
+        let sending = self.sending;
+        find_untouched(&sending.ram, |range| {
+            while let Some(run) = sending.order().next_within(range) {
                 ranges.push(run);
                 if ranges.len() == MAX_FRAME_RANGES {
-                    list(&mut self.writer, &mut ranges, self.patience)?;
+                    self.list(&mut ranges, Fate::Absent)?;
                 }
             }
             Ok(())
         })?;
-        list(&mut self.writer, &mut ranges, self.patience)?;
-        self.sending.add(&tally);
+        self.list(&mut ranges, Fate::Absent)
+    }
+
+    /// Lists `ranges`, notes their fate and empties the list.
+    fn list(&mut self, ranges: &mut Vec<PageRange>, fate: Fate<'_>) -> Result<()> {
+        list(&mut self.writer, ranges, self.patience)?;
+        for range in ranges.drain(..) {
+            let mut rest = Some(range);
+            while let Some(left) = rest {
+                let end = left.end().min(left.first().get() + NOTE_PAGES);
+                let part = PageRange::between(left.first().get(), end);
+                self.sending.note(part.expect("a range is not empty"), fate);
+                rest = PageRange::between(end, left.end());
+            }
+        }
         Ok(())
     }
 
-    /// Sends the pages of `range`, which the order has handed out.
-    fn send(&mut self, range: PageRange, cause: Cause) -> Result<()> {
-        let mut tally = Tally::default();
-        self.content.resize(range.bytes(), 0);
-        self.sending.ram.read(range, &mut self.content);
-        let (pages, _) = self.content.as_chunks::<PAGE_BYTES>();
+    /// Sends the pages of `range`, which were handed out; who asked for them has `waited` for them
+    /// here so long.
+    fn send(&mut self, range: PageRange, cause: Cause, waited: Duration) -> Result<()> {
+        // Taken out so that parts of it can be sent; no allocation moves.
+        let mut content = std::mem::take(&mut self.content);
+        content.resize(range.bytes(), 0);
+        self.sending.ram.read(range, &mut content);
+        let sent = self.send_content(range, &content, cause, waited);
+        self.content = content;
+        sent?;
+        let mut zero = std::mem::take(&mut self.zero);
+        let listed = self.list(&mut zero, Fate::Zero);
+        self.zero = zero;
+        listed
+    }
+
+    /// Sends runs of pages that are not zero, and puts the others on the list.
+    fn send_content(
+        &mut self,
+        range: PageRange,
+        content: &[u8],
+        cause: Cause,
+        waited: Duration,
+    ) -> Result<()> {
+        let (pages, _) = content.as_chunks::<PAGE_BYTES>();
         let mut first = range.first().get();
         for run in pages.chunk_by(|a, b| is_zero(a) == is_zero(b)) {
             let end = first + to_u64(run.len());
             let pages = PageRange::between(first, end).expect("a run is not empty");
+            first = end;
             if is_zero(&run[0]) {
                 self.zero.push(pages);
-                tally.zero(pages);
-            } else {
-                let content = run.as_flattened();
-                tally.sent(pages, content, cause);
-                self.writer.send_pages(pages, content, self.patience)?;
+                continue;
             }
-            first = end;
+            let content = run.as_flattened();
+            self.digests.clear();
+            self.digests.extend(Digest::of_each(pages, content));
+            let prefix = PagesPrefix {
+                range: pages,
+                digest: Digest::sum(&self.digests),
+                waited,
+            };
+            self.writer.send_pages(&prefix, content, self.patience)?;
+            self.sending.note(pages, Fate::Sent(cause, &self.digests));
         }
-        list(&mut self.writer, &mut self.zero, self.patience)?;
-        self.sending.add(&tally);
         Ok(())
     }
 }
 
-/// Sends `ranges` as absent and empties the list.
+/// Sends `ranges` as absent.
 pub(super) fn list(
     writer: &mut FrameWriter,
-    ranges: &mut Vec<PageRange>,
+    ranges: &[PageRange],
     patience: Patience,
 ) -> Result<()> {
-    if !ranges.is_empty() {
-        writer.send_with(FrameKind::Absent, patience, |payload| {
-            wire::absent_payload(ranges, payload);
-        })?;
-        ranges.clear();
+    if ranges.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    writer.send_with(FrameKind::Absent, patience, |payload| {
+        wire::ranges_payload(ranges, payload);
+    })
 }
 
 pub(super) fn is_zero(page: &[u8; PAGE_BYTES]) -> bool {

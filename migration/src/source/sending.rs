@@ -4,20 +4,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::absent::find_untouched;
+use crate::bitmap::PageBitmap;
+use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::options::SourceOptions;
 use crate::order::SendOrder;
+use crate::page::{PAGE_BYTES, PageRange};
 use crate::ram::RamMapping;
 use crate::source::rounds::Rest;
-use crate::source::tally::Tally;
+use crate::source::sender::is_zero;
+use crate::source::tally::{Cause, Tally};
 use crate::stop::Stop;
 
-/// The memory on its way: what is left to send, what was sent, and the first thing that failed.
+/// The memory on its way in one lap: what is left to send, what was sent, and the first thing that
+/// failed.
 #[derive(Debug)]
 pub(super) struct Sending {
     pub(super) ram: RamMapping,
     order: Mutex<SendOrder>,
-    tally: Mutex<Tally>,
+    counts: Mutex<Counts>,
     /// Signalled when the last page is done or something fails.
     changed: Condvar,
     failure: Mutex<Option<Error>>,
@@ -25,6 +31,27 @@ pub(super) struct Sending {
     stop: Stop,
     /// How long without a fault until nothing is held back any more.
     drain_after: Duration,
+}
+
+/// What went, in this lap and before.
+#[derive(Debug)]
+struct Counts {
+    tally: Tally,
+    /// The pages in `tally`: what goes again must not be counted twice.
+    counted: PageBitmap,
+    /// Pages of this lap that have not gone yet.
+    left: u64,
+}
+
+/// What became of pages.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fate<'a> {
+    /// Their content went; these are the digests of the pages.
+    Sent(Cause, &'a [Digest]),
+    /// They were found to be all zero, and listed.
+    Zero,
+    /// They were never touched, and listed.
+    Absent,
 }
 
 impl Sending {
@@ -35,10 +62,48 @@ impl Sending {
             done,
             recency,
         } = rest;
+        let mut counted = PageBitmap::full(ram.pages());
+        counted.remove_all(&unsent);
+        let counts = Counts {
+            tally: done,
+            counted,
+            left: unsent.count(),
+        };
+        let order = SendOrder::new(unsent, options.plan(), Some(&recency));
+        Self::begin(ram, order, counts, options, stop)
+    }
+
+    /// The next lap, in which the `missing` pages go, some of them again.
+    ///
+    /// # Errors
+    /// If the page table of this process cannot be read.
+    pub(super) fn next_lap(
+        self,
+        missing: PageBitmap,
+        options: &SourceOptions,
+        stop: Stop,
+    ) -> Result<Self> {
+        let mut counts = self
+            .counts
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        counts.settle(&self.ram, &missing)?;
+        counts.left = missing.count();
+        let order = SendOrder::new(missing, options.plan(), None);
+        Ok(Self::begin(self.ram, order, counts, options, stop))
+    }
+
+    fn begin(
+        ram: RamMapping,
+        order: SendOrder,
+        counts: Counts,
+        options: &SourceOptions,
+        stop: Stop,
+    ) -> Self {
         Self {
-            order: Mutex::new(SendOrder::new(unsent, options.plan(), Some(&recency))),
             ram,
-            tally: Mutex::new(done),
+            order: Mutex::new(order),
+            counts: Mutex::new(counts),
             changed: Condvar::new(),
             failure: Mutex::default(),
             has_failed: AtomicBool::new(false),
@@ -68,14 +133,17 @@ impl Sending {
 
     /// What was sent so far.
     pub(super) fn tally(&self) -> Tally {
-        *self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts().tally
     }
 
-    /// Adds what was sent since the last call.
-    pub(super) fn add(&self, part: &Tally) {
-        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        tally.add(part);
-        if tally.done() == self.ram.pages() {
+    /// Notes what became of `range`, which the order had handed out.
+    pub(super) fn note(&self, range: PageRange, fate: Fate<'_>) {
+        let mut counts = self.counts();
+        counts.note(range, fate);
+        if !matches!(fate, Fate::Sent(Cause::Again, _)) {
+            counts.left -= range.pages();
+        }
+        if counts.left == 0 {
             self.changed.notify_all();
         }
     }
@@ -85,13 +153,12 @@ impl Sending {
     /// # Errors
     /// If one of the threads failed.
     pub(super) fn wait_done(&self, limit: Duration) -> Result<bool> {
-        let tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        let unfinished = |tally: &mut Tally| tally.done() < self.ram.pages() && !self.has_failed();
-        let (tally, _) = self
+        let unfinished = |counts: &mut Counts| counts.left > 0 && !self.has_failed();
+        let (counts, _) = self
             .changed
-            .wait_timeout_while(tally, limit, unfinished)
+            .wait_timeout_while(self.counts(), limit, unfinished)
             .unwrap_or_else(PoisonError::into_inner);
-        let done = tally.done() == self.ram.pages();
+        let done = counts.left == 0;
         if done || !self.has_failed() {
             Ok(done)
         } else {
@@ -105,8 +172,8 @@ impl Sending {
         if matches!(error, Error::Stopped) {
             return;
         }
-        let tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        if tally.done() == self.ram.pages() {
+        let counts = self.counts();
+        if counts.left == 0 {
             return;
         }
         self.failure
@@ -114,7 +181,7 @@ impl Sending {
             .unwrap_or_else(PoisonError::into_inner)
             .get_or_insert(error);
         self.has_failed.store(true, Ordering::Release);
-        drop(tally);
+        drop(counts);
         self.changed.notify_all();
         self.stop.raise();
     }
@@ -131,5 +198,58 @@ impl Sending {
             Error::Stopped => failure.take().unwrap_or(error),
             error => error,
         }
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counts {
+    fn note(&mut self, range: PageRange, fate: Fate<'_>) {
+        for (number, page) in range.iter().enumerate() {
+            let is_first = self.counted.insert(page);
+            match (fate, is_first) {
+                (Fate::Sent(cause, digests), true) => self.tally.sent(cause, digests[number]),
+                (Fate::Sent(cause, _), false) => self.tally.sent_again(cause),
+                (Fate::Zero, true) => {
+                    self.tally.zero += 1;
+                    self.tally.digest.add(Digest::of_absent(page));
+                }
+                (Fate::Absent, true) => {
+                    self.tally.absent += 1;
+                    self.tally.digest.add(Digest::of_absent(page));
+                }
+                (Fate::Zero | Fate::Absent, false) => {}
+            }
+        }
+    }
+
+    /// Counts the pages that arrived although their sending failed half-way: all but the `missing`.
+    fn settle(&mut self, ram: &RamMapping, missing: &PageBitmap) -> Result<()> {
+        let mut uncounted = PageBitmap::full(ram.pages());
+        uncounted.remove_all(&self.counted);
+        uncounted.remove_all(missing);
+        find_untouched(ram, |range| {
+            let mut at = range.first().get();
+            while let Some(run) = uncounted.next_run(at, range.end()) {
+                self.note(run, Fate::Absent);
+                at = run.end();
+            }
+            uncounted.remove_range(range);
+            Ok(())
+        })?;
+        let mut content = [0; PAGE_BYTES];
+        for page in uncounted.iter() {
+            ram.read_page(page, &mut content);
+            let range = PageRange::within(page, 1, ram.pages()).expect("the page is in the set");
+            if is_zero(&content) {
+                self.note(range, Fate::Zero);
+            } else {
+                let digests: Vec<_> = Digest::of_each(range, &content).collect();
+                self.note(range, Fate::Sent(Cause::Push, &digests));
+            }
+        }
+        Ok(())
     }
 }

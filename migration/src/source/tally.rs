@@ -2,7 +2,7 @@
 
 use crate::digest::Digest;
 use crate::ledger::LedgerSums;
-use crate::page::{PageRange, bytes_of};
+use crate::page::bytes_of;
 
 /// Why a page is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub(super) enum Cause {
     Push,
     /// Somebody waits for it.
     Demand,
+    /// It came damaged, and somebody may wait for it.
+    Again,
 }
 
 /// Counts of pages and the digest over them.
@@ -18,6 +20,8 @@ pub(super) enum Cause {
 pub(super) struct Tally {
     pub(super) pushed: u64,
     pub(super) demanded: u64,
+    /// Those of the above that had gone before.
+    pub(super) resent: u64,
     pub(super) zero: u64,
     pub(super) absent: u64,
     pub(super) digest: Digest,
@@ -37,43 +41,30 @@ impl Tally {
         Self {
             pushed: content,
             demanded: 0,
+            resent: 0,
             zero,
             absent,
             digest,
         }
     }
 
-    pub(super) fn sent(&mut self, range: PageRange, content: &[u8], cause: Cause) {
+    /// Content was sent, for the first time; `digest` is that of its page.
+    pub(super) fn sent(&mut self, cause: Cause, digest: Digest) {
+        self.went(cause);
+        self.digest.add(digest);
+    }
+
+    /// Content was sent that had gone before.
+    pub(super) fn sent_again(&mut self, cause: Cause) {
+        self.went(cause);
+        self.resent += 1;
+    }
+
+    fn went(&mut self, cause: Cause) {
         match cause {
-            Cause::Push => self.pushed += range.pages(),
-            Cause::Demand => self.demanded += range.pages(),
+            Cause::Push => self.pushed += 1,
+            Cause::Demand | Cause::Again => self.demanded += 1,
         }
-        self.digest.add_pages(range, content);
-    }
-
-    pub(super) fn zero(&mut self, range: PageRange) {
-        self.zero += range.pages();
-        self.digest.add_absent(range);
-    }
-
-    pub(super) fn absent(&mut self, range: PageRange) {
-        self.absent += range.pages();
-        self.digest.add_absent(range);
-    }
-
-    pub(super) fn add(&mut self, other: &Self) {
-        let Self {
-            pushed,
-            demanded,
-            zero,
-            absent,
-            digest,
-        } = other;
-        self.pushed += pushed;
-        self.demanded += demanded;
-        self.zero += zero;
-        self.absent += absent;
-        self.digest.add(*digest);
     }
 
     /// Pages whose content was sent.
@@ -88,7 +79,12 @@ impl Tally {
 
     /// Pages that are done.
     pub(super) fn done(&self) -> u64 {
-        self.transferred() + self.listed()
+        self.first_sent() + self.listed()
+    }
+
+    /// Pages whose content was sent, each once.
+    pub(super) fn first_sent(&self) -> u64 {
+        self.transferred() - self.resent
     }
 
     /// Bytes of content sent.

@@ -58,6 +58,15 @@ impl Timeline {
         self.part_began = now;
     }
 
+    /// The guest was handed over and is known to run, `resume` having been its destination's part
+    /// of that. What is known already stays so.
+    pub(super) fn runs_there(&mut self, resume: Duration) {
+        if self.runs_again.is_none() {
+            self.shared_part_over("hand-over", "resume", resume);
+            self.runs_again();
+        }
+    }
+
     /// The guest runs again, at whichever end: the last part was the last of the downtime.
     pub(super) fn runs_again(&mut self) {
         self.runs_again = Some(self.part_began);

@@ -1,29 +1,27 @@
 //! One migration at the source, from the first connection to the last page.
 
-use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
 
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
 use crate::ledger::LedgerSums;
-use crate::link::{Link, Patience};
+use crate::link::Patience;
 use crate::model::Step;
 use crate::offer::PeerText;
 use crate::options::{Mode, SourceOptions};
 use crate::page::to_u64;
 use crate::phase::{SourceEvent, SourcePhase};
-use crate::progress::{INTERVAL, Pace, Progress, ProgressSink};
+use crate::progress::{Pace, Progress, ProgressSink};
 use crate::ram::RamMapping;
 use crate::report::{Outcome, Report};
 use crate::source::SourceVm;
 use crate::source::account::Account;
 use crate::source::connect::{Control, Session};
 use crate::source::rounds::{Rest, Rounds};
-use crate::source::sender::Sender;
 use crate::source::sending::Sending;
 use crate::source::tally::Tally;
 use crate::stop::Stop;
-use crate::wire::{Complete, Drained, Failed, Hello, MAX_STATE_BYTES, Ready, Run, Running, State};
+use crate::wire::{Failed, Hello, MAX_STATE_BYTES, Ready, Run, Running, State};
 
 /// How long to look for the destination's own words when a connection broke. Our choice: a cancelled
 /// migration must be over within 100 ms.
@@ -31,10 +29,10 @@ const LAST_WORDS: Duration = Duration::from_millis(50);
 
 /// A migration under way.
 pub(super) struct Transfer<'a> {
-    options: &'a SourceOptions,
+    pub(super) options: &'a SourceOptions,
     progress: &'a dyn ProgressSink,
-    cancel: &'a CancelToken,
-    phase: SourcePhase,
+    pub(super) cancel: &'a CancelToken,
+    pub(super) phase: SourcePhase,
     pace: Pace,
     pub(super) account: Account,
     pause_called: bool,
@@ -99,8 +97,8 @@ impl<'a> Transfer<'a> {
         self.cancel_point()?;
         let Session {
             control,
-            urgent,
             background,
+            ..
         } = session;
         let rounds = if self.options.mode.has_rounds() {
             self.is_tracked = true;
@@ -132,33 +130,23 @@ impl<'a> Transfer<'a> {
         let state = vm.save().map_err(|source| Error::Save { source })?;
         self.account.timeline.part_over("save");
 
-        let sending = Sending::new(ram, rest, self.options, self.cancel.stop().clone());
-        let result = thread::scope(|scope| {
-            let patience = Patience::EachByte(self.options.timeouts.stall);
-            let mut answerer = Sender::new(&sending, urgent.clone(), patience);
-            spawn(scope, "migrate-urgent", &sending, move || {
-                answerer.answer_all()
-            })?;
-            let fill = |transfer: &mut Self, control: &mut Control| {
-                transfer.send_memory(scope, control, background, &sending)
-            };
-            let result = self.send_state(control, state).and_then(|()| match step {
+        let stop = self.cancel.stop().clone();
+        let sending = Sending::new(ram, rest, self.options, stop.clone());
+        let result = self.lap(session, &sending, &stop, |transfer, lap| {
+            transfer.send_state(lap.control, state)?;
+            match step {
                 Step::Switch | Step::Another => {
-                    self.send_token(control)?;
-                    fill(self, control)
+                    transfer.send_token(lap.control)?;
+                    transfer.send_memory(lap)
                 }
                 Step::Stop => {
-                    fill(self, control)?;
-                    self.account.timeline.part_over("pages");
-                    self.send_token(control)
+                    transfer.send_memory(lap)?;
+                    transfer.account.timeline.part_over("pages");
+                    transfer.send_token(lap.control)
                 }
-            });
-            // The answering thread waits for wants until it is told that there will be no more.
-            self.cancel.stop().raise();
-            result
+            }
         });
-        self.account.tally = sending.tally();
-        result.map_err(|error| sending.cause_of(error))
+        self.recover_until_done(session, sending, result)
     }
 
     /// Sends the state and waits until the destination has restored it.
@@ -180,75 +168,22 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    /// Hands the guest over. `advance` comes before `send`: see [`migrate`](super::migrate).
-    fn send_token(&mut self, control: &mut Control) -> Result<()> {
+    /// Hands the guest over, or does so again because the token never arrived. `advance` comes
+    /// before `send`: see [`migrate`](super::migrate).
+    pub(super) fn send_token(&mut self, control: &mut Control) -> Result<()> {
         let patience = Patience::EachByte(self.options.timeouts.stall);
         self.cancel.close()?;
         self.advance(SourceEvent::RunSent);
         control.writer.send(&Run {}, patience)?;
         let Running { resume_us } = control.reader.next(patience)?.into_frame()?;
-        let resume = Duration::from_micros(resume_us);
-        self.account
-            .timeline
-            .shared_part_over("hand-over", "resume", resume);
-        self.account.timeline.runs_again();
-        self.advance(SourceEvent::RunningReceived);
+        self.runs_there(Duration::from_micros(resume_us));
         Ok(())
     }
 
-    /// Sends all memory and waits until the destination has it.
-    fn send_memory<'scope>(
-        &mut self,
-        scope: &'scope Scope<'scope, '_>,
-        control: &mut Control,
-        background: &[Link],
-        sending: &'scope Sending,
-    ) -> Result<()> {
-        let timeouts = &self.options.timeouts;
-        let limit = if self.phase.owns_guest() {
-            timeouts.answer
-        } else {
-            timeouts.stall
-        };
-        let patience = Patience::EachByte(limit);
-        let mut senders: Vec<_> = background
-            .iter()
-            .map(|link| Sender::new(sending, link.clone(), patience))
-            .collect();
-        if let Some(sender) = senders.first_mut()
-            && !self.options.mode.has_rounds()
-        {
-            sender.list_untouched()?;
-        }
-        for (number, mut sender) in senders.into_iter().enumerate() {
-            let name = format!("migrate-push-{number}");
-            spawn(scope, &name, sending, move || sender.push_all())?;
-        }
-        while !sending.wait_done(INTERVAL / 2)? {
-            self.cancel_point()?;
-            self.account.tally = sending.tally();
-            self.tell();
-        }
-        self.account.tally = sending.tally();
-        let tally = &self.account.tally;
-        let drained = Drained {
-            sent_pages: tally.transferred(),
-            absent_pages: tally.listed(),
-            digest: tally.digest,
-        };
-        control.writer.send(&drained, patience)?;
-        self.advance(SourceEvent::DrainedSent);
-        let complete: Complete = control.reader.next(patience)?.into_frame()?;
-        if complete.digest != drained.digest {
-            let (source_digest, destination_digest) = (drained.digest, complete.digest);
-            return Err(Error::Digest {
-                source_digest,
-                destination_digest,
-            });
-        }
-        self.account.complete = Some(complete);
-        self.advance(SourceEvent::CompleteReceived);
-        Ok(())
+    /// The guest runs at the destination, as is known now for the first time or again.
+    pub(super) fn runs_there(&mut self, resume: Duration) {
+        self.account.timeline.runs_there(resume);
+        self.advance(SourceEvent::RunningReceived);
     }
 
     /// Takes the guest back after a failure before the hand-over.
@@ -297,7 +232,7 @@ impl<'a> Transfer<'a> {
         self.tell();
     }
 
-    fn tell(&mut self) {
+    pub(super) fn tell(&mut self) {
         if self.pace.is_due(self.phase, Instant::now()) {
             let tally = &self.account.tally;
             self.progress.progress(&Progress {
@@ -310,7 +245,7 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    fn cancel_point(&self) -> Result<()> {
+    pub(super) fn cancel_point(&self) -> Result<()> {
         if self.cancel.is_cancelled() {
             Err(Error::Cancelled)
         } else {
@@ -319,7 +254,7 @@ impl<'a> Transfer<'a> {
     }
 
     /// A wait that was stopped ended because the migration was cancelled, unless a thread failed.
-    fn cause_of(&self, error: Error) -> Error {
+    pub(super) fn cause_of(&self, error: Error) -> Error {
         match error {
             Error::Stopped if self.cancel.is_cancelled() => Error::Cancelled,
             error => error,
@@ -352,26 +287,4 @@ impl<'a> Transfer<'a> {
             _ => error,
         }
     }
-}
-
-/// Starts a thread of the migration; what it fails with ends the migration.
-fn spawn<'scope>(
-    scope: &'scope Scope<'scope, '_>,
-    name: &str,
-    sending: &'scope Sending,
-    work: impl FnOnce() -> Result<()> + Send + 'scope,
-) -> Result<()> {
-    let run = move || {
-        if let Err(error) = work() {
-            sending.fail(error);
-        }
-    };
-    thread::Builder::new()
-        .name(name.to_owned())
-        .spawn_scoped(scope, run)
-        .map_err(|source| Error::Spawn {
-            name: name.to_owned(),
-            source,
-        })?;
-    Ok(())
 }

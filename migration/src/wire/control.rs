@@ -5,7 +5,7 @@ use std::fmt;
 use crate::digest::Digest;
 use crate::offer::{Offer, PeerText, Refusal};
 use crate::options::{Mode, Streams};
-use crate::report::Latency;
+use crate::report::{Latency, LatencyParts};
 use crate::wire::fields::{Fields, Frame, put_postcard};
 use crate::wire::header::FrameKind;
 
@@ -114,10 +114,12 @@ impl Role {
 /// |---|---|
 /// | 0..16 | session |
 /// | 16..18 | [`Role`] |
+/// | 18..20 | lap: how often the connections of the session were lost before |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Attach {
     pub(crate) session: SessionId,
     pub(crate) role: Role,
+    pub(crate) lap: u16,
 }
 
 impl Frame for Attach {
@@ -126,6 +128,7 @@ impl Frame for Attach {
     fn encode(&self, payload: &mut Vec<u8>) {
         payload.extend_from_slice(&self.session.0);
         payload.extend_from_slice(&self.role.number().to_le_bytes());
+        payload.extend_from_slice(&self.lap.to_le_bytes());
     }
 
     fn take(fields: &mut Fields<'_>) -> Option<Self> {
@@ -135,7 +138,29 @@ impl Frame for Attach {
             2 => Role::Background,
             _ => return None,
         };
-        Some(Self { session, role })
+        let lap = fields.u16()?;
+        Some(Self { session, role, lap })
+    }
+}
+
+/// The connections of a session were lost, and its source goes on over this one: the session, 16
+/// bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Recover {
+    pub(crate) session: SessionId,
+}
+
+impl Frame for Recover {
+    const KIND: FrameKind = FrameKind::Recover;
+
+    fn encode(&self, payload: &mut Vec<u8>) {
+        payload.extend_from_slice(&self.session.0);
+    }
+
+    fn take(fields: &mut Fields<'_>) -> Option<Self> {
+        Some(Self {
+            session: SessionId(fields.bytes()?),
+        })
     }
 }
 
@@ -188,6 +213,11 @@ number_frames! {
     Run {}
     /// The guest runs; bytes 0..8: microseconds its resumption took.
     Running { resume_us }
+    /// The source knows that everything is there: no payload.
+    Done {}
+    /// How far a session is whose connections were lost; bytes 0..8: the lap that begins, 8..16: 1
+    /// if the token has arrived, 16..24: pages that are missing, which `Missing` frames then name.
+    Standing { lap, has_token, missing_pages }
     /// What a destination can do; bytes 0..8: free memory, 8..16: 1 if it can serve page faults,
     /// 16..24: 1 if a VM is just arriving.
     About { available_bytes, serves_faults, busy }
@@ -238,12 +268,14 @@ impl Frame for Drained {
 /// | 8..16 | pages that came more than once |
 /// | 16..24 | network faults |
 /// | 24..64 | their latency in ns: p50, p90, p99, max, mean |
+/// | 64..96 | means of its parts in ns: queue, wire, install, wake |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Complete {
     pub(crate) digest: Digest,
     pub(crate) duplicate_pages: u64,
     pub(crate) network_faults: u64,
     pub(crate) latency: Latency,
+    pub(crate) parts: LatencyParts,
 }
 
 impl Frame for Complete {
@@ -255,6 +287,7 @@ impl Frame for Complete {
             duplicate_pages,
             network_faults,
             latency,
+            parts,
         } = self;
         let Latency {
             p50_ns,
@@ -263,11 +296,16 @@ impl Frame for Complete {
             max_ns,
             mean_ns,
         } = latency;
+        let LatencyParts {
+            queue_ns,
+            wire_ns,
+            install_ns,
+            wake_ns,
+        } = parts;
         let numbers = [digest.to_bits(), *duplicate_pages, *network_faults];
-        for number in numbers
-            .iter()
-            .chain([p50_ns, p90_ns, p99_ns, max_ns, mean_ns])
-        {
+        let latency = [p50_ns, p90_ns, p99_ns, max_ns, mean_ns];
+        let parts = [queue_ns, wire_ns, install_ns, wake_ns];
+        for number in numbers.iter().chain(latency).chain(parts) {
             payload.extend_from_slice(&number.to_le_bytes());
         }
     }
@@ -283,6 +321,12 @@ impl Frame for Complete {
                 p99_ns: fields.u64()?,
                 max_ns: fields.u64()?,
                 mean_ns: fields.u64()?,
+            },
+            parts: LatencyParts {
+                queue_ns: fields.u64()?,
+                wire_ns: fields.u64()?,
+                install_ns: fields.u64()?,
+                wake_ns: fields.u64()?,
             },
         })
     }

@@ -59,6 +59,16 @@ pub enum FrameKind {
     Flushed = 17,
     /// Source: pages that are out of date.
     Discard = 18,
+    /// Source: the connections of that session were lost; this is the next control connection.
+    Recover = 19,
+    /// Destination: how far the session is.
+    Standing = 20,
+    /// Destination: pages that are not there.
+    Missing = 21,
+    /// Source: it knows that the destination has everything.
+    Done = 22,
+    /// Destination: pages that came damaged.
+    Again = 23,
     /// Either end: a nonce for the other to prove its key with.
     Challenge = 32,
     /// Either end: the proof.
@@ -66,7 +76,7 @@ pub enum FrameKind {
 }
 
 impl FrameKind {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 25] = [
         Self::Hello,
         Self::Accept,
         Self::Refuse,
@@ -85,6 +95,11 @@ impl FrameKind {
         Self::Flush,
         Self::Flushed,
         Self::Discard,
+        Self::Recover,
+        Self::Standing,
+        Self::Missing,
+        Self::Done,
+        Self::Again,
         Self::Challenge,
         Self::Proof,
     ];
@@ -97,8 +112,8 @@ impl FrameKind {
             Self::State => MAX_STATE_BYTES,
             Self::Want => MAX_FRAME_WANTS * WANT_BYTES,
             Self::Pages => PAGES_PREFIX_BYTES + MAX_FRAME_PAGES * PAGE_BYTES,
-            Self::Absent => MAX_FRAME_RANGES * RANGE_BYTES,
-            Self::Discard => MAX_FRAME_WORDS * WORD_BYTES,
+            Self::Absent | Self::Again => MAX_FRAME_RANGES * RANGE_BYTES,
+            Self::Discard | Self::Missing => MAX_FRAME_WORDS * WORD_BYTES,
             Self::Accept
             | Self::Attach
             | Self::Ready
@@ -109,6 +124,9 @@ impl FrameKind {
             | Self::About
             | Self::Flush
             | Self::Flushed
+            | Self::Recover
+            | Self::Standing
+            | Self::Done
             | Self::Challenge
             | Self::Proof => 256,
         }

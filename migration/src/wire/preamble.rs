@@ -4,7 +4,7 @@
 pub(crate) const PREAMBLE_BYTES: usize = 16;
 
 /// Version of the protocol. Two ends of different versions do not talk further.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// The first eight bytes of a peer.
 pub(crate) const MAGIC: [u8; 8] = *b"skiffmov";
@@ -36,6 +36,8 @@ pub(crate) enum Purpose {
     Attach,
     /// Nothing; the destination says `About`: 3.
     Probe,
+    /// A `Recover`, then the control frames of a session whose connections were lost: 4.
+    Recover,
     /// Something a later version has.
     Unknown(u16),
 }
@@ -60,6 +62,7 @@ impl Purpose {
             Self::Migrate => 1,
             Self::Attach => 2,
             Self::Probe => 3,
+            Self::Recover => 4,
             Self::Unknown(number) => number,
         }
     }
@@ -99,6 +102,7 @@ impl Preamble {
             1 => Purpose::Migrate,
             2 => Purpose::Attach,
             3 => Purpose::Probe,
+            4 => Purpose::Recover,
             number => Purpose::Unknown(number),
         };
         let access = match u16::from_le_bytes(*access.first_chunk()?) {

@@ -1,5 +1,7 @@
 //! Literal bytes of every frame, and decoders under truncation and corruption.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -11,7 +13,7 @@ use crate::layout::{MemoryLayout, MemoryRegion};
 use crate::offer::{Offer, PeerText, Refusal};
 use crate::options::{Mode, Streams};
 use crate::page::{PAGE_BYTES, PageIndex, PageRange, Pfn};
-use crate::report::Latency;
+use crate::report::{Latency, LatencyParts};
 
 fn payload_of<F: Frame>(frame: &F) -> Vec<u8> {
     let mut payload = Vec::new();
@@ -28,6 +30,14 @@ fn check<F: Frame + PartialEq + std::fmt::Debug>(frame: F, bytes: &[u8]) {
         assert!(decode::<F>(&bytes[..length]).is_err(), "{length} bytes");
     }
     assert!(decode::<F>(&[bytes, &[0]].concat()).is_err());
+}
+
+fn prefix(first: u64, pages: u64) -> PagesPrefix {
+    PagesPrefix {
+        range: range(first, pages),
+        digest: Digest::from_bits(0xd1),
+        waited: Duration::from_nanos(0x77),
+    }
 }
 
 fn range(first: u64, pages: u64) -> PageRange {
@@ -54,9 +64,9 @@ fn hello() -> Hello {
 #[test]
 fn preamble_has_its_literal_bytes() {
     for (access, bytes) in [
-        (Access::Open, *b"skiffmov\x01\0\0\0\x02\0\0\0"),
-        (Access::Key, *b"skiffmov\x01\0\0\0\x02\0\x01\0"),
-        (Access::Tls, *b"skiffmov\x01\0\0\0\x02\0\x02\0"),
+        (Access::Open, *b"skiffmov\x02\0\0\0\x02\0\0\0"),
+        (Access::Key, *b"skiffmov\x02\0\0\0\x02\0\x01\0"),
+        (Access::Tls, *b"skiffmov\x02\0\0\0\x02\0\x02\0"),
     ] {
         let preamble = Preamble::new(Purpose::Attach, access);
         assert_eq!(preamble.encode(), bytes);
@@ -141,9 +151,11 @@ fn frames_of_the_handshake_have_their_literal_bytes() {
         Attach {
             session,
             role: Role::Background,
+            lap: 0x0506,
         },
-        &[&[3; 16][..], &[2, 0]].concat(),
+        &[&[3; 16][..], &[2, 0, 6, 5]].concat(),
     );
+    check(Recover { session }, &[3; 16]);
     check(
         Refuse(Refusal::Vcpus {
             needed: 9,
@@ -152,10 +164,11 @@ fn frames_of_the_handshake_have_their_literal_bytes() {
         &[3, 9, 4],
     );
     check(Failed(PeerText::from("no")), &[2, b'n', b'o']);
-    assert!(decode::<Attach>(&[&[3; 16][..], &[3, 0]].concat()).is_err());
+    assert!(decode::<Attach>(&[&[3; 16][..], &[3, 0, 0, 0]].concat()).is_err());
     check(Challenge(Nonce([4; 32])), &[4; 32]);
     check(Proof(Tag([5; 32])), &[5; 32]);
     check(Refuse(Refusal::KeysDiffer), &[7]);
+    check(Refuse(Refusal::Abandoned), &[8]);
 }
 
 #[test]
@@ -164,6 +177,13 @@ fn frames_of_numbers_have_their_literal_bytes() {
     check(Flush { pages: 0x0304 }, &[4, 3, 0, 0, 0, 0, 0, 0]);
     check(Flushed {}, &[]);
     check(Run {}, &[]);
+    check(Done {}, &[]);
+    let standing = Standing {
+        lap: 1,
+        has_token: 0,
+        missing_pages: 3,
+    };
+    check(standing, &[1u64, 0, 3].map(u64::to_le_bytes).concat());
     check(Running { resume_us: 7 }, &[7, 0, 0, 0, 0, 0, 0, 0]);
     let about = About {
         available_bytes: 1,
@@ -196,11 +216,15 @@ fn frames_of_numbers_have_their_literal_bytes() {
         duplicate_pages: 2,
         network_faults: 3,
         latency,
+        parts: LatencyParts {
+            queue_ns: 9,
+            wire_ns: 10,
+            install_ns: 11,
+            wake_ns: 12,
+        },
     };
-    check(
-        complete,
-        &[1u64, 2, 3, 4, 5, 6, 7, 8].map(u64::to_le_bytes).concat(),
-    );
+    let numbers: Vec<_> = (1u64..=12).flat_map(u64::to_le_bytes).collect();
+    check(complete, &numbers);
 }
 
 #[test]
@@ -218,13 +242,15 @@ fn state_is_its_own_bytes() {
 #[test]
 fn page_frames_have_their_literal_bytes() {
     assert_eq!(
-        pages_prefix(range(0x1234, 2))[..],
-        [0x1234u64, 2].map(u64::to_le_bytes).concat()
+        prefix(0x1234, 2).encode()[..],
+        [0x1234u64, 2, 0xd1, 0x77].map(u64::to_le_bytes).concat()
     );
     let mut payload = vec![0xff];
-    absent_payload(&[range(1, 2), range(8, 1)], &mut payload);
+    ranges_payload(&[range(1, 2), range(8, 1)], &mut payload);
     assert_eq!(payload, [1u64, 2, 8, 1].map(u64::to_le_bytes).concat());
-    let ranges: Result<Vec<_>, _> = decode_absent(&payload, 9).unwrap().collect();
+    let ranges: Result<Vec<_>, _> = decode_ranges(FrameKind::Absent, &payload, 9)
+        .unwrap()
+        .collect();
     assert_eq!(ranges.unwrap(), [range(1, 2), range(8, 1)]);
     want_payload(&[PageIndex::new(3), PageIndex::new(1)], &mut payload);
     assert_eq!(payload, [3u64, 1].map(u64::to_le_bytes).concat());
@@ -233,33 +259,44 @@ fn page_frames_have_their_literal_bytes() {
 }
 
 #[test]
-fn discard_frame_has_its_literal_bytes_and_no_page_beyond_the_memory() {
+fn frames_of_words_have_their_literal_bytes_and_no_page_beyond_the_memory() {
     let mut payload = vec![0xff];
     let mut pages = PageBitmap::empty(200);
     for page in [0, 63, 130] {
         pages.insert(PageIndex::new(page));
     }
     let words: Vec<_> = pages.words().collect();
-    discard_payload(&words, &mut payload);
+    words_payload(&words, &mut payload);
     let expected = [0, 1 << 63 | 1, 2, 1 << 2].map(u64::to_le_bytes).concat();
     assert_eq!(payload, expected);
-    assert_eq!(decode_discards(&payload, 200).unwrap(), pages);
-    assert!(decode_discards(&payload, 130).is_err());
-    assert!(decode_discards(&[0xff; 16], 200).is_err());
-    assert!(decode_discards(&[], 200).is_err());
-    assert!(decode_discards(&[0; 15], 200).is_err());
+    assert_eq!(words_of(&payload, 200).unwrap(), pages);
+    for (payload, limit) in [
+        (&payload[..], 130),
+        (&[0xff; 16], 200),
+        (&[], 200),
+        (&[0; 15], 200),
+    ] {
+        assert!(words_of(payload, limit).is_err());
+    }
 }
 
 #[test]
 fn pages_frame_whose_content_and_count_differ_is_refused() {
-    let frame = |pages, bytes| [&pages_prefix(range(0, pages))[..], &vec![1; bytes]].concat();
+    let frame = |pages, bytes| [&prefix(0, pages).encode()[..], &vec![1; bytes]].concat();
     assert!(decode_pages(&frame(2, 2 * PAGE_BYTES), 2).is_ok());
     assert!(decode_pages(&frame(2, 2 * PAGE_BYTES), 1).is_err());
     assert!(decode_pages(&frame(2, PAGE_BYTES), 2).is_err());
     assert!(decode_pages(&frame(1, PAGE_BYTES + 1), 2).is_err());
-    assert!(decode_pages(&[0; 15], 2).is_err());
+    assert!(decode_pages(&[0; 31], 2).is_err());
     // No page at all.
-    assert!(decode_pages(&[0; 16], 2).is_err());
+    assert!(decode_pages(&[0; 32], 2).is_err());
+}
+
+/// The pages of a frame, out of `limit`.
+fn words_of(payload: &[u8], limit: u64) -> Result<PageBitmap, Error> {
+    let mut pages = PageBitmap::empty(limit);
+    decode_words(FrameKind::Discard, payload, &mut pages)?;
+    Ok(pages)
 }
 
 /// Runs every decoder over the bytes; none may panic, and what decodes must be in bounds.
@@ -295,14 +332,20 @@ fn decode_all(bytes: &[u8], limit: u64) {
         decode::<Complete>(bytes),
         decode::<State>(bytes),
     );
-    if let Ok((range, content)) = decode_pages(bytes, limit) {
+    if let Ok((prefix, content)) = decode_pages(bytes, limit) {
+        let range = prefix.range;
         assert!(range.end() <= limit && range.bytes() == content.len());
     }
-    if let Ok(ranges) = decode_absent(bytes, limit) {
+    if let Ok(ranges) = decode_ranges(FrameKind::Again, bytes, limit) {
         assert!(ranges.flatten().all(|range| range.end() <= limit));
     }
     let _ = (decode::<Flush>(bytes), decode::<Flushed>(bytes));
-    if let Ok(pages) = decode_discards(bytes, limit) {
+    let _ = (
+        decode::<Recover>(bytes),
+        decode::<Standing>(bytes),
+        decode::<Done>(bytes),
+    );
+    if let Ok(pages) = words_of(bytes, limit) {
         assert!(pages.iter().all(|page| page.get() < limit));
     }
     if let Ok(pages) = decode_wants(bytes, limit) {
@@ -326,11 +369,11 @@ proptest! {
         (at, bit) in (0usize..9000, 0u32..8),
     ) {
         let mut absent = Vec::new();
-        absent_payload(&[range(1, 2), range(8, 1)], &mut absent);
+        ranges_payload(&[range(1, 2), range(8, 1)], &mut absent);
         let mut bytes = match which {
             0 => payload_of(&hello()),
             1 => payload_of(&Refuse(Refusal::Machine(PeerText::from("no such CPU feature")))),
-            2 => [&pages_prefix(range(3, 2))[..], &[5; 2 * PAGE_BYTES]].concat(),
+            2 => [&prefix(3, 2).encode()[..], &[5; 2 * PAGE_BYTES]].concat(),
             _ => absent,
         };
         bytes.truncate(cut.max(1));

@@ -14,7 +14,7 @@ use crate::machine::{FakeSource, Waiting, can_receive, hasty, options_to};
 use crate::memory::Memory;
 use crate::peer::{
     ABSENT, DRAINED, FAILED, HELLO, MIGRATE, PAGES, POST_COPY, Peer, READY, REFUSE, RUN, RUNNING,
-    STATE, STOP_AND_COPY, TO_ATTACH, hello, offer_vm,
+    STATE, STOP_AND_COPY, TO_ATTACH, hello, offer_vm, pages,
 };
 
 /// The state that the fake VM accepts.
@@ -59,7 +59,7 @@ fn strangers_are_told_apart_and_hold_nobody_up() {
     let mut other = Peer::connect(waiting.address, 77);
     other.drain();
     let mut intruder = Peer::connect(waiting.address, TO_ATTACH);
-    intruder.frame(4, &[0; 18]);
+    intruder.frame(4, &[0; 20]);
     intruder.drain();
     next_one_succeeds(waiting);
     drop((silent, half));
@@ -71,8 +71,8 @@ fn source_of_another_version_is_refused_with_both_versions() {
     let mut source = Peer(TcpStream::connect(waiting.address).unwrap());
     source.preamble(9, MIGRATE);
     source.skip_preamble();
-    // Refusal::Version { ours: 1, theirs: 9 }
-    assert_eq!(source.expect(REFUSE), [0, 1, 9]);
+    // Refusal::Version { ours: 2, theirs: 9 }
+    assert_eq!(source.expect(REFUSE), [0, 2, 9]);
     waiting.stop.cancel();
     assert!(waiting.join().is_err());
 }
@@ -135,9 +135,7 @@ const MISDEEDS: [(u8, Misdeed); 9] = [
         // Two pages announced, one and a half sent.
         control.frame(STATE, GOOD_STATE);
         control.expect(READY);
-        let mut payload = [0u64, 2].map(u64::to_le_bytes).concat();
-        payload.extend([1; PAGE_BYTES * 3 / 2]);
-        background.frame(PAGES, &payload);
+        background.frame(PAGES, &pages(0, &[1; PAGE_BYTES * 3 / 2]));
         control.expect(FAILED);
     }),
     (STOP_AND_COPY, |[mut control, _urgent, mut background]| {

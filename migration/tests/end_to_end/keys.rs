@@ -12,7 +12,7 @@ use migration::{
 use crate::machine::{FakeSource, Waiting, can_receive, options_to};
 use crate::memory::Memory;
 use crate::peer::{
-    ATTACH, CHALLENGE, HELLO, MIGRATE, PROOF, Peer, REFUSE, TO_ATTACH, destination, hello,
+    ATTACH, CHALLENGE, HELLO, MIGRATE, PROOF, Peer, REFUSE, TO_ATTACH, attach, destination, hello,
     relay_until_accept,
 };
 
@@ -28,8 +28,8 @@ const OTHER: &[u8] = b"a key that nobody else has";
 
 fn waiting(key: Option<&[u8]>) -> Waiting {
     Waiting::start_with(DestinationOptions {
-        timeouts: Timeouts::default(),
         trust: trust(key),
+        ..DestinationOptions::default()
     })
 }
 
@@ -124,7 +124,7 @@ fn page_connection_of_a_known_session_needs_the_session_key() {
         let far = TcpStream::connect(target).unwrap();
         let (session, ends) = relay_until_accept(near, far);
         let mut thief = Peer::connect_with_key(target, TO_ATTACH);
-        thief.frame(ATTACH, &[&session[..], &[1, 0]].concat());
+        thief.frame(ATTACH, &attach(&session, 1, 0));
         thief.frame(CHALLENGE, &[9; 32]);
         thief.skip_preamble();
         let theirs = thief.expect(CHALLENGE);

@@ -41,6 +41,7 @@ pub fn hasty() -> Timeouts {
 pub fn options_to(destination: SocketAddr) -> SourceOptions {
     SourceOptions {
         timeouts: hasty(),
+        reconnect_for: Duration::ZERO,
         ..SourceOptions::new(destination.to_string())
     }
 }
@@ -142,6 +143,8 @@ pub struct Watch {
     pub alive: AtomicU32,
     /// VMs whose guest was started.
     pub resumed: AtomicU32,
+    /// How often connections were lost that the source may come back for.
+    pub losses: AtomicU32,
     pub refusal: Mutex<Option<Refusal>>,
     pub restore_fails: AtomicBool,
     /// Pages touched while restoring.
@@ -247,6 +250,7 @@ impl Waiting {
     pub fn start(timeouts: Timeouts) -> Self {
         Self::start_with(DestinationOptions {
             timeouts,
+            reconnect_for: Duration::ZERO,
             ..DestinationOptions::default()
         })
     }
@@ -284,10 +288,14 @@ impl Waiting {
                     })
                 };
                 let told = Mutex::new(told);
-                let notices = |notice: &Notice<'_>| {
-                    if let Notice::Rejected { peer, error } = notice {
+                let notices = |notice: &Notice<'_>| match notice {
+                    Notice::Rejected { peer, error } => {
                         let _ = told.lock().unwrap().send((*peer, error.to_string()));
                     }
+                    Notice::Lost { .. } => {
+                        watch.losses.fetch_add(1, Ordering::SeqCst);
+                    }
+                    _ => {}
                 };
                 receive(&listener, &mut fresh, &options, &notices, &stop)
             }

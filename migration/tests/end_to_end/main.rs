@@ -1,6 +1,8 @@
 //! Whole migrations between two fake VMs over loopback TCP, in one process.
 
 #[cfg(test)]
+mod cutter;
+#[cfg(test)]
 mod destination_failures;
 #[cfg(test)]
 mod keys;
@@ -14,6 +16,8 @@ mod moves;
 mod peer;
 #[cfg(test)]
 mod plans;
+#[cfg(test)]
+mod recovery;
 #[cfg(test)]
 mod rounds;
 #[cfg(test)]

@@ -15,11 +15,15 @@ pub const STATE: u16 = 5;
 pub const READY: u16 = 6;
 pub const RUN: u16 = 7;
 pub const RUNNING: u16 = 8;
+pub const WANT: u16 = 9;
 pub const PAGES: u16 = 10;
 pub const ABSENT: u16 = 11;
 pub const DRAINED: u16 = 12;
 pub const COMPLETE: u16 = 13;
 pub const FAILED: u16 = 14;
+pub const RECOVER: u16 = 19;
+pub const STANDING: u16 = 20;
+pub const MISSING: u16 = 21;
 pub const CHALLENGE: u16 = 32;
 pub const PROOF: u16 = 33;
 
@@ -27,6 +31,7 @@ pub const PROOF: u16 = 33;
 pub const ANSWER: u32 = 0;
 pub const MIGRATE: u32 = 1;
 pub const TO_ATTACH: u32 = 2;
+pub const TO_RECOVER: u32 = 4;
 
 /// A connection.
 pub struct Peer(pub TcpStream);
@@ -38,7 +43,7 @@ impl Peer {
         peer.0
             .set_read_timeout(Some(Duration::from_secs(10)))
             .unwrap();
-        peer.preamble(1, purpose);
+        peer.preamble(2, purpose);
         peer
     }
 
@@ -136,7 +141,7 @@ pub fn destination(
 pub fn accept_vm(listener: &TcpListener) -> [Peer; 3] {
     let mut control = Peer::accept(listener);
     control.skip_preamble();
-    control.preamble(1, ANSWER);
+    control.preamble(2, ANSWER);
     control.expect(HELLO);
     control.frame(ACCEPT, &[7; 16]);
     let pages = [(); 2].map(|()| {
@@ -153,16 +158,39 @@ pub fn accept_vm(listener: &TcpListener) -> [Peer; 3] {
 ///
 /// The VM has `pages` pages in one region, is named "x", has one vCPU and no demands.
 pub fn offer_vm(address: SocketAddr, mode: u8, pages: u64) -> [Peer; 3] {
+    offer_vm_in_session(address, mode, pages).0
+}
+
+/// The same; gives the session as well.
+pub fn offer_vm_in_session(address: SocketAddr, mode: u8, pages: u64) -> ([Peer; 3], Vec<u8>) {
     let mut control = Peer::connect(address, MIGRATE);
     control.frame(HELLO, &hello(mode, pages));
     control.skip_preamble();
     let session = control.expect(ACCEPT);
-    let [urgent, background] = [1u16, 2].map(|role| {
+    let [urgent, background] = attach_both(address, &session, 0);
+    ([control, urgent, background], session)
+}
+
+/// Opens the page connections of a lap: urgent, background.
+pub fn attach_both(address: SocketAddr, session: &[u8], lap: u16) -> [Peer; 2] {
+    [1u16, 2].map(|role| {
         let mut pages = Peer::connect(address, TO_ATTACH);
-        pages.frame(ATTACH, &[&session[..], &role.to_le_bytes()].concat());
+        pages.frame(ATTACH, &attach(session, role, lap));
         pages
-    });
-    [control, urgent, background]
+    })
+}
+
+/// The payload of an `Attach`.
+pub fn attach(session: &[u8], role: u16, lap: u16) -> Vec<u8> {
+    [session, &role.to_le_bytes(), &lap.to_le_bytes()].concat()
+}
+
+/// The payload of a `Pages` frame, but for a digest that fits its content.
+pub fn pages(first: u64, content: &[u8]) -> Vec<u8> {
+    let count = u64::try_from(content.len().div_ceil(4096)).unwrap();
+    let mut payload = [first, count, 0, 0].map(u64::to_le_bytes).concat();
+    payload.extend(content);
+    payload
 }
 
 /// Post-copy, as it stands in a `Hello`.

@@ -66,8 +66,8 @@ fn trust(directory: &TempDir) -> Trust {
 
 fn waiting(trust: Trust) -> Waiting {
     Waiting::start_with(DestinationOptions {
-        timeouts: Timeouts::default(),
         trust,
+        ..DestinationOptions::default()
     })
 }
 

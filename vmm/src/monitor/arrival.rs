@@ -148,6 +148,10 @@ fn report(event: &Event<'_>) {
             );
         }
         Event::HandedOver { peer } => log::info!("the VM from {peer} runs here now"),
+        Event::Lost { peer, error } => {
+            log::warn!("waiting for {peer} to come back: {}", Failure::of(*error));
+        }
+        Event::Recovered { peer } => log::info!("{peer} is back"),
         Event::Progress { .. } => {}
     }
 }

@@ -130,6 +130,8 @@ fn words(phase: SourcePhase) -> &'static str {
         SourcePhase::Filled | SourcePhase::HandedOver | SourcePhase::HandedOverWhole => {
             "handing over"
         }
+        SourcePhase::Recovering | SourcePhase::RecoveringWhole => "reconnecting",
+        SourcePhase::Returned => "taking the VM back",
         SourcePhase::Draining | SourcePhase::Completed => "finishing",
     }
 }

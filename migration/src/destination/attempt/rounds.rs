@@ -4,12 +4,16 @@ use std::sync::{MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::bitmap::PageBitmap;
-use crate::destination::attempt::{Attempt, Counts, Inner};
+use crate::destination::attempt::{Arrived, Attempt, Counts, Inner};
 use crate::destination::table::PageState;
 use crate::digest::Digest;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ledger::{Ledger, LedgerSums, Version};
 use crate::page::{PAGE_BYTES, PageRange, to_usize};
+
+/// Most ranges that may come damaged before the source is told. Our choice: a network that damages
+/// more is not to be moved over.
+const MAX_DAMAGED_RANGES: usize = 4096;
 
 impl Attempt {
     /// Whether pages that come may come again: until the state of the VM is here.
@@ -17,9 +21,19 @@ impl Attempt {
         self.ledger().is_some()
     }
 
-    /// Installs pages that came in a round; the last version of each stays.
-    pub(super) fn pages_came_in_round(&self, range: PageRange, content: &[u8]) -> Result<()> {
-        let digests: Vec<_> = Digest::of_each(range, content).collect();
+    /// Installs pages that came in a round; the last version of each stays. Without `digests` they
+    /// came damaged, which is told when the round is over.
+    pub(super) fn pages_came_in_round(
+        &self,
+        range: PageRange,
+        content: &[u8],
+        digests: Option<Vec<Digest>>,
+    ) -> Result<Arrived> {
+        let Some(digests) = digests else {
+            self.note_damaged(range)?;
+            self.came(range.pages());
+            return Ok(Arrived::Whole);
+        };
         let mut rest = Some(range);
         while let Some((run, state)) = rest.map(|rest| self.table.first_run(rest)) {
             let offset_pages = run.first().get() - range.first().get();
@@ -38,7 +52,22 @@ impl Attempt {
             ledger.content_went(range, digests);
         }
         self.came(range.pages());
+        Ok(Arrived::Whole)
+    }
+
+    pub(super) fn note_damaged(&self, range: PageRange) -> Result<()> {
+        let mut inner = self.lock();
+        if inner.damaged.len() == MAX_DAMAGED_RANGES {
+            let pages = range.pages();
+            return Err(Error::Damaged { pages });
+        }
+        inner.damaged.push(range);
         Ok(())
+    }
+
+    /// The pages that came damaged since the last call.
+    pub(in crate::destination) fn take_damaged(&self) -> Vec<PageRange> {
+        std::mem::take(&mut self.lock().damaged)
     }
 
     /// Notes pages that turned out to be all zero in a round.

@@ -1,6 +1,7 @@
 //! What the threads of a round share, and what each of them does.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::bitmap::PageBitmap;
 use crate::digest::Digest;
@@ -10,7 +11,7 @@ use crate::link::{FrameWriter, Link, Patience};
 use crate::page::{PAGE_BYTES, PageRange, to_u64};
 use crate::ram::RamMapping;
 use crate::source::sender::{is_zero, list};
-use crate::wire::MAX_FRAME_RANGES;
+use crate::wire::{MAX_FRAME_RANGES, PagesPrefix};
 
 /// Pages read and sent at a time: 512 KiB, which stay in the processor's cache between being read,
 /// hashed and sent. Nobody waits for any of them, so they need not be fewer.
@@ -149,7 +150,9 @@ impl<'a> Copier<'a> {
 
     /// Sends what is listed and was not sent yet.
     pub(super) fn finish_list(&mut self) -> Result<()> {
-        list(&mut self.writer, &mut self.listed, self.patience)
+        list(&mut self.writer, &self.listed, self.patience)?;
+        self.listed.clear();
+        Ok(())
     }
 
     /// Sends what is left of the round, together with others.
@@ -175,7 +178,12 @@ impl<'a> Copier<'a> {
                 let content = run.as_flattened();
                 self.digests.clear();
                 self.digests.extend(Digest::of_each(pages, content));
-                self.writer.send_pages(pages, content, self.patience)?;
+                let prefix = PagesPrefix {
+                    range: pages,
+                    digest: Digest::sum(&self.digests),
+                    waited: Duration::ZERO,
+                };
+                self.writer.send_pages(&prefix, content, self.patience)?;
                 let digests = self.digests.iter().copied();
                 self.copying.ledger().content_went(pages, digests);
             }

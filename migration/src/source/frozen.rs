@@ -1,0 +1,66 @@
+//! The proof that what was sent is what the guest left behind.
+
+use crate::absent::find_untouched;
+use crate::bitmap::PageBitmap;
+use crate::digest::Digest;
+use crate::error::{Error, Result};
+use crate::options::Verify;
+use crate::page::{PAGE_BYTES, PageRange};
+use crate::ram::RamMapping;
+use crate::source::sender::is_zero;
+use crate::source::transfer::Transfer;
+
+/// Pages read at a time: 256 KiB.
+const CHUNK_PAGES: u64 = 64;
+
+impl Transfer<'_> {
+    /// Compares the source's memory, which stands still, with what the destination has received.
+    ///
+    /// # Errors
+    /// If they differ: something wrote to the memory after it was sent.
+    pub(super) fn check_frozen(&self, ram: &RamMapping, received: Digest) -> Result<()> {
+        if self.options.verify == Verify::Off {
+            return Ok(());
+        }
+        let frozen = digest_of(ram)?;
+        if frozen == received {
+            return Ok(());
+        }
+        Err(Error::Digest {
+            source_digest: frozen,
+            destination_digest: received,
+        })
+    }
+}
+
+/// The digest of all of a memory that nobody writes.
+fn digest_of(ram: &RamMapping) -> Result<Digest> {
+    let mut touched = PageBitmap::full(ram.pages());
+    let mut digest = Digest::default();
+    find_untouched(ram, |range| {
+        touched.remove_range(range);
+        digest.add_absent(range);
+        Ok(())
+    })?;
+    let mut content = Vec::new();
+    let mut at = 0;
+    while let Some(run) = touched.next_run(at, ram.pages()) {
+        at = run.end().min(run.first().get() + CHUNK_PAGES);
+        let chunk = PageRange::between(run.first().get(), at).expect("a run is not empty");
+        content.resize(chunk.bytes(), 0);
+        ram.read(chunk, &mut content);
+        let (pages, _) = content.as_chunks::<PAGE_BYTES>();
+        for ((page, bytes), sent) in chunk
+            .iter()
+            .zip(pages)
+            .zip(Digest::of_each(chunk, &content))
+        {
+            digest.add(if is_zero(bytes) {
+                Digest::of_absent(page)
+            } else {
+                sent
+            });
+        }
+    }
+    Ok(digest)
+}
