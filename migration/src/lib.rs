@@ -50,7 +50,8 @@ pub use error::{MachineError, MigrationError, Result};
 pub use layout::{MAX_PAGES, MAX_REGIONS, MemoryLayout, MemoryRegion};
 pub use offer::{MAX_TEXT_BYTES, Offer, PeerText, Refusal};
 pub use options::{
-    DestinationOptions, MAX_STREAMS, Mode, SourceOptions, Streams, Timeouts, Trust, Verify,
+    Bandwidth, DestinationOptions, MAX_STREAMS, Mode, SourceOptions, Streams, Timeouts, Trust,
+    Verify,
 };
 pub use order::{
     Growth, MAX_PIVOTS, Order, Pivots, Prepaging, Recency, RunLimits, SendOrder, SendPlan,

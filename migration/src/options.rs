@@ -1,6 +1,7 @@
 //! How a migration is to be done: modes, streams and the limits of patience.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -104,6 +105,33 @@ pub enum Verify {
     /// It does, and the digest of that memory is compared as well: nothing has written to it since
     /// the guest stood still.
     On,
+}
+
+/// A rate of bytes on the wire, in bits per second; never zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bandwidth {
+    bits_per_s: NonZeroU64,
+}
+
+impl Bandwidth {
+    /// That many bits per second; `None` for zero.
+    pub const fn new(bits_per_s: u64) -> Option<Self> {
+        match NonZeroU64::new(bits_per_s) {
+            Some(bits_per_s) => Some(Self { bits_per_s }),
+            None => None,
+        }
+    }
+
+    /// The rate in bits per second.
+    pub const fn bits_per_s(self) -> u64 {
+        self.bits_per_s.get()
+    }
+
+    /// How long that many bytes take.
+    pub(crate) fn time_for(self, bytes: u64) -> Duration {
+        let ns = u128::from(bytes) * 8 * 1_000_000_000 / u128::from(self.bits_per_s());
+        Duration::from_nanos(u64::try_from(ns).unwrap_or(u64::MAX))
+    }
 }
 
 /// Number of background connections, 1 to [`MAX_STREAMS`].
@@ -226,6 +254,8 @@ pub struct SourceOptions {
     /// How long the guest runs without a fault until demand paging sends the rest
     /// ([`Prepaging::None`](crate::Prepaging::None)).
     pub drain_after: Duration,
+    /// The rate that pages keep to which nobody waits for, if there is a limit.
+    pub bandwidth: Option<Bandwidth>,
     /// For how long the guest may stand still, where the mode can keep it.
     pub max_downtime: Duration,
     /// The limits of patience.
@@ -248,6 +278,7 @@ impl SourceOptions {
             streams: Streams::default(),
             send_plan: SendPlan::default(),
             drain_after: DRAIN_AFTER,
+            bandwidth: None,
             max_downtime: MAX_DOWNTIME,
             timeouts: Timeouts::default(),
             reconnect_for: RECONNECT_FOR,

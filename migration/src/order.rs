@@ -29,6 +29,14 @@ pub struct RunLimits {
 }
 
 impl RunLimits {
+    /// The same, and at most `pages` pages.
+    pub(crate) fn at_most(self, pages: u64) -> Self {
+        Self {
+            push_pages: self.push_pages.min(pages),
+            walk_pages: self.walk_pages.min(pages),
+        }
+    }
+
     /// At most `pages` pages, walk or not.
     pub const fn same(pages: u64) -> Self {
         Self {

@@ -48,6 +48,8 @@ pub struct Report {
     pub pivots: u16,
     /// Background connections.
     pub streams: u16,
+    /// The rate that pages kept to which nobody waited for.
+    pub bandwidth_bits_per_s: Option<u64>,
     /// From the start until the guest is paused.
     pub preparation_ms: f64,
     /// From the call to pause the guest until it runs again.

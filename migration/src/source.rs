@@ -5,6 +5,7 @@ mod chunk;
 mod connect;
 mod frozen;
 mod lap;
+mod limiter;
 mod recovery;
 mod rounds;
 mod sender;

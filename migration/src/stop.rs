@@ -125,6 +125,14 @@ pub(crate) fn wait_any(fds: [BorrowedFd<'_>; 3], stop: &Stop) -> Result<Option<[
     }
 }
 
+/// Waits until `until` has come or `stop` was raised.
+///
+/// # Errors
+/// If the kernel refuses to poll.
+pub(crate) fn sleep(stop: &Stop, until: Instant) -> Result<Woken> {
+    wait(stop.0.as_fd(), PollFlags::IN, stop, Some(until))
+}
+
 /// The duration for the kernel; what does not fit is longer than anyone waits.
 fn timespec(duration: Duration) -> Timespec {
     Timespec::try_from(duration).unwrap_or(Timespec {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::model::Step;
-use crate::options::{Mode, SourceOptions, Verify};
+use crate::options::{Bandwidth, Mode, SourceOptions, Verify};
 use crate::order::Pivots;
 use crate::report::{
     Digests, FaultCounts, Outcome, PageCounts, Report, Round, SCHEMA, WireBytes, WriteProtection,
@@ -105,6 +105,7 @@ impl Account {
             order: plan.order,
             pivots: plan.live_pivots().map_or(0, Pivots::get),
             streams: options.streams.get(),
+            bandwidth_bits_per_s: options.bandwidth.map(Bandwidth::bits_per_s),
             preparation_ms,
             downtime_ms,
             resume_ms,

@@ -18,8 +18,10 @@ use crate::ram::RamMapping;
 use crate::report::{Round, WriteProtection, ms};
 use crate::source::SourceVm;
 use crate::source::connect::Control;
+use crate::source::limiter::Limiter;
 use crate::source::tally::Tally;
 use crate::source::transfer::Transfer;
+use crate::stop::Stop;
 use crate::wire::{self, Flush, Flushed, FrameKind, MAX_FRAME_WORDS};
 use copying::{Copier, Copying};
 
@@ -105,18 +107,20 @@ pub(super) struct Rounds<'a> {
 }
 
 impl<'a> Rounds<'a> {
-    /// Rounds of `vm`, whose writes are tracked.
+    /// Rounds of `vm`, whose writes are tracked; waits end when `stop` is raised.
     pub(super) fn new(
         vm: &'a dyn SourceVm,
         ram: RamMapping,
         background: &'a [Link],
         options: &SourceOptions,
+        stop: Stop,
     ) -> Self {
         let pages = ram.pages();
+        let limiter = Limiter::new(options.bandwidth, stop);
         Self {
             background,
             patience: Patience::EachByte(options.timeouts.answer),
-            copying: Copying::new(ram),
+            copying: Copying::new(ram, limiter),
             written: Written {
                 vm,
                 rest: PageBitmap::empty(pages),

@@ -48,11 +48,13 @@ impl<'a> Sender<'a> {
         self.writer.link().keep_queue_short()?;
         let mut chunk = ChunkSize::default();
         while !self.sending.has_failed() {
+            let limits = chunk.limits().at_most(self.sending.limiter.max_pages());
             let mut order = self.sending.order();
-            let (run, holds_back) = (order.next_run(chunk.limits()), order.holds_back());
+            let (run, holds_back) = (order.next_run(limits), order.holds_back());
             drop(order);
             match run {
                 Some(run) => {
+                    self.sending.limiter.wait_for(run)?;
                     let began = Instant::now();
                     self.send(run, Cause::Push, Duration::ZERO)?;
                     chunk.learn(run.pages(), began.elapsed());

@@ -12,6 +12,7 @@ use crate::options::SourceOptions;
 use crate::order::SendOrder;
 use crate::page::{PAGE_BYTES, PageRange};
 use crate::ram::RamMapping;
+use crate::source::limiter::Limiter;
 use crate::source::rounds::Rest;
 use crate::source::sender::is_zero;
 use crate::source::tally::{Cause, Tally};
@@ -29,6 +30,7 @@ pub(super) struct Sending {
     failure: Mutex<Option<Error>>,
     has_failed: AtomicBool,
     stop: Stop,
+    pub(super) limiter: Limiter,
     /// How long without a fault until nothing is held back any more.
     drain_after: Duration,
 }
@@ -107,6 +109,7 @@ impl Sending {
             changed: Condvar::new(),
             failure: Mutex::default(),
             has_failed: AtomicBool::new(false),
+            limiter: Limiter::new(options.bandwidth, stop.clone()),
             stop,
             drain_after: options.drain_after,
         }

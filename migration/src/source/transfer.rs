@@ -104,7 +104,13 @@ impl<'a> Transfer<'a> {
             self.is_tracked = true;
             vm.start_tracking()
                 .map_err(|source| Error::Track { source })?;
-            let mut rounds = Rounds::new(vm, ram.clone(), background, self.options);
+            let mut rounds = Rounds::new(
+                vm,
+                ram.clone(),
+                background,
+                self.options,
+                self.cancel.stop().clone(),
+            );
             let step = rounds.run(self, control)?;
             Some((rounds, step))
         } else {

@@ -1,6 +1,8 @@
 //! Whole migrations between two fake VMs over loopback TCP, in one process.
 
 #[cfg(test)]
+mod bandwidth;
+#[cfg(test)]
 mod cutter;
 #[cfg(test)]
 mod destination_failures;

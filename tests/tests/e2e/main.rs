@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod boot;
+mod chains;
 mod console;
 mod control;
 mod every_byte;

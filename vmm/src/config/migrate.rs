@@ -1,9 +1,9 @@
 //! How a VM is to be moved, as asked of its monitor.
 
-use migration::{Growth, Order, Pivots, Prepaging, Streams};
+use migration::{Growth, Order, Pivots, Prepaging, Streams, Verify};
 use serde::{Deserialize, Serialize};
 
-use super::{HostPort, MigrationMode, TimeSpan, TrustConfig};
+use super::{BitRate, HostPort, MigrationMode, TimeSpan, TrustConfig};
 
 /// A migration that is asked for; only the destination has no default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,15 @@ pub struct MigrateConfig {
     /// Connections for those pages.
     #[serde(default)]
     pub streams: Streams,
+    /// The rate that those pages keep to, if there is a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bandwidth: Option<BitRate>,
+    /// How long to call a destination again to which connections were lost, if that was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reconnect_for: Option<TimeSpan>,
+    /// Whether the source reads all memory once more at the end.
+    #[serde(default)]
+    pub verify: Verify,
     /// Whom it is given to.
     #[serde(default, skip_serializing_if = "TrustConfig::is_none")]
     pub trust: TrustConfig,
@@ -50,6 +59,9 @@ impl MigrateConfig {
             growth: Growth::default(),
             order: Order::default(),
             streams: Streams::default(),
+            bandwidth: None,
+            reconnect_for: None,
+            verify: Verify::default(),
             trust: TrustConfig::default(),
         }
     }

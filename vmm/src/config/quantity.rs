@@ -113,7 +113,8 @@ impl fmt::Display for ByteSize {
 }
 
 /// A positive number of bits per second, typed with K, M, G or T as powers of 1000.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct BitRate(u64);
 
 impl BitRate {
@@ -142,6 +143,20 @@ impl FromStr for BitRate {
     }
 }
 
+impl TryFrom<String> for BitRate {
+    type Error = ConfigError;
+
+    fn try_from(value: String) -> Result<Self, ConfigError> {
+        value.parse()
+    }
+}
+
+impl From<BitRate> for String {
+    fn from(rate: BitRate) -> Self {
+        rate.to_string()
+    }
+}
+
 impl fmt::Display for BitRate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_scaled(f, self.0, 1000)
@@ -156,7 +171,7 @@ const TIME_UNITS: [(&str, u64); 4] = [
     ("us", 1),
 ];
 
-/// A length of time in whole microseconds, typed with us, ms, s or m; the unit is not optional.
+/// A length of time in whole microseconds, typed with us, ms, s or m; only zero needs no unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TimeSpan(u64);
@@ -180,6 +195,9 @@ impl FromStr for TimeSpan {
         };
         let digits = value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
         let unit = &value[digits.len()..];
+        if value == "0" {
+            return Ok(Self(0));
+        }
         let (_, factor) = TIME_UNITS
             .iter()
             .find(|(name, _)| *name == unit)

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Exposure, HostPort, SerialMode, TrustConfig, VmName};
+use super::{Exposure, HostPort, SerialMode, TimeSpan, TrustConfig, VmName};
 
 /// A monitor that listens for one VM and runs it; memory and vCPUs come with the VM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct ReceiveConfig {
     pub api: Option<PathBuf>,
     /// Where the arriving VM's serial port leads here.
     pub serial: SerialMode,
+    /// How long it waits for a source whose connections were lost, if that was chosen.
+    pub reconnect_for: Option<TimeSpan>,
     /// Whom it takes a VM from.
     pub trust: TrustConfig,
     /// Who may reach it if it asks nobody for anything.
@@ -30,6 +32,7 @@ impl ReceiveConfig {
             name,
             api: None,
             serial: SerialMode::default(),
+            reconnect_for: None,
             trust: TrustConfig::default(),
             exposure: Exposure::default(),
         }

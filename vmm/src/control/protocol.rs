@@ -144,7 +144,7 @@ mod tests {
             (Request::Cancel, r#"{"command":"cancel"}"#),
             (
                 migrate,
-                r#"{"command":"migrate","to":"node2:7000","mode":"post-copy","prepaging":"bubble","growth":"adaptive","order":"physical","streams":1}"#,
+                r#"{"command":"migrate","to":"node2:7000","mode":"post-copy","prepaging":"bubble","growth":"adaptive","order":"physical","streams":1,"verify":"off"}"#,
             ),
         ] {
             assert_eq!(serde_json::to_string(&request).unwrap(), line);

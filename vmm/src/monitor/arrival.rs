@@ -12,7 +12,7 @@ use super::event_loop::{EventLoop, Outside};
 use super::notices::{Notice, Notifier};
 use super::place::{Activity, Place};
 use super::{Ending, MonitorError};
-use crate::config::{Exposure, ReceiveConfig};
+use crate::config::{Exposure, ReceiveConfig, TimeSpan};
 use crate::console::Signals;
 use crate::control::{ControlSocket, Failure, SocketPath};
 use crate::host::HostKvm;
@@ -31,9 +31,13 @@ pub fn receive(config: ReceiveConfig) -> Result<(), MonitorError> {
     migration::check_userfaultfd()?;
     let serial = serial_output(&config.serial)?;
     let socket = ControlSocket::bind(SocketPath::choose(&config.name, config.api.as_deref())?)?;
+    let defaults = DestinationOptions::default();
     let options = DestinationOptions {
         trust: config.trust.load()?,
-        ..DestinationOptions::default()
+        reconnect_for: config
+            .reconnect_for
+            .map_or(defaults.reconnect_for, TimeSpan::duration),
+        ..defaults
     };
     let (listener, address) = listen(&config)?;
 
@@ -111,7 +115,7 @@ impl Hospitality {
                     report.peer,
                     report.total_ms
                 );
-                self.place.settle();
+                self.place.arrived();
             }
             Ok(Err(error)) => self.fail(MonitorError::LostHere(error)),
             Err(error) => self.fail(MonitorError::Migration(error)),

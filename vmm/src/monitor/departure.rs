@@ -2,7 +2,9 @@
 
 use std::sync::Mutex;
 
-use migration::{CancelToken, MigrationError, Mode, Outcome, SendPlan, SourceOptions, SourcePhase};
+use migration::{
+    Bandwidth, CancelToken, MigrationError, Mode, Outcome, SendPlan, SourceOptions, SourcePhase,
+};
 
 use super::notices::{Notice, Notifier};
 use super::place::Place;
@@ -34,6 +36,9 @@ pub(super) fn run(ticket: Ticket, config: &MigrateConfig) {
         return reply.error(Failure::of(&MonitorError::NoGuest));
     };
     let to = &config.to;
+    if place.wait_arrived(&cancel).is_err() {
+        return reply.error(Failure::of(&MigrationError::Cancelled));
+    }
     log::info!("moving {name} to {to}");
     let departure = Departure::new(name.to_string(), machine);
     let options = match engine_options(config) {
@@ -88,6 +93,9 @@ fn engine_options(config: &MigrateConfig) -> Result<SourceOptions, MigrationErro
         growth,
         order,
         streams,
+        bandwidth,
+        reconnect_for,
+        verify,
         trust,
     } = config;
     let defaults = SourceOptions::new(to.to_string());
@@ -95,6 +103,9 @@ fn engine_options(config: &MigrateConfig) -> Result<SourceOptions, MigrationErro
         mode: engine_mode(*mode),
         max_downtime: max_downtime.map_or(defaults.max_downtime, TimeSpan::duration),
         streams: *streams,
+        bandwidth: bandwidth.and_then(|rate| Bandwidth::new(rate.bits_per_s())),
+        reconnect_for: reconnect_for.map_or(defaults.reconnect_for, TimeSpan::duration),
+        verify: *verify,
         send_plan: SendPlan {
             prepaging: *prepaging,
             pivots: *pivots,

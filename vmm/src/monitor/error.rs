@@ -94,9 +94,6 @@ pub enum MonitorError {
     /// There is no guest yet.
     #[error("no VM has arrived yet")]
     NoGuest,
-    /// The guest cannot leave before it has arrived.
-    #[error("some pages of this VM are still at the host it came from")]
-    StillArriving,
     /// It is leaving already.
     #[error("this VM is being moved already")]
     AlreadyLeaving,
@@ -123,7 +120,7 @@ impl MonitorError {
                 "give --key FILE or --tls DIR, here and to skiff migrate; or --insecure, if you trust every host \
                  that can connect",
             ),
-            Self::StillArriving | Self::AlreadyLeaving => Some("wait until it is done: skiff info"),
+            Self::AlreadyLeaving => Some("wait until it is done: skiff info"),
             Self::NoGuest => Some("move one here: skiff migrate NAME --to HOST:PORT"),
             _ => None,
         }

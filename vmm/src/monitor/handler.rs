@@ -60,7 +60,7 @@ impl Handler {
 
     fn cancel(&self) -> Result<(), MonitorError> {
         match &self.place.lock().activity {
-            Activity::Leaving(token) => match token.cancel() {
+            Activity::Leaving(token) | Activity::ArrivingToLeave(token) => match token.cancel() {
                 Cancellation::Accepted => Ok(()),
                 Cancellation::TooLate => Err(MonitorError::CancelTooLate),
             },
@@ -102,8 +102,14 @@ impl Handler {
                 tenant.activity = Activity::Leaving(token.clone());
                 Ok(token)
             }
-            Activity::Arriving => Err(MonitorError::StillArriving),
-            Activity::Leaving(_) => Err(MonitorError::AlreadyLeaving),
+            Activity::Arriving => {
+                let token = CancelToken::new()?;
+                tenant.activity = Activity::ArrivingToLeave(token.clone());
+                Ok(token)
+            }
+            Activity::Leaving(_) | Activity::ArrivingToLeave(_) => {
+                Err(MonitorError::AlreadyLeaving)
+            }
         }
     }
 
@@ -129,7 +135,7 @@ fn state_of(machine: Option<&Machine>, activity: &Activity) -> VmState {
     match (machine, activity) {
         (None, _) => VmState::Receiving,
         (Some(_), Activity::Leaving(_)) => VmState::Migrating,
-        (Some(_), Activity::Arriving) => VmState::Arriving,
+        (Some(_), Activity::Arriving | Activity::ArrivingToLeave(_)) => VmState::Arriving,
         (Some(machine), Activity::None) => match machine.wish() {
             Wish::Running => VmState::Running,
             Wish::Paused => VmState::Paused,

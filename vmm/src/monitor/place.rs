@@ -1,12 +1,21 @@
 //! The place for the one guest of this process: empty until it boots or arrives.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use migration::CancelToken;
 
 use crate::machine::Machine;
 
+/// How often a move that waits for an arrival looks whether it was called off.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
 /// What else is going on with the guest.
+///
+/// ```text
+/// Arriving --all is here--> None --migrate--> Leaving --stays--> None
+///     \--migrate--> ArrivingToLeave --all is here--> Leaving
+/// ```
 #[derive(Debug, Clone, Default)]
 pub(super) enum Activity {
     /// Nothing.
@@ -14,9 +23,17 @@ pub(super) enum Activity {
     None,
     /// It runs here, and some of its pages are still at the source.
     Arriving,
+    /// The same, and it leaves when it has all of them, unless the token is pulled. Passing pages
+    /// on that are missing would need the first source until the end of the second move, and two
+    /// links to be up at once.
+    ArrivingToLeave(CancelToken),
     /// It is on its way to another monitor, unless the token is pulled.
     Leaving(CancelToken),
 }
+
+/// A move that was called off before it began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cancelled;
 
 /// The guest and what is going on with it.
 #[derive(Debug, Default)]
@@ -27,18 +44,58 @@ pub(super) struct Tenant {
 
 /// Shared by the event loop and the threads that move the guest.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Place(Arc<Mutex<Tenant>>);
+pub(super) struct Place(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    tenant: Mutex<Tenant>,
+    /// Signalled when an arrival is complete.
+    arrived: Condvar,
+}
 
 impl Place {
     pub(super) fn lock(&self) -> MutexGuard<'_, Tenant> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.tenant.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn machine(&self) -> Option<Arc<Machine>> {
         self.lock().machine.clone()
     }
 
+    /// The guest is not leaving after all.
     pub(super) fn settle(&self) {
         self.lock().activity = Activity::None;
+    }
+
+    /// The guest has all of its memory here.
+    pub(super) fn arrived(&self) {
+        let mut tenant = self.lock();
+        tenant.activity = match std::mem::take(&mut tenant.activity) {
+            Activity::ArrivingToLeave(token) => Activity::Leaving(token),
+            Activity::Leaving(_) | Activity::Arriving | Activity::None => Activity::None,
+        };
+        drop(tenant);
+        self.0.arrived.notify_all();
+    }
+
+    /// Waits until a guest that is to leave has all of its memory here.
+    ///
+    /// # Errors
+    /// If the move was called off before; the guest goes on arriving.
+    pub(super) fn wait_arrived(&self, cancel: &CancelToken) -> Result<(), Cancelled> {
+        let mut tenant = self.lock();
+        while matches!(tenant.activity, Activity::ArrivingToLeave(_)) {
+            if cancel.is_cancelled() {
+                tenant.activity = Activity::Arriving;
+                return Err(Cancelled);
+            }
+            let (locked, _) = self
+                .0
+                .arrived
+                .wait_timeout(tenant, LOOK_INTERVAL)
+                .unwrap_or_else(PoisonError::into_inner);
+            tenant = locked;
+        }
+        Ok(())
     }
 }

@@ -10,6 +10,7 @@ use crate::ledger::{Ledger, LedgerSums, Version};
 use crate::link::{FrameWriter, Link, Patience};
 use crate::page::{PAGE_BYTES, PageRange, to_u64};
 use crate::ram::RamMapping;
+use crate::source::limiter::Limiter;
 use crate::source::sender::{is_zero, list};
 use crate::wire::{MAX_FRAME_RANGES, PagesPrefix};
 
@@ -23,6 +24,7 @@ pub(super) struct Copying {
     ram: RamMapping,
     queue: Mutex<Queue>,
     ledger: Mutex<Ledger>,
+    limiter: Limiter,
 }
 
 /// The pages of a round that no thread has taken yet.
@@ -34,7 +36,7 @@ struct Queue {
 }
 
 impl Copying {
-    pub(super) fn new(ram: RamMapping) -> Self {
+    pub(super) fn new(ram: RamMapping, limiter: Limiter) -> Self {
         let pages = ram.pages();
         Self {
             ram,
@@ -43,6 +45,7 @@ impl Copying {
                 next: 0,
             }),
             ledger: Mutex::new(Ledger::new(pages)),
+            limiter,
         }
     }
 
@@ -157,7 +160,9 @@ impl<'a> Copier<'a> {
 
     /// Sends what is left of the round, together with others.
     pub(super) fn copy_all(&mut self) -> Result<()> {
-        while let Some(run) = self.copying.next_run(CHUNK_PAGES) {
+        let max_pages = CHUNK_PAGES.min(self.copying.limiter.max_pages());
+        while let Some(run) = self.copying.next_run(max_pages) {
+            self.copying.limiter.wait_for(run)?;
             self.copy(run)?;
         }
         Ok(())

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use argh::FromArgs;
-use migration::{Growth, Order, Pivots, Prepaging, Streams};
+use migration::{Growth, Order, Pivots, Prepaging, Streams, Verify};
 
 use crate::config::{
-    ConfigError, Exposure, HostPort, MigrateConfig, MigrationMode, ReceiveConfig, SerialMode,
-    TimeSpan, TrustConfig, VmName,
+    BitRate, ConfigError, Exposure, HostPort, MigrateConfig, MigrationMode, ReceiveConfig,
+    SerialMode, TimeSpan, TrustConfig, VmName,
 };
 use crate::control::VmAddress;
 
@@ -42,6 +42,9 @@ pub(in crate::cli) struct ReceiveArgs {
     /// where the serial port leads here: stdio, none or file=PATH; default: stdio
     #[argh(option, arg_name = "MODE")]
     serial: Option<SerialMode>,
+    /// how long to wait for the source if its connections are lost once the VM runs here, such as 10s; 0 is never; default: 60s
+    #[argh(option, arg_name = "TIME")]
+    reconnect_for: Option<TimeSpan>,
     /// file with a key, 16 bytes to 4 KiB, that the source must have too
     #[argh(option, arg_name = "FILE")]
     key: Option<PathBuf>,
@@ -62,6 +65,7 @@ impl TryFrom<ReceiveArgs> for ReceiveConfig {
             name,
             api,
             serial,
+            reconnect_for,
             key,
             tls,
             insecure,
@@ -69,6 +73,7 @@ impl TryFrom<ReceiveArgs> for ReceiveConfig {
         let mut config = Self::new(listen, name.map_or_else(VmName::generate, Ok)?);
         config.api = api;
         config.serial = serial.unwrap_or_default();
+        config.reconnect_for = reconnect_for;
         config.trust = TrustConfig { key, tls };
         config.exposure = exposure_of(insecure);
         Ok(config)
@@ -90,7 +95,8 @@ post-copy runs the guest at the destination at once and sends its memory after i
 the memory first, in rounds, while the guest runs on here; hybrid sends one round, then does as
 post-copy does; stop-and-copy lets the guest stand still until all of it is there. auto sends rounds
 as long as they pay, and only then lets the guest go.
-Ctrl-C cancels: until it is handed over, the VM then simply runs on where it is.
+Ctrl-C cancels: until it is handed over, the VM then simply runs on where it is. Connections that are
+lost after that are made anew by both ends: the guest runs on with what it has meanwhile.
 Ends with 0 only if the VM is completely at its destination."
 )]
 pub(in crate::cli) struct MigrateArgs {
@@ -118,9 +124,18 @@ pub(in crate::cli) struct MigrateArgs {
     /// connections for the pages that nobody waits for, 1 to 64; default: 1
     #[argh(option, arg_name = "N", default = "Streams::default()")]
     streams: Streams,
+    /// most bits per second for those pages, such as 500M; pages that the guest waits for are not held back; default: no limit
+    #[argh(option, arg_name = "RATE")]
+    bandwidth: Option<BitRate>,
     /// for how long the guest may stand still, which decides how pre-copy and auto end, such as 50ms; default: 300ms
     #[argh(option, arg_name = "TIME")]
     max_downtime: Option<TimeSpan>,
+    /// how long to call the destination again if connections are lost once the VM runs there, such as 10s; 0 is never; default: 60s
+    #[argh(option, arg_name = "TIME")]
+    reconnect_for: Option<TimeSpan>,
+    /// read all memory here once more at the end, and compare it with what has arrived
+    #[argh(switch)]
+    verify: bool,
     /// file with the key that the destination has
     #[argh(option, arg_name = "FILE")]
     key: Option<PathBuf>,
@@ -143,6 +158,9 @@ impl MigrateArgs {
         config.growth = self.growth;
         config.order = self.order;
         config.streams = self.streams;
+        config.bandwidth = self.bandwidth;
+        config.reconnect_for = self.reconnect_for;
+        config.verify = verify_of(self.verify);
         let (key, tls) = (self.key.clone(), self.tls.clone());
         // The monitor opens the files, in a working directory of its own.
         config.trust = TrustConfig { key, tls }.absolute();
@@ -152,6 +170,11 @@ impl MigrateArgs {
 
 pub(super) fn parse_destination(value: &str) -> Result<HostPort, String> {
     HostPort::parse_destination(value).map_err(|error| error.to_string())
+}
+
+/// The one place where the switch `--verify` is still a bool.
+fn verify_of(verify: bool) -> Verify {
+    if verify { Verify::On } else { Verify::Off }
 }
 
 /// The one place where the switch `--insecure` is still a bool.
