@@ -9,7 +9,7 @@ endif
 
 step := @setup/step.sh
 
-.PHONY: help setup build guest-images demo test bench-boot bench-migrate clean
+.PHONY: help setup build guest-images demo test fuzz fuzz-corpus bench-boot bench-migrate clean
 
 help: ## prints this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -37,6 +37,13 @@ test: setup ## formatting, lints, documentation and all tests, those in the nest
 	$(step) "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 	$(step) "programs" cargo build --release --workspace --bins
 	$(step) "tests" cargo test --release --workspace --no-fail-fast
+	$(step) "fuzzing" fuzz/run.sh
+
+fuzz: setup ## runs every fuzz target over its corpus and a fixed number of fresh inputs
+	$(step) "fuzzing" fuzz/run.sh
+
+fuzz-corpus: setup ## writes the fuzz targets' corpora anew, after a change of frames
+	$(step) "corpora" fuzz/corpus.sh
 
 bench-boot: setup ## measures the start of a VM and the memory of an idle one
 	$(step) "programs" cargo build --release -p vmm -p tests --bins

@@ -21,6 +21,8 @@ mod cancel;
 mod destination;
 mod digest;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod layout;
 mod ledger;
 mod link;

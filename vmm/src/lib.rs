@@ -5,10 +5,13 @@
 //! and the migration engine.
 
 pub mod boot;
+mod bounded;
 pub mod cli;
 pub mod config;
 pub mod console;
 pub mod control;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod host;
 pub mod kvm;
 pub mod machine;

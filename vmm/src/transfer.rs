@@ -24,11 +24,22 @@ const VERSION: u32 = 1;
 
 /// What a machine asks of its destination beyond RAM and a number of vCPUs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Demands {
+pub(crate) struct Demands {
     version: u32,
     cpu: CpuModel,
     kernel: String,
     generation_id: [u8; 16],
+}
+
+impl Demands {
+    pub(crate) fn new(cpu: CpuModel, kernel: String, generation_id: [u8; 16]) -> Self {
+        Self {
+            version: VERSION,
+            cpu,
+            kernel,
+            generation_id,
+        }
+    }
 }
 
 /// A machine that may leave.
@@ -54,12 +65,8 @@ impl SourceVm for Departure {
             kernel,
             generation_id,
         } = self.machine.blueprint();
-        let demands = Demands {
-            version: VERSION,
-            cpu: self.machine.cpu().clone(),
-            kernel: kernel.clone(),
-            generation_id: *generation_id,
-        };
+        let cpu = self.machine.cpu().clone();
+        let demands = Demands::new(cpu, kernel.clone(), *generation_id);
         Ok(Offer {
             name: PeerText::from(self.name.as_str()),
             memory: memory::frames_of(*memory)?,
@@ -192,7 +199,8 @@ fn assemble(offer: &Offer) -> Result<(Assembly, CpuModel), Refusal> {
     Ok((assembly, cpu))
 }
 
-fn understand(offer: &Offer) -> Result<(Blueprint, CpuModel), Refusal> {
+/// What `offer` asks for, if it makes sense.
+pub(crate) fn understand(offer: &Offer) -> Result<(Blueprint, CpuModel), Refusal> {
     let demands: Demands = postcard::from_bytes(&offer.machine).map_err(|error| machine(&error))?;
     let Demands {
         version,
@@ -241,7 +249,8 @@ fn check_memory(offer: &Offer) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_cpu(here: &CpuModel, wanted: &CpuModel) -> Result<(), Refusal> {
+/// Refuses a guest whose CPU has what `here` lacks.
+pub(crate) fn check_cpu(here: &CpuModel, wanted: &CpuModel) -> Result<(), Refusal> {
     if here.kvm != wanted.kvm {
         return Err(kind_mismatch(here.kvm, wanted.kvm));
     }

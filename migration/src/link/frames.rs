@@ -135,7 +135,7 @@ impl FrameReader {
     }
 
     /// Size of the buffer.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn buffered_bytes(&self) -> usize {
         self.buffer.len()
     }

@@ -85,13 +85,18 @@ impl Link {
             stream.set_nodelay(true)
         };
         configure().map_err(|source| Error::ConfigureSocket { peer, source })?;
+        Ok(Self::over(stream, peer, stop))
+    }
+
+    /// Takes over a connection that does not block.
+    pub(crate) fn over(stream: TcpStream, peer: SocketAddr, stop: Stop) -> Self {
         let wire_bytes = AtomicU64::new(0);
-        Ok(Self {
+        Self {
             socket: Arc::new(Socket { stream, wire_bytes }),
             records: None,
             peer,
             stop,
-        })
+        }
     }
 
     /// Connects to `peer`, giving up when `limit` is over or `stop` is raised.

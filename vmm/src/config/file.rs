@@ -72,13 +72,17 @@ impl VmSettings {
                 limit_bytes: MAX_FILE_BYTES,
             });
         }
+        Self::parse(&text).map_err(|source| ConfigError::FileSyntax {
+            path: path.into(),
+            source,
+        })
+    }
+
+    /// The settings in the text of a file.
+    pub(crate) fn parse(text: &[u8]) -> serde_json::Result<Self> {
         // A struct would also be read from an array, value by value; settings have names here.
-        serde_json::from_slice::<HashMap<String, IgnoredAny>>(&text)
-            .and_then(|_| serde_json::from_slice(&text))
-            .map_err(|source| ConfigError::FileSyntax {
-                path: path.into(),
-                source,
-            })
+        serde_json::from_slice::<HashMap<String, IgnoredAny>>(text)
+            .and_then(|_| serde_json::from_slice(text))
     }
 
     /// These settings, with those of `fallback` where one was left out.

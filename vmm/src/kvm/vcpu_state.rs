@@ -12,6 +12,7 @@ use kvm_ioctls::{Cap, VcpuFd};
 use serde::{Deserialize, Serialize};
 
 use super::{KvmError, KvmVm};
+use crate::bounded::at_most;
 
 /// IA32_TIME_STAMP_COUNTER (Intel SDM vol. 4, table 2-2).
 const MSR_TSC: u32 = 0x10;
@@ -21,6 +22,10 @@ const MSR_TSC_DEADLINE: u32 = 0x6e0;
 const MSRS_PER_CALL: usize = 256;
 /// Entries per KVM_SET_CPUID2 call (`KVM_MAX_CPUID_ENTRIES` of the kernel).
 const CPUID_ENTRIES: usize = 256;
+/// Most words of extended state. Our choice: 64 KiB; all of today's features take some 11 KiB.
+const XSAVE_WORDS: usize = 16 << 10;
+/// Most model-specific registers. Our choice: KVM lists some hundreds.
+const MSRS: usize = 4096;
 
 /// One model-specific register.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,13 +42,16 @@ pub struct VcpuState {
     mp_state: kvm_mp_state,
     regs: kvm_regs,
     sregs: kvm_sregs,
+    #[serde(deserialize_with = "at_most::<XSAVE_WORDS, _, _>")]
     xsave: Vec<u32>,
     /// None on a host without XSAVE, whose guests have none either.
     xcrs: Option<kvm_xcrs>,
     debug_regs: kvm_debugregs,
     lapic: kvm_lapic_state,
+    #[serde(deserialize_with = "at_most::<CPUID_ENTRIES, _, _>")]
     cpuid: Vec<kvm_cpuid_entry2>,
     tsc_khz: Option<u32>,
+    #[serde(deserialize_with = "at_most::<MSRS, _, _>")]
     msrs: Vec<MsrValue>,
     events: kvm_vcpu_events,
 }

@@ -4,7 +4,11 @@ use kvm_bindings::kvm_cpuid_entry2;
 use serde::{Deserialize, Serialize};
 
 use crate::boot::{RamLayout, VcpuCount};
+use crate::bounded::at_most;
 use crate::host::KvmKind;
+
+/// Most CPUID leaves a vCPU can have (`KVM_MAX_CPUID_ENTRIES` of the kernel).
+const CPUID_LEAVES_MAX: usize = 256;
 
 /// All that is needed to build a machine.
 #[derive(Debug, Clone)]
@@ -25,7 +29,23 @@ pub struct CpuModel {
     /// The kind of KVM: its paravirtual features are not those of another kind.
     pub kvm: KvmKind,
     /// The CPUID leaves of vCPU 0; those of the others differ in topology only.
+    #[serde(deserialize_with = "at_most::<CPUID_LEAVES_MAX, _, _>")]
     pub cpuid: Vec<kvm_cpuid_entry2>,
     /// Rate of the time-stamp counter, where KVM tells it.
     pub tsc_khz: Option<u32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpu_with_more_leaves_than_kvm_takes_is_refused() {
+        // The kind, the number of leaves, each leaf empty, no TSC rate.
+        for (count, is_taken) in [([0x80, 2], true), ([0x81, 2], false)] {
+            let bytes = [&[1][..], &count, &[0; 258]].concat();
+            let cpu = postcard::take_from_bytes::<CpuModel>(&bytes);
+            assert_eq!(cpu.is_ok(), is_taken, "{count:?}");
+        }
+    }
 }

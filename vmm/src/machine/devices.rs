@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{MachineError, Wiring};
 use crate::boot::layout;
 use crate::boot::{Gsi, VirtioWindow};
+use crate::bounded::at_most;
 use crate::kvm::KvmVm;
 
 /// Number of virtio devices: the entropy device.
@@ -27,6 +28,7 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DevicesState {
     serial: SerialState,
+    #[serde(deserialize_with = "at_most::<{ layout::VIRTIO_WINDOWS_MAX }, _, _>")]
     virtio: Vec<TransportState>,
 }
 

@@ -11,12 +11,16 @@
 use serde::{Deserialize, Serialize};
 
 use super::devices::DevicesState;
+use crate::boot::VCPUS_MAX;
+use crate::bounded::at_most;
 use crate::kvm::{VcpuState, VmState};
+
+/// [`VCPUS_MAX`], as a number of elements.
+const MOST_VCPUS: usize = VCPUS_MAX as usize;
 
 const MAGIC: &[u8; 8] = b"SKIFF-VM";
 /// Changes whenever [`MachineState`] does.
 const VERSION: u32 = 1;
-const HEADER_BYTES: usize = 20;
 
 /// Everything of a machine but its RAM.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -24,6 +28,7 @@ pub struct MachineState {
     /// What its user wants of it: `true` if they paused it.
     pub paused_by_user: bool,
     /// One per vCPU, by index.
+    #[serde(deserialize_with = "at_most::<MOST_VCPUS, _, _>")]
     pub vcpus: Vec<VcpuState>,
     /// The in-kernel devices.
     pub vm: VmState,
@@ -74,14 +79,23 @@ pub enum StateError {
 }
 
 impl MachineState {
+    /// Length of what stands before the payload.
+    pub(crate) const HEADER_BYTES: usize = 20;
+
     /// The bytes of the envelope.
     ///
     /// # Errors
     /// The state is larger than 4 GiB.
     pub fn encode(&self) -> Result<Vec<u8>, StateError> {
         let mut bytes =
-            postcard::to_extend(self, vec![0; HEADER_BYTES]).map_err(StateError::Payload)?;
-        let (header, payload) = bytes.split_at_mut(HEADER_BYTES);
+            postcard::to_extend(self, vec![0; Self::HEADER_BYTES]).map_err(StateError::Payload)?;
+        Self::seal(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Writes the header into the [`HEADER_BYTES`](Self::HEADER_BYTES) that lie before a payload.
+    pub(crate) fn seal(bytes: &mut [u8]) -> Result<(), StateError> {
+        let (header, payload) = bytes.split_at_mut(Self::HEADER_BYTES);
         let length = u32::try_from(payload.len()).map_err(|_| StateError::TooLarge {
             bytes: payload.len(),
         })?;
@@ -89,7 +103,7 @@ impl MachineState {
         header[8..12].copy_from_slice(&VERSION.to_le_bytes());
         header[12..16].copy_from_slice(&length.to_le_bytes());
         header[16..].copy_from_slice(&crc32fast::hash(payload).to_le_bytes());
-        Ok(bytes)
+        Ok(())
     }
 
     /// The state in `bytes`, which may come from anywhere.
@@ -97,10 +111,10 @@ impl MachineState {
     /// # Errors
     /// Any way in which the bytes are not an undamaged state of this version.
     pub fn decode(bytes: &[u8]) -> Result<Self, StateError> {
-        let Some((header, payload)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
+        let Some((header, payload)) = bytes.split_first_chunk::<{ Self::HEADER_BYTES }>() else {
             return Err(StateError::Truncated {
                 found: bytes.len(),
-                expected: HEADER_BYTES,
+                expected: Self::HEADER_BYTES,
             });
         };
         let (magic, rest) = header.split_first_chunk::<8>().expect("20 bytes");
@@ -129,5 +143,27 @@ impl MachineState {
             });
         }
         postcard::from_bytes(payload).map_err(StateError::Payload)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn state_of_more_vcpus_than_a_machine_has_is_refused() {
+        // Not paused, a number of vCPUs, and zeroes, which are as many empty fields as it takes.
+        let decode = |vcpus: u8| {
+            let mut bytes = vec![0; MachineState::HEADER_BYTES];
+            bytes.extend([0, vcpus]);
+            bytes.resize(4096, 0);
+            let payload = &bytes[MachineState::HEADER_BYTES..];
+            let (_, rest) = postcard::take_from_bytes::<MachineState>(payload)?;
+            bytes.truncate(bytes.len() - rest.len());
+            MachineState::seal(&mut bytes).unwrap();
+            Ok::<_, postcard::Error>(MachineState::decode(&bytes).unwrap())
+        };
+        assert_eq!(decode(32).unwrap().vcpus.len(), 32);
+        assert!(decode(33).is_err());
     }
 }

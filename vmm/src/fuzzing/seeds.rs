@@ -1,0 +1,164 @@
+//! The corpora of the fuzz targets, by the real encoders where there are any.
+
+use devices::virtio::{MmioTransport, VirtioTransport};
+use devices::{Rng, SerialState};
+use kvm_bindings::kvm_cpuid_entry2;
+use migration::fuzzing::Seed;
+
+use super::{interrupt, memory};
+use crate::boot::RamLayout;
+use crate::config::{MigrateConfig, MigrationMode};
+use crate::control::Request;
+use crate::host::KvmKind;
+use crate::machine::{CpuModel, MachineState};
+use crate::memory::frames_of;
+use crate::transfer::Demands;
+
+/// Files that are read, and some that are not.
+const CONFIGS: [(&str, &str); 9] = [
+    (
+        "probe",
+        r#"{"kernel": "probe", "cmdline": "workload=idle ws=16M", "name": "p"}"#,
+    ),
+    (
+        "every-key",
+        r#"{"kernel": "vmlinuz", "initrd": "initrd.img", "cmdline": "quiet", "memory": "1G", "cpus": 2, "serial": "file=log", "name": "web", "api": "/run/web.sock"}"#,
+    ),
+    (
+        "numbers",
+        r#"{"kernel": "k", "memory": 67108864, "cpus": 4, "serial": "none"}"#,
+    ),
+    ("nothing", "{}"),
+    ("array", r#"["vmlinuz"]"#),
+    ("key-unknown", r#"{"memroy": "1G"}"#),
+    ("key-twice", r#"{"name": "a", "name": "b"}"#),
+    (
+        "memory-huge",
+        r#"{"kernel": "k", "memory": "18446744073709551615G"}"#,
+    ),
+    ("number-negative", r#"{"cpus": -1}"#),
+];
+
+/// Lines that are no request.
+const NO_REQUESTS: [(&str, &str); 4] = [
+    ("unknown", r#"{"command":"fly"}"#),
+    ("no-destination", r#"{"command":"migrate"}"#),
+    ("no-port", r#"{"command":"migrate","to":"nowhere"}"#),
+    ("nested", r#"{"command":"migrate","to":[[[[{"a":[{}]}]]]]}"#),
+];
+
+/// Every seed of this crate's targets.
+pub fn seeds() -> Vec<Seed> {
+    let mut seeds = demands();
+    seeds.extend(states());
+    seeds.extend(requests());
+    seeds.extend(CONFIGS.map(|(name, text)| seed("config", name, text.into())));
+    seeds
+}
+
+fn demands() -> Vec<Seed> {
+    let with = |mib: u64, vcpus: u32, leaves: usize| {
+        let memory = RamLayout::new(mib << 20).expect("the size is allowed");
+        let memory = frames_of(memory).expect("every size has a layout");
+        let leaf = kvm_cpuid_entry2 {
+            function: 1,
+            edx: 0x0781_abfd,
+            ..kvm_cpuid_entry2::default()
+        };
+        let cpu = CpuModel {
+            kvm: KvmKind::AmdV,
+            cpuid: vec![leaf; leaves],
+            tsc_khz: Some(2_400_000),
+        };
+        let mut bytes = postcard::to_stdvec(&(memory, vcpus)).expect("plain data encodes");
+        let demands = Demands::new(cpu, "vmlinuz".to_owned(), [7; 16]);
+        bytes.extend(postcard::to_stdvec(&demands).expect("plain data encodes"));
+        bytes
+    };
+    let small = with(64, 1, 2);
+    let cut = small[..small.len() - 1].to_vec();
+    vec![
+        seed("demands", "small-cut", cut),
+        seed("demands", "small", small),
+        seed("demands", "above-the-hole", with(8192, 32, 3)),
+        seed("demands", "too-many-vcpus", with(64, 33, 1)),
+        seed("demands", "too-many-leaves", with(64, 1, 257)),
+    ]
+}
+
+/// A state of zeroes with so many vCPUs: for the decoder, what no KVM has to have made is as good.
+fn state(vcpus: u8) -> MachineState {
+    let mut bytes = vec![0, vcpus];
+    bytes.resize(4096, 0);
+    let (mut state, _) = postcard::take_from_bytes::<MachineState>(&bytes)
+        .expect("zeroes are no structure, no number and no element");
+    let mut rng =
+        MmioTransport::new(Rng::default(), memory(), interrupt()).expect("a device can be made");
+    rng.pause();
+    let rng = rng.save().expect("a device that rests can be saved");
+    let devices = postcard::to_stdvec(&(SerialState::default(), vec![rng]));
+    state.devices = postcard::from_bytes(&devices.expect("plain data encodes"))
+        .expect("a struct is encoded as a tuple of its fields");
+    state
+}
+
+fn states() -> Vec<Seed> {
+    let whole = state(1).encode().expect("it is small");
+    let mut damaged = whole.clone();
+    damaged[30] ^= 1;
+    let mut later = whole.clone();
+    later[8] += 1;
+    let payload = |state: &MachineState| postcard::to_stdvec(state).expect("plain data encodes");
+    vec![
+        seed("state", "envelope-cut", whole[..whole.len() - 1].to_vec()),
+        seed("state", "envelope-damaged", damaged),
+        seed("state", "envelope-later", later),
+        seed("state", "envelope", whole),
+        seed("state", "payload", payload(&state(2))),
+        seed("state", "payload-no-vcpus", payload(&state(0))),
+        seed("state", "payload-of-zeroes", vec![0; 64]),
+        seed(
+            "state",
+            "payload-many-vcpus",
+            [&[0, 0xff, 0x0f][..], &[0; 512]].concat(),
+        ),
+    ]
+}
+
+fn requests() -> Vec<Seed> {
+    let to = || "node2:7000".parse().expect("it is a host and a port");
+    let migrate = MigrateConfig {
+        mode: MigrationMode::PreCopy,
+        max_downtime: Some("300ms".parse().expect("it is a time")),
+        ..MigrateConfig::new(to())
+    };
+    let plain = [
+        Request::Info,
+        Request::Pause,
+        Request::Resume,
+        Request::Stop,
+        Request::Cancel,
+        Request::Migrate(MigrateConfig::new(to())),
+    ];
+    let line = |request: &Request| serde_json::to_vec(request).expect("a request is plain data");
+    let mut seeds: Vec<_> = plain
+        .iter()
+        .map(|request| seed("request", request.command(), line(request)))
+        .collect();
+    seeds.push(seed(
+        "request",
+        "migrate-pre-copy",
+        line(&Request::Migrate(migrate)),
+    ));
+    seeds.extend(NO_REQUESTS.map(|(name, text)| seed("request", name, text.into())));
+    seeds
+}
+
+fn seed(target: &'static str, name: &str, bytes: Vec<u8>) -> Seed {
+    let name = name.to_owned();
+    Seed {
+        target,
+        name,
+        bytes,
+    }
+}
