@@ -7,10 +7,10 @@ use crate::bitmap::PageBitmap;
 use crate::layout::MAX_PAGES;
 use crate::page::{PAGE_BYTES, PageIndex, to_u64};
 use crate::wire::{
-    About, Accept, Attach, Challenge, Complete, Drained, Failed, Flush, Flushed, Frame, FrameKind,
-    Hello, Proof, Ready, Refuse, Run, Running, State, absent_payload, decode_absent,
-    decode_discards, decode_pages as decode_content, decode_wants, discard_payload, pages_prefix,
-    want_payload,
+    About, Accept, Attach, Challenge, Complete, Done, Drained, Failed, Flush, Flushed, Frame,
+    FrameKind, Hello, Proof, Ready, Recover, Refuse, Run, Running, Standing, State,
+    decode_pages as decode_content, decode_ranges, decode_wants, decode_words, ranges_payload,
+    want_payload, words_payload,
 };
 
 /// Frames whose payload is a value.
@@ -29,6 +29,9 @@ const VALUES: &[(FrameKind, fn(&[u8]))] = &[
     value::<About>(),
     value::<Flush>(),
     value::<Flushed>(),
+    value::<Recover>(),
+    value::<Standing>(),
+    value::<Done>(),
     value::<Challenge>(),
     value::<Proof>(),
 ];
@@ -37,7 +40,9 @@ const VALUES: &[(FrameKind, fn(&[u8]))] = &[
 const PAGES: &[(FrameKind, fn(&[u8], u64))] = &[
     (FrameKind::Pages, content),
     (FrameKind::Absent, ranges),
+    (FrameKind::Again, ranges),
     (FrameKind::Discard, words),
+    (FrameKind::Missing, words),
     (FrameKind::Want, wants),
 ];
 
@@ -87,28 +92,30 @@ pub(super) fn decode_one(kind: FrameKind, payload: &[u8]) {
 }
 
 fn content(payload: &[u8], limit: u64) {
-    if let Ok((range, content)) = decode_content(payload, limit) {
+    if let Ok((prefix, content)) = decode_content(payload, limit) {
+        let range = prefix.range;
         assert!(range.end() <= limit && range.bytes() == content.len());
         assert!(content.len().is_multiple_of(PAGE_BYTES));
-        assert_eq!([&pages_prefix(range)[..], content].concat(), payload);
+        assert_eq!([&prefix.encode()[..], content].concat(), payload);
     }
 }
 
 fn ranges(payload: &[u8], limit: u64) {
-    let Ok(ranges) = decode_absent(payload, limit) else {
+    // The kind is only for errors.
+    let Ok(ranges) = decode_ranges(FrameKind::Absent, payload, limit) else {
         return;
     };
     if let Ok(ranges) = ranges.collect::<Result<Vec<_>, _>>() {
         assert!(ranges.iter().all(|range| range.end() <= limit));
         let mut again = Vec::new();
-        absent_payload(&ranges, &mut again);
+        ranges_payload(&ranges, &mut again);
         assert_eq!(again, payload);
     }
 }
 
 fn words(payload: &[u8], limit: u64) {
     let limit = limit.min(MAX_SET_PAGES);
-    let Ok(pages) = decode_discards(payload, limit) else {
+    let Some(pages) = words_of(payload, limit) else {
         return;
     };
     assert!(pages.iter().all(|page| page.get() < limit));
@@ -118,9 +125,14 @@ fn words(payload: &[u8], limit: u64) {
         return;
     }
     let mut again = Vec::new();
-    discard_payload(&words, &mut again);
-    let second: PageBitmap = decode_discards(&again, limit).expect("what was encoded decodes");
-    assert_eq!(second, pages);
+    words_payload(&words, &mut again);
+    assert_eq!(words_of(&again, limit), Some(pages));
+}
+
+fn words_of(payload: &[u8], limit: u64) -> Option<PageBitmap> {
+    let mut pages = PageBitmap::empty(limit);
+    decode_words(FrameKind::Discard, payload, &mut pages).ok()?;
+    Some(pages)
 }
 
 fn wants(payload: &[u8], limit: u64) {

@@ -1,5 +1,7 @@
 //! The corpora of the fuzz targets: every frame by its real encoder, and what is nearly one.
 
+use std::time::Duration;
+
 use super::Seed;
 use crate::auth::{Nonce, Tag};
 use crate::digest::Digest;
@@ -7,11 +9,12 @@ use crate::layout::{MemoryLayout, MemoryRegion};
 use crate::offer::{Offer, PeerText, Refusal};
 use crate::options::{Mode, Streams};
 use crate::page::{PAGE_BYTES, PageIndex, PageRange, Pfn};
-use crate::report::Latency;
+use crate::report::{Latency, LatencyParts};
 use crate::wire::{
-    About, Accept, Access, Attach, Challenge, Complete, Drained, Failed, Flush, Flushed, Frame,
-    FrameKind, Header, Hello, MAX_STATE_BYTES, Preamble, Proof, Purpose, Ready, Refuse, Role, Run,
-    Running, SessionId, State, absent_payload, discard_payload, pages_prefix, want_payload,
+    About, Accept, Access, Attach, Challenge, Complete, Done, Drained, Failed, Flush, Flushed,
+    Frame, FrameKind, Header, Hello, MAX_STATE_BYTES, PagesPrefix, Preamble, Proof, Purpose, Ready,
+    Recover, Refuse, Role, Run, Running, SessionId, Standing, State, ranges_payload, want_payload,
+    words_payload,
 };
 
 /// Pages of the memory that the frames here are about.
@@ -72,6 +75,7 @@ fn values() -> Vec<(FrameKind, &'static str, Vec<u8>)> {
             &Attach {
                 session,
                 role: Role::Urgent,
+                lap: 0,
             },
         ),
         value(
@@ -79,6 +83,7 @@ fn values() -> Vec<(FrameKind, &'static str, Vec<u8>)> {
             &Attach {
                 session,
                 role: Role::Background,
+                lap: 3,
             },
         ),
         value("state", &State(vec![1, 2, 3])),
@@ -105,6 +110,9 @@ fn values() -> Vec<(FrameKind, &'static str, Vec<u8>)> {
         ),
         value("flush", &Flush { pages: 9 }),
         value("flushed", &Flushed {}),
+        value("recover", &Recover { session }),
+        value("standing", &standing()),
+        value("done", &Done {}),
         value("challenge", &Challenge(Nonce([4; 32]))),
         value("proof", &Proof(Tag([5; 32]))),
     ]
@@ -120,14 +128,21 @@ fn pages() -> Vec<(FrameKind, &'static str, Vec<u8>)> {
         fill(&mut payload);
         payload
     };
-    let content = [&pages_prefix(range(3, 1))[..], &[0xa5; PAGE_BYTES]].concat();
-    let absent = filled(&|into| absent_payload(&[range(1, 2), range(8, 1)], into));
-    let discard = filled(&|into| discard_payload(&[(0, 1 << 63 | 1), (2, 4)], into));
+    let prefix = PagesPrefix {
+        range: range(3, 1),
+        digest: Digest::from_bits(0xd1),
+        waited: Duration::from_nanos(0x77),
+    };
+    let content = [&prefix.encode()[..], &[0xa5; PAGE_BYTES]].concat();
+    let ranges = filled(&|into| ranges_payload(&[range(1, 2), range(8, 1)], into));
+    let words = filled(&|into| words_payload(&[(0, 1 << 63 | 1), (2, 4)], into));
     let want = filled(&|into| want_payload(&[3, 1].map(PageIndex::new), into));
     vec![
         (FrameKind::Pages, "pages", content),
-        (FrameKind::Absent, "absent", absent),
-        (FrameKind::Discard, "discard", discard),
+        (FrameKind::Absent, "absent", ranges.clone()),
+        (FrameKind::Again, "again", ranges),
+        (FrameKind::Discard, "discard", words.clone()),
+        (FrameKind::Missing, "missing", words),
         (FrameKind::Want, "want", want),
     ]
 }
@@ -176,6 +191,20 @@ fn complete(digest: Digest) -> Complete {
         duplicate_pages: 2,
         network_faults: 3,
         latency,
+        parts: LatencyParts {
+            queue_ns: 9,
+            wire_ns: 10,
+            install_ns: 11,
+            wake_ns: 12,
+        },
+    }
+}
+
+fn standing() -> Standing {
+    Standing {
+        lap: 1,
+        has_token: 1,
+        missing_pages: 66,
     }
 }
 
@@ -185,6 +214,7 @@ fn preambles() -> Vec<Seed> {
         ("migrate", Purpose::Migrate),
         ("attach", Purpose::Attach),
         ("probe", Purpose::Probe),
+        ("recover", Purpose::Recover),
         ("later", Purpose::Unknown(77)),
     ];
     let accesses = [Access::Open, Access::Key, Access::Tls, Access::Unknown(77)];
@@ -256,7 +286,7 @@ fn lies() -> Vec<Seed> {
             FrameKind::Failed,
             b"\xff\xff\xff\xff\x0fno",
         ),
-        control("attach-no-role", FrameKind::Attach, &[3; 18]),
+        control("attach-no-role", FrameKind::Attach, &[3; 20]),
         control("drained-overflow", FrameKind::Drained, &[0xff; 24]),
     ]
 }

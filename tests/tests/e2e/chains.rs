@@ -21,11 +21,12 @@ fn wait_state(vm: &VmProcess, state: &str) {
     }
 }
 
-/// Boots a guest that reads nothing it was not given, so that its memory comes at the rate.
+/// Boots a guest that touches little of what it has written, so that its memory comes at the rate.
 fn boot(host: &Host, name: &str) -> VmProcess {
-    let words = "workload=seq-write ws=16M passes=1";
+    let words = "workload=seq-write ws=16M rate=300";
     let guest = host.boot_probe(name, "64M", words).unwrap();
-    guest.wait_output("passes=1").unwrap();
+    guest.wait_output("t_ms=").unwrap();
+    guest.wait_fresh_output("t_ms=").unwrap();
     guest
 }
 
