@@ -66,6 +66,8 @@ pub struct Report {
     pub faults: FaultCounts,
     /// What went over the wire.
     pub wire_bytes: WireBytes,
+    /// The longest run of pages that was pushed while the guest might wait for another one.
+    pub largest_push_bytes: u64,
     /// The downtime that was allowed.
     pub max_downtime_ms: f64,
     /// The downtime that was expected when the guest was paused, in modes with rounds.

@@ -18,9 +18,9 @@ use crate::link::records::{Records, Socket};
 use crate::stop::{Stop, Woken, wait};
 use crate::wire::MAGIC;
 
-/// Most bytes that wait in this kernel on a connection whose queue is kept short. Our choice: a
+/// Most bytes that wait in this kernel on a connection whose queue is kept short. Our choice: half a
 /// millisecond of a gigabit link, so that the link never idles while a chunk is being read.
-const MAX_UNSENT_BYTES: u32 = 128 << 10;
+const MAX_UNSENT_BYTES: u32 = 64 << 10;
 
 /// How long to try to end TLS in order. Our choice: it is a short record.
 const LAST_RECORD: Duration = Duration::from_millis(200);

@@ -26,6 +26,7 @@ fn report() -> Report {
         },
         faults: FaultCounts::default(),
         wire_bytes: WireBytes::default(),
+        largest_push_bytes: 65_536,
         max_downtime_ms: 1.0,
         predicted_downtime_ms: Some(0.75),
         downtime_excess: Some("save"),
@@ -101,6 +102,7 @@ fn report_serializes_with_the_fields_that_others_rely_on() {
     "pages": 0,
     "total": 0
   },
+  "largest_push_bytes": 65536,
   "max_downtime_ms": 1.0,
   "predicted_downtime_ms": 0.75,
   "downtime_excess": "save",

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::model::Step;
 use crate::options::{Bandwidth, Mode, SourceOptions, Verify};
 use crate::order::Pivots;
+use crate::page::bytes_of;
 use crate::report::{
     Digests, FaultCounts, Outcome, PageCounts, Report, Round, SCHEMA, WireBytes, WriteProtection,
     ms,
@@ -133,6 +134,7 @@ impl Account {
                 pages: self.page_bytes,
                 total: self.control_bytes + self.page_bytes,
             },
+            largest_push_bytes: bytes_of(tally.largest_push),
             rounds: self.rounds,
             write_protection: self.write_protection,
             max_downtime_ms,

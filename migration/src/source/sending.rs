@@ -210,6 +210,9 @@ impl Sending {
 
 impl Counts {
     fn note(&mut self, range: PageRange, fate: Fate<'_>) {
+        if let Fate::Sent(Cause::Push, _) = fate {
+            self.tally.largest_push = self.tally.largest_push.max(range.pages());
+        }
         for (number, page) in range.iter().enumerate() {
             let is_first = self.counted.insert(page);
             match (fate, is_first) {

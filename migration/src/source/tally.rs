@@ -22,6 +22,8 @@ pub(super) struct Tally {
     pub(super) demanded: u64,
     /// Those of the above that had gone before.
     pub(super) resent: u64,
+    /// Pages of the longest run that was pushed.
+    pub(super) largest_push: u64,
     pub(super) zero: u64,
     pub(super) absent: u64,
     pub(super) digest: Digest,
@@ -42,6 +44,7 @@ impl Tally {
             pushed: content,
             demanded: 0,
             resent: 0,
+            largest_push: 0,
             zero,
             absent,
             digest,

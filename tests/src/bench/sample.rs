@@ -56,6 +56,8 @@ pub struct Sample {
     pub transferred_pages: f64,
     /// Pages that arrived although they were there.
     pub duplicate_pages: f64,
+    /// The longest run of pages that went together.
+    pub largest_push_bytes: f64,
     /// Rounds of pre-copy.
     pub rounds: usize,
     /// What the guest felt.
@@ -116,6 +118,7 @@ impl Sample {
             wire_bytes: number("/wire_bytes/total")?,
             transferred_pages: number("/pages/transferred")?,
             duplicate_pages: number("/pages/duplicate")?,
+            largest_push_bytes: number("/largest_push_bytes")?,
             rounds: report["rounds"].as_array().map_or(0, Vec::len),
             cost,
             guest,

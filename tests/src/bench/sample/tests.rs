@@ -13,7 +13,7 @@ fn report() -> Value {
         "faults": { "network": 400, "latency_us": { "p50": 400.0, "p90": 1.0, "p99": 900.0, "max": 1000.0, "mean": 500.0 } },
         "wire_bytes": { "total": 500_000 },
         "pages": { "transferred": 100, "duplicate": 3 },
-        "rounds": [],
+        "rounds": [], "largest_push_bytes": 65536,
         "downtime_parts_ms": { "pause": 0.5, "state": 1.5 },
     })
 }

@@ -6,9 +6,11 @@ use crate::bench::floors::Floors;
 use crate::bench::matrix::Suite;
 use crate::bench::sample::{Sample, Summary};
 
-/// Longest chunk of background pages that an urgent page may have to wait for. Our choice: because
-/// it is 2 ms at 1 Gb/s, the downtime we claim.
-const CHUNK_BYTES: f64 = 262_144.0;
+/// Bytes of earlier pages that the source's kernel may still hold when an urgent page follows: 64 KiB
+/// that are not sent (`TCP_NOTSENT_LOWAT`, as the migration engine sets it), and two segments of
+/// 64 KiB in the queue of the network device, which TCP's small queues allow whatever the rate
+/// (Linux, Documentation/networking/ip-sysctl.rst, `tcp_limit_output_bytes`).
+const QUEUED_BYTES: f64 = 196_608.0;
 
 /// Downtime that `auto` keeps if none is asked for (`skiff help migrate`).
 const USUAL_MAX_DOWNTIME_MS: f64 = 300.0;
@@ -77,7 +79,8 @@ impl Subject<'_> {
     }
 
     fn total_time(&self, floors: &Floors) -> Option<Verdict> {
-        if self.summary.cell.suite != Suite::Moves {
+        // Demand paging alone claims nothing about its total time.
+        if self.summary.cell.suite != Suite::Moves || self.summary.prepaged_by("none") {
             return None;
         }
         let rate = |sample: &Sample| sample.content_bytes() * 1e3 / sample.total_ms;
@@ -106,7 +109,10 @@ impl Subject<'_> {
                 Bound::AtMost(1.5),
             );
         }
-        let chunk_us = CHUNK_BYTES * 1e6 / floors.tcp_bytes_per_s;
+        // A chunk has to cross the link behind what the kernel holds, and to be installed.
+        let chunk_bytes = self.summary.median(|sample| sample.largest_push_bytes)?;
+        let chunk_us = (chunk_bytes + QUEUED_BYTES) * 1e6 / floors.tcp_bytes_per_s
+            + chunk_bytes * 1e6 / floors.bulk_copy_bytes_per_s;
         let limit_us = floors.fetch_us + chunk_us + floors.network_fault_us;
         (self.summary.cell.link == LinkKind::GIGABIT).then(|| {
             self.of(

@@ -36,6 +36,7 @@ fn sample(mode: &str, prepaging: &str) -> Sample {
         wire_bytes: 270e6,
         transferred_pages: 65_536.0,
         duplicate_pages: 0.0,
+        largest_push_bytes: 65_536.0,
         rounds: 0,
         cost: GuestCost {
             rate_before: 1e6,
@@ -137,7 +138,11 @@ fn fault_latency_is_held_against_the_idle_floor_without_and_the_busy_one_with_pr
         &floors,
     );
     let verdict = find(&busy, "fault p99").unwrap();
-    assert!(!verdict.holds() && verdict.limit() < 2500.0, "{verdict:?}");
+    // Four times 64 KiB at 119 MB/s, once of them at 2 GB/s, and 160 us.
+    assert!(
+        !verdict.holds() && (2390.0..2400.0).contains(&verdict.limit()),
+        "{verdict:?}"
+    );
     assert_eq!(find(&busy, "fault p50"), None);
 }
 
@@ -176,7 +181,7 @@ fn bubble_is_compared_with_push_of_the_same_cell_only() {
         summary(paced, "bubble:--mode post-copy", bubble),
     ];
     let verdicts = across::verdicts(&summaries);
-    assert_eq!(verdicts.len(), 3, "{verdicts:?}");
+    assert_eq!(verdicts.len(), 2, "{verdicts:?}");
     assert!(verdicts.iter().all(Verdict::holds));
     assert_eq!(find(&verdicts, "network faults").unwrap().measured, 6.0);
 }
