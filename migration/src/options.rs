@@ -1,7 +1,7 @@
 //! How a migration is to be done: modes, streams and the limits of patience.
 
 use std::fmt;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -158,10 +158,23 @@ impl Streams {
     }
 }
 
+/// Most connections that are chosen for a user. Our choice: four fill 40 Gb/s, by the figures of
+/// others (Cloud Hypervisor: 7.2 GiB/s over four); beyond, a link is to be asked, not guessed.
+const MAX_DEFAULT_STREAMS: usize = 4;
+
+impl Streams {
+    /// As many connections as `cores` have to spare: each keeps one busy at either end, and half of
+    /// them are the guests'.
+    fn for_cores(cores: usize) -> Self {
+        let streams = (cores / 2).clamp(1, MAX_DEFAULT_STREAMS);
+        Self(u16::try_from(streams).expect("the bound is small"))
+    }
+}
+
 impl Default for Streams {
-    /// One connection.
+    /// One for every two cores of this host, 1 to 4.
     fn default() -> Self {
-        Self(1)
+        Self::for_cores(std::thread::available_parallelism().map_or(1, NonZeroUsize::get))
     }
 }
 
@@ -306,6 +319,12 @@ mod tests {
             assert_eq!(mode.to_string().parse::<Mode>().unwrap(), mode);
         }
         assert!("postcopy".parse::<Mode>().is_err());
+    }
+
+    #[test]
+    fn streams_are_chosen_by_cores_within_their_bounds() {
+        let chosen = [0, 1, 2, 5, 8, 1000].map(|cores| Streams::for_cores(cores).get());
+        assert_eq!(chosen, [1, 1, 1, 2, 4, 4]);
     }
 
     #[test]
