@@ -66,18 +66,21 @@ impl<'a> Sender<'a> {
         Ok(())
     }
 
-    /// Sends the pages that come to be wanted over the same connection, until the other end
-    /// finishes or the lap is over.
+    /// Sends the pages that come to be wanted over the same connection, until the lap is over.
+    ///
+    /// # Errors
+    /// If the other end finishes, too: while pages are missing it does so only because it has lost
+    /// a connection of this lap, and those that are still sent to may never tell.
     pub(super) fn answer_all(&mut self) -> Result<()> {
         let mut requests = FrameReader::new(self.writer.link().clone());
-        while let Some(frame) = requests.next_or_end(Patience::Endless)? {
+        loop {
+            let frame = requests.next(Patience::Endless)?;
             match frame.kind {
                 FrameKind::Want => self.answer(&frame)?,
                 FrameKind::Again => self.repeat(&frame)?,
                 _ => return Err(frame.into_error()),
             }
         }
-        Ok(())
     }
 
     /// Sends pages that are waited for.

@@ -224,6 +224,34 @@ fn destination_that_does_not_know_the_session_has_lost_the_guest() {
     script.join().unwrap();
 }
 
+#[test]
+fn source_whose_destination_has_hung_up_calls_it_again_though_it_can_still_send() {
+    let (address, script) = destination(|listener| {
+        let [mut control, urgent, _background] = accept_vm(&listener);
+        control.expect(STATE);
+        control.numbers(READY, &[0]);
+        control.expect(RUN);
+        control.numbers(RUNNING, &[0]);
+        // Nobody asks for pages any more, and nobody says that those sent go nowhere.
+        drop(urgent);
+        let mut again = Peer::accept(&listener);
+        again.skip_preamble();
+        again.preamble(2, 0);
+        again.expect(RECOVER);
+        // Refusal::UnknownSession
+        again.frame(REFUSE, &[9]);
+        again.drain();
+    });
+    let vm = FakeSource::new(Memory::filled(PAGES));
+    let options = SourceOptions::new(address.to_string());
+    let cancel = CancelToken::new().unwrap();
+    let began = Instant::now();
+    let failure = migrate(&vm, &options, &|_: &Progress| {}, &cancel).unwrap_err();
+    assert_eq!(failure.outcome(), Outcome::Lost);
+    assert!(began.elapsed() < options.timeouts.stall / 2);
+    script.join().unwrap();
+}
+
 /// Plays a source that has handed a guest of 100 pages over; gives its connections and session.
 fn handed_over(waiting: &Waiting) -> ([Peer; 3], Vec<u8>) {
     let ([mut control, urgent, background], session) =
