@@ -9,7 +9,7 @@ use std::time::Duration;
 use migration::{
     Arrival, CancelToken, DestinationOptions, DestinationVm, MachineError, MemoryLayout,
     MemoryRegion, Notice, Offer, PAGE_BYTES, PageBitmap, Pfn, RamMapping, Refusal, Result,
-    SourceOptions, SourceVm, Timeouts, receive,
+    SourceOptions, SourceVm, Streams, Timeouts, receive,
 };
 
 use crate::memory::{Memory, expected};
@@ -37,11 +37,13 @@ pub fn hasty() -> Timeouts {
     }
 }
 
-/// Options for a migration to `destination`, in a hurry.
+/// Options for a migration to `destination` over one connection for pages beside the urgent one,
+/// whatever the host, in a hurry.
 pub fn options_to(destination: SocketAddr) -> SourceOptions {
     SourceOptions {
         timeouts: hasty(),
         reconnect_for: Duration::ZERO,
+        streams: Streams::new(1).unwrap(),
         ..SourceOptions::new(destination.to_string())
     }
 }

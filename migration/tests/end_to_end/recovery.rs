@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use migration::{
     CancelToken, DestinationOptions, MigrationError as Error, Mode, Outcome, Progress, Report,
-    SourceOptions, SourcePhase, Streams, Verify, migrate,
+    SourceOptions, SourcePhase, Streams, Timeouts, Verify, migrate,
 };
 
 use crate::cutter::Cutter;
-use crate::machine::{FakeSource, Waiting, can_receive, hasty, written};
+use crate::machine::{FakeSource, Waiting, can_receive, hasty, options_to, written};
 use crate::memory::Memory;
 use crate::peer::{
     ABSENT, ATTACH, DRAINED, FAILED, MISSING, POST_COPY, Peer, READY, RECOVER, REFUSE, RUN,
@@ -185,8 +185,8 @@ fn source_resumes_the_guest_if_the_destination_gave_it_up_before_the_token() {
     });
     let vm = FakeSource::new(Memory::filled(300));
     let options = SourceOptions {
-        timeouts: hasty(),
-        ..SourceOptions::new(address.to_string())
+        reconnect_for: Duration::from_secs(60),
+        ..options_to(address)
     };
     let cancel = CancelToken::new().unwrap();
     let failure = migrate(&vm, &options, &|_: &Progress| {}, &cancel).unwrap_err();
@@ -214,8 +214,8 @@ fn destination_that_does_not_know_the_session_has_lost_the_guest() {
     });
     let vm = FakeSource::new(Memory::filled(300));
     let options = SourceOptions {
-        timeouts: hasty(),
-        ..SourceOptions::new(address.to_string())
+        reconnect_for: Duration::from_secs(60),
+        ..options_to(address)
     };
     let cancel = CancelToken::new().unwrap();
     let failure = migrate(&vm, &options, &|_: &Progress| {}, &cancel).unwrap_err();
@@ -243,7 +243,11 @@ fn source_whose_destination_has_hung_up_calls_it_again_though_it_can_still_send(
         again.drain();
     });
     let vm = FakeSource::new(Memory::filled(PAGES));
-    let options = SourceOptions::new(address.to_string());
+    let options = SourceOptions {
+        timeouts: Timeouts::default(),
+        reconnect_for: Duration::from_secs(60),
+        ..options_to(address)
+    };
     let cancel = CancelToken::new().unwrap();
     let began = Instant::now();
     let failure = migrate(&vm, &options, &|_: &Progress| {}, &cancel).unwrap_err();
