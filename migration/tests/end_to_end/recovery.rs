@@ -173,7 +173,8 @@ fn source_resumes_the_guest_if_the_destination_gave_it_up_before_the_token() {
         let mut peers = accept_vm(&listener);
         peers[0].expect(STATE);
         peers[0].numbers(READY, &[0]);
-        // The token is on its way, and is never read.
+        // That the token was sent is sure; that it was acted upon is for this end to say.
+        peers[0].expect(RUN);
         drop(peers);
         let mut control = Peer::accept(&listener);
         control.skip_preamble();
