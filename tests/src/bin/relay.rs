@@ -24,6 +24,7 @@ A rule is [CONNECTIONS:][DIRECTION:]EFFECT, for example 2:to-server:reset@100000
   CONNECTIONS  2, 2-5 or 2- (the first one is 0)     DIRECTION  to-server or to-client
   EFFECT       delay=TIME  jitter=TIME  rate=RATE  stall=TIME@WHEN  stall=forever@WHEN
                reset@WHEN  fin@WHEN  half-close@WHEN  flip@SIZE  flip-one-in=SIZE
+               reset=CONNECTIONS@WHEN  fin=CONNECTIONS@WHEN
                refuse-after-cut=TIME
   WHEN         1M (after so many bytes), 1M-50M (the seed chooses), 2s (after a time)")]
 struct Args {

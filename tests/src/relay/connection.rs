@@ -148,6 +148,14 @@ impl Connection<'_> {
                     self.refuse_others();
                     return ControlFlow::Break(ConnectionEnd::Cut(how));
                 }
+                Delivery::CutThese { how, first, last } => {
+                    self.refuse_others();
+                    self.membership.hub().cut(first..=last, how);
+                    if (first..=last).contains(&self.membership.index()) {
+                        return ControlFlow::Break(ConnectionEnd::Cut(how));
+                    }
+                    deadline = Some(now);
+                }
             }
         }
         if self.pumps.iter().all(Pump::is_finished) {

@@ -5,6 +5,7 @@ mod membership;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -116,6 +117,13 @@ impl Hub {
             entry.follow(&policy);
         }
         state.policy = policy;
+    }
+
+    /// Cuts those of the connections that there are, and does not wait for it.
+    pub(super) fn cut(&self, connections: RangeInclusive<u64>, how: Cut) {
+        for (_, entry) in self.lock().entries.range_mut(connections) {
+            entry.end(ConnectionEnd::Cut(how));
+        }
     }
 
     /// Cuts all connections that there are; returns how many, once their sockets are closed.

@@ -71,6 +71,16 @@ pub enum Effect {
         /// In which way.
         how: Cut,
     },
+    /// Those connections end, as far as they are there: with one that loses its network go others,
+    /// and some are lost while the one that is counted on is not.
+    CutThese {
+        /// When, in terms of the connection that the rule selects, which need not be one of them.
+        at: When,
+        /// In which way.
+        how: Cut,
+        /// Their numbers.
+        connections: RangeInclusive<u64>,
+    },
     /// The receiver gets a FIN; the sender is not told, and what it sends from then on is lost.
     HalfClose {
         /// When.

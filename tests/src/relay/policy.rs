@@ -73,6 +73,18 @@ impl Policy {
                         .strikes
                         .push((at.resolve(chance, now), Strike::Cut(*how)));
                 }
+                Effect::CutThese {
+                    at,
+                    how,
+                    connections,
+                } => script.strikes.push((
+                    at.resolve(chance, now),
+                    Strike::CutThese {
+                        how: *how,
+                        first: *connections.start(),
+                        last: *connections.end(),
+                    },
+                )),
                 Effect::HalfClose { at } => {
                     script
                         .strikes

@@ -49,6 +49,8 @@ pub(super) enum Delivery {
     SourceReset,
     /// A rule cuts the connection.
     Cut(Cut),
+    /// A rule cuts connections of those numbers; there may be more to deliver.
+    CutThese { how: Cut, first: u64, last: u64 },
 }
 
 /// When a pump wants to read.
@@ -213,6 +215,9 @@ impl Pump {
                 }
                 Step::End(StreamEnd::Reset) => return Delivery::SourceReset,
                 Step::Strike(Strike::Cut(how)) => return Delivery::Cut(how),
+                Step::Strike(Strike::CutThese { how, first, last }) => {
+                    return Delivery::CutThese { how, first, last };
+                }
                 Step::End(StreamEnd::Fin) | Step::Strike(Strike::HalfClose) => {
                     self.end_sink();
                     if sink.shutdown(Shutdown::Write).is_err() {

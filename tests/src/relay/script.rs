@@ -14,6 +14,8 @@ pub(super) enum Strike {
     HalfClose,
     /// Both directions end.
     Cut(Cut),
+    /// Connections of those numbers end.
+    CutThese { how: Cut, first: u64, last: u64 },
 }
 
 /// When something happens.

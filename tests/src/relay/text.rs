@@ -7,6 +7,7 @@
 //! effect      = "delay=" TIME | "jitter=" TIME | "rate=" RATE
 //!             | "stall=" (TIME | "forever") "@" when
 //!             | "reset@" when | "fin@" when | "half-close@" when
+//!             | "reset=" connections "@" when | "fin=" connections "@" when
 //!             | "flip@" SIZE | "flip-one-in=" SIZE
 //!             | "refuse-after-cut=" TIME
 //! when        = SIZE | SIZE "-" SIZE | TIME    the range leaves the choice to the seed
@@ -99,6 +100,16 @@ fn effect(text: &str) -> Option<Effect> {
         ("fin", None, Some(at)) => Effect::Cut {
             at: when(at)?,
             how: Cut::Fin,
+        },
+        ("reset", Some(others), Some(at)) => Effect::CutThese {
+            at: when(at)?,
+            how: Cut::Reset,
+            connections: connections(others)?,
+        },
+        ("fin", Some(others), Some(at)) => Effect::CutThese {
+            at: when(at)?,
+            how: Cut::Fin,
+            connections: connections(others)?,
         },
         ("half-close", None, Some(at)) => Effect::HalfClose { at: when(at)? },
         ("flip", None, Some(at)) => Effect::Flip {

@@ -92,6 +92,44 @@ fn cut_of_one_connection_spares_the_others() {
 }
 
 #[test]
+fn cut_of_these_at_a_byte_of_one_connection_spares_it_and_the_others() {
+    let rule = |connections| {
+        let (at, how) = (When::Byte(10), Cut::Reset);
+        Rule::new(Effect::CutThese {
+            at,
+            how,
+            connections,
+        })
+        .direction(Direction::ToServer)
+        .connection(1)
+    };
+    let network = Network::new(Plan::new(0).rule(rule(2..=3)));
+    let mut pairs = [(); 5].map(|()| network.connect());
+    pairs[1].0.write_all(&pattern(20)).unwrap();
+    for (index, (client, server)) in pairs.iter_mut().enumerate() {
+        match index {
+            1 => assert!(read(server, 20) == pattern(20)),
+            2 | 3 => assert!(is_reset(client) && is_reset(server)),
+            _ => {
+                client.write_all(&pattern(5)).unwrap();
+                assert!(read(server, 5) == pattern(5));
+            }
+        }
+    }
+    network.wait_until(|stats| stats.cut == 2);
+
+    // With itself among them, not a byte more passes.
+    let network = Network::new(Plan::new(0).rule(rule(0..=u64::MAX)));
+    let mut pairs = [(); 2].map(|()| network.connect());
+    pairs[1].0.write_all(&pattern(20)).unwrap();
+    for (client, server) in &pairs {
+        assert!(is_reset(client) && is_reset(server));
+    }
+    let stats = network.wait_until(|stats| stats.cut == 2);
+    assert_eq!(stats.connection(1).unwrap().to_server.forwarded_bytes, 10);
+}
+
+#[test]
 fn cut_at_some_byte_is_at_the_same_byte_again() {
     let at = When::SomeByte(1..=90_000);
     let effect = Effect::Cut { at, how: Cut::Fin };

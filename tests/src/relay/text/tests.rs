@@ -54,6 +54,22 @@ fn rule_of_each_effect_is_read() {
                 how: Cut::Fin,
             },
         ),
+        (
+            "reset=1-3@9",
+            Effect::CutThese {
+                at: When::Byte(9),
+                how: Cut::Reset,
+                connections: 1..=3,
+            },
+        ),
+        (
+            "fin=4@1s",
+            Effect::CutThese {
+                at: When::After(ms(1_000)),
+                how: Cut::Fin,
+                connections: 4..=4,
+            },
+        ),
         ("half-close@0", Effect::HalfClose { at: When::Byte(0) }),
         ("flip@7", Effect::Flip { position: 7 }),
         (
@@ -104,7 +120,7 @@ fn rule_that_makes_no_sense_is_refused() {
         "stall=5ms",
         "reset",
         "reset@",
-        "reset=5@7",
+        "half-close=5@7",
         "reset@9-3",
         "reset@-",
         "flip@1s",
