@@ -230,7 +230,8 @@ fn in_flight_bytes() -> u64 {
 
 /// Moves the guest through a relay that does what `course` says, and checks the report; gives the
 /// numbers of reconnects and of pages that went twice.
-fn move_through(course: &mut Course, here: &VmProcess, address: &str) -> (u64, u64) {
+fn move_through(course: &mut Course, here: &VmProcess, there: (&VmProcess, &str)) -> (u64, u64) {
+    let (there, address) = there;
     let relay = Relay::start(address.parse().unwrap(), course.plan.clone()).unwrap();
     let through = relay.address().to_string();
     let streams = course.streams.to_string();
@@ -242,6 +243,10 @@ fn move_through(course: &mut Course, here: &VmProcess, address: &str) -> (u64, u
         }
         mover.join().unwrap().unwrap()
     });
+    // The source's last word passes the relay, too; a destination that does not get it waits for the
+    // source to come back, and its guest may not be moved again meanwhile.
+    let messages = there.skiff.messages();
+    messages.wait("all memory of the VM", PATIENCE).unwrap();
     assert_eq!(report["outcome"], "completed", "{course:?}: {report}");
     assert!(report["digest"]["source"].is_string(), "{report}");
     check_sums(&report);
@@ -278,7 +283,7 @@ fn guest_whose_connections_are_cut_two_hundred_times_arrives_whole_each_time() {
             course = course.with_cuts();
         }
         let (there, address) = host.receive(&format!("cut{number}")).unwrap();
-        let (reconnected, duplicate) = move_through(&mut course, &here, &address);
+        let (reconnected, duplicate) = move_through(&mut course, &here, (&there, &address));
         cuts += course.cuts;
         calls += course.calls;
         flips += course.flips;
@@ -287,9 +292,6 @@ fn guest_whose_connections_are_cut_two_hundred_times_arrives_whole_each_time() {
         here.skiff.succeed(PATIENCE).unwrap();
         no_corruption(&here);
         there.wait_output("t_ms=").unwrap();
-        // Only then it may be moved again.
-        let messages = there.skiff.messages();
-        messages.wait("all memory of the VM", PATIENCE).unwrap();
         here = there;
     }
     here.skiff.type_text("q").unwrap();
