@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,8 @@ struct Writer {
     pause: Duration,
     guest: std::sync::Mutex<Option<JoinHandle<()>>>,
     stop: Arc<AtomicBool>,
+    /// Pages written so far.
+    writes: Arc<AtomicU64>,
 }
 
 impl Writer {
@@ -40,6 +42,7 @@ impl Writer {
             pause,
             guest: std::sync::Mutex::default(),
             stop: Arc::default(),
+            writes: Arc::default(),
         };
         writer.run();
         writer
@@ -47,13 +50,14 @@ impl Writer {
 
     fn run(&self) {
         let (memory, stop) = (Arc::clone(&self.vm.memory), Arc::clone(&self.stop));
-        let (pages, pause) = (self.pages.clone(), self.pause);
+        let (pages, pause, writes) = (self.pages.clone(), self.pause, self.writes.clone());
         let write = move || {
             for (page, generation) in pages.clone().cycle().zip(1_u64..) {
                 if stop.load(Ordering::Acquire) {
                     return;
                 }
                 memory.write(page, &version(page, generation));
+                writes.fetch_add(1, Ordering::AcqRel);
                 thread::sleep(pause);
             }
         };
@@ -96,8 +100,15 @@ impl SourceVm for Writer {
         self.vm.ram()
     }
 
+    /// On a busy host a short migration might be over before the guest is scheduled once: it writes
+    /// something that is noted first.
     fn start_tracking(&self) -> Result<(), MachineError> {
-        self.vm.start_tracking()
+        self.vm.start_tracking()?;
+        let before = self.writes.load(Ordering::Acquire);
+        while !self.pages.is_empty() && self.writes.load(Ordering::Acquire) < before + 2 {
+            thread::yield_now();
+        }
+        Ok(())
     }
 
     fn take_dirty(&self, dirty: &mut PageBitmap) -> Result<(), MachineError> {
