@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const KILLS: u64 = 200;
 /// How long a source calls a destination until it is clear that it had sent the token; one that had
 /// not takes milliseconds to take the guest back.
-const CALLING: Duration = Duration::from_secs(2);
+const CALLING: Duration = Duration::from_secs(1);
 /// How often a move is looked at meanwhile.
 const POLL: Duration = Duration::from_millis(1);
 /// Modes, and how long before the token they take at first sight. In the nested rig guests stall in
@@ -137,8 +137,10 @@ fn destination_killed_before_the_token_leaves_the_guest_running_at_the_source() 
         "kills: {in_time:?} before the token, {between} right after it, {too_late} too late; \
          modes and times tried at last: {modes:?}"
     );
-    // As long as a message takes, and not as long as a source would that does not take its guest back.
-    assert!(between <= scaled(KILLS, 5) / 20 + 1, "{between}");
+    // From the token until the destination says so: part of a millisecond of those that post-copy
+    // takes, more where processors are busy. A source that failed to take its guest back would be
+    // counted there, too.
+    assert!(between <= scaled(KILLS, 5) / 8 + 1, "{between}");
     no_corruption(&survivor.vm);
     // After all that it can still move.
     let (mut target, address) = host.receive("at-last").unwrap();
