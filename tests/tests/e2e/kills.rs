@@ -55,6 +55,15 @@ impl<'a> Survivor<'a> {
         Self { host, vm, name }
     }
 
+    /// Waits until nothing is going on with the guest any more: it runs a little before that.
+    fn wait_settled(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.vm.info().unwrap()["state"] != "running" {
+            assert!(Instant::now() < deadline, "{:?}", self.vm.info());
+            thread::sleep(POLL);
+        }
+    }
+
     /// Kills a destination so long after the source has begun to move the guest there.
     fn lose_destination(&mut self, victim: &str, mode: &str, after: Duration) -> Kill {
         let (mut victim, address) = self.host.receive(victim).unwrap();
@@ -119,7 +128,7 @@ fn destination_killed_before_the_token_leaves_the_guest_running_at_the_source() 
                 *window += *window / 32;
                 assert!(survivor.vm.skiff.is_running(), "{mode}, {after:?}");
                 survivor.vm.wait_fresh_output("t_ms=").unwrap();
-                assert_eq!(survivor.vm.info().unwrap()["state"], "running");
+                survivor.wait_settled();
             }
             late @ (Kill::TooLate | Kill::Between) => {
                 *(if late == Kill::TooLate {
