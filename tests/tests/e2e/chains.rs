@@ -85,3 +85,44 @@ fn second_move_called_off_while_it_waits_leaves_the_first_alone() {
     second.wait_output("probe: done").unwrap();
     no_corruption(&second);
 }
+
+#[test]
+fn info_of_a_vm_that_moves_tells_how_far_it_is_at_both_ends() {
+    if !has_kvm("info") {
+        return;
+    }
+    let host = Host::new().unwrap();
+    let mut here = boot(&host, "here");
+    let (there, address) = host.receive("there").unwrap();
+    thread::scope(|scope| {
+        let source = &here;
+        // Long enough to be asked about.
+        let options = ["--mode", "post-copy", "--bandwidth", "40M"];
+        let mover = scope.spawn(move || source.migrate(&address, &options).unwrap());
+        let mut seen = [None, None];
+        let deadline = Instant::now() + PATIENCE;
+        while seen.iter().any(Option::is_none) {
+            assert!(
+                Instant::now() < deadline && !mover.is_finished(),
+                "{seen:?}"
+            );
+            for (vm, seen) in [&here, &there].into_iter().zip(&mut seen) {
+                // The rate takes a moment to be known.
+                let migration = vm.info().map(|info| info["migration"].clone());
+                *seen = migration
+                    .ok()
+                    .filter(|migration| migration["eta_ms"].is_u64())
+                    .or(seen.take());
+            }
+        }
+        for (seen, direction) in seen.into_iter().flatten().zip(["leaving", "arriving"]) {
+            assert_eq!(seen["direction"], direction, "{seen}");
+            assert_eq!(seen["mode"], "post-copy", "{seen}");
+            assert_eq!(seen["pages_total"], 16_384, "{seen}");
+        }
+        check_sums(&mover.join().unwrap());
+    });
+    here.skiff.succeed(PATIENCE).unwrap();
+    wait_state(&there, "running");
+    assert!(there.info().unwrap()["migration"].is_null());
+}

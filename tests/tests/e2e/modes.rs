@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tests::harness::{Host, VmProcess};
 
-use crate::ground::{has_kvm, is_rig};
+use crate::ground::{has_kvm, is_rig, scaled};
 use crate::migrate::{check_sums, no_corruption, number};
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -20,17 +20,6 @@ const WORKLOADS: [&str; 4] = [
     "workload=zipf ws=16M",
 ];
 
-/// Rounds of pre-copy are not tried in the nested rig: there, guests that move again and again while
-/// their writes are logged have come to a standstill, and it is not known yet whether the fault is
-/// this monitor's or that of the emulated AMD-V (README, "Limits").
-fn may_send_rounds(case: &str) -> bool {
-    if is_rig() {
-        println!("{case}: not run in the nested rig, where guests stall in chains of pre-copy");
-        return false;
-    }
-    has_kvm(case)
-}
-
 /// Ends the guest, which checks all of its memory by then.
 fn finish(vm: &mut VmProcess) {
     vm.skiff.type_text("q").unwrap();
@@ -40,7 +29,7 @@ fn finish(vm: &mut VmProcess) {
 
 #[test]
 fn every_mode_moves_every_workload_with_every_page_right_and_a_report_that_adds_up() {
-    if !may_send_rounds("modes") {
+    if !has_kvm("modes") {
         return;
     }
     let host = Host::new().unwrap();
@@ -76,7 +65,7 @@ fn every_mode_moves_every_workload_with_every_page_right_and_a_report_that_adds_
 
 #[test]
 fn auto_keeps_the_downtime_it_was_allowed_or_says_what_forbids_it() {
-    if !may_send_rounds("auto") {
+    if !has_kvm("auto") {
         return;
     }
     let host = Host::new().unwrap();
@@ -95,7 +84,8 @@ fn auto_keeps_the_downtime_it_was_allowed_or_says_what_forbids_it() {
         let kept = number(&report, "/downtime_ms") <= 250.0;
         assert_eq!(kept, report["downtime_excess"].is_null(), "{report}");
         assert!(number(&report, "/predicted_downtime_ms") > 0.0, "{report}");
-        if name == "calm" {
+        // In the rig the two ends take so long to answer each other that even that is too much.
+        if name == "calm" && !is_rig() {
             assert_eq!(report["mode"], "pre-copy", "{report}");
         }
         source.skiff.succeed(PATIENCE).unwrap();
@@ -106,7 +96,7 @@ fn auto_keeps_the_downtime_it_was_allowed_or_says_what_forbids_it() {
 
 #[test]
 fn migration_cancelled_in_its_rounds_leaves_the_guest_running_and_the_next_one_moves_it() {
-    if !may_send_rounds("cancel_rounds") {
+    if !has_kvm("cancel_rounds") {
         return;
     }
     let host = Host::new().unwrap();
@@ -128,7 +118,8 @@ fn migration_cancelled_in_its_rounds_leaves_the_guest_running_and_the_next_one_m
             }
             let cancelled = Instant::now();
             let outcome = mover.join().unwrap();
-            assert!(cancelled.elapsed() < Duration::from_millis(500), "{mode}");
+            let bound = scaled(Duration::from_millis(500), Duration::from_secs(10));
+            assert!(cancelled.elapsed() < bound, "{mode}");
             outcome
         });
         assert!(outcome.is_err(), "{mode}");

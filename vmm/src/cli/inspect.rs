@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use super::errors::CommandError;
 use super::format::{bytes, table, uptime};
 use super::output::{Format, print, to_json};
+use super::summary::progress_line;
 use crate::config::{ByteSize, VmName};
 use crate::control::{
-    ControlClient, ControlError, Request, SocketPath, VmAddress, VmInfo, remove_if_dead,
-    runtime_directory, sockets_in,
+    ControlClient, ControlError, Direction, MigrationInfo, Request, SocketPath, VmAddress, VmInfo,
+    remove_if_dead, runtime_directory, sockets_in,
 };
 
 /// How long one monitor may hold up the list of all.
@@ -131,13 +132,27 @@ fn text_info(info: &VmInfo) -> String {
     if let Some(kernel) = &info.kernel {
         rows.insert(2, ["kernel", kernel].map(str::to_owned));
     }
+    if let Some(MigrationInfo {
+        direction,
+        peer,
+        mode,
+        progress,
+    }) = &info.migration
+    {
+        let way = match direction {
+            Direction::Leaving => "to",
+            Direction::Arriving => "from",
+        };
+        rows.insert(2, ["moving".to_owned(), format!("{way} {peer}, {mode}")]);
+        rows.insert(3, ["progress".to_owned(), progress_line(progress)]);
+    }
     table(&rows)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::VmState;
+    use crate::control::{Progress, VmState};
 
     fn web() -> VmInfo {
         VmInfo {
@@ -150,6 +165,7 @@ mod tests {
             uptime_ms: 61_000,
             kvm: "AMD-V (kvm_amd)".into(),
             kernel: Some("probe".into()),
+            migration: None,
             version: "0.1.0".into(),
         }
     }
@@ -182,6 +198,36 @@ mod tests {
             .collect();
         assert_eq!(states, ["dead", "unanswered", "running"]);
         assert_eq!(list[2]["memory_bytes"], 512 << 20);
+    }
+
+    #[test]
+    fn description_of_a_vm_that_moves_says_where_to_and_how_far() {
+        let moving = VmInfo {
+            migration: Some(MigrationInfo {
+                direction: Direction::Leaving,
+                peer: "node2:7000".into(),
+                mode: "auto".into(),
+                progress: Progress {
+                    phase: "copying memory".into(),
+                    pages_done: 1,
+                    pages_total: 4,
+                    elapsed_ms: 5,
+                    rate_bytes_per_s: 0,
+                    remaining_bytes: 3 << 12,
+                    eta_ms: None,
+                },
+            }),
+            ..web()
+        };
+        let text = text_info(&moving);
+        assert!(text.contains("moving    to node2:7000, auto\n"), "{text}");
+        assert!(
+            text.contains("25%  4.0 KiB of 16.0 KiB  copying memory"),
+            "{text}"
+        );
+        let json = json!(moving);
+        assert_eq!(json["migration"]["direction"], "leaving");
+        assert_eq!(json["migration"]["pages_total"], 4);
     }
 
     #[test]

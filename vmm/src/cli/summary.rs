@@ -17,14 +17,26 @@ const PAGE_BYTES: u64 = 4096;
 /// The outcome of a VM that is completely at its destination.
 pub(super) const COMPLETED: &str = "completed";
 
-/// A bar, the share of pages that need no more work, and what is being done.
+/// A bar, the share of pages that need no more work, rate and time left as far as they are known, and
+/// what is being done.
 pub(super) fn progress_line(progress: &Progress) -> String {
     let Progress {
         phase,
         pages_done,
         pages_total,
-        elapsed_ms,
+        elapsed_ms: _,
+        rate_bytes_per_s,
+        remaining_bytes: _,
+        eta_ms,
     } = progress;
+    let rate = match rate_bytes_per_s {
+        0 => String::new(),
+        rate => format!("  {}/s", bytes(*rate)),
+    };
+    let left = eta_ms.map_or_else(String::new, |ms| {
+        let ms = f64::from(u32::try_from(ms).unwrap_or(u32::MAX));
+        format!("  {} left", milliseconds(ms))
+    });
     let total = (*pages_total).max(1);
     let done = (*pages_done).min(total);
     let share = |of: u64| u128::from(done) * u128::from(of) / u128::from(total);
@@ -32,11 +44,10 @@ pub(super) fn progress_line(progress: &Progress) -> String {
         .map(|cell| if cell < share(BAR_CELLS) { '#' } else { '.' })
         .collect();
     format!(
-        "[{bar}] {:3}%  {} of {}  {}  {phase}",
+        "[{bar}] {:3}%  {} of {}{rate}{left}  {phase}",
         share(100),
         bytes(done.saturating_mul(PAGE_BYTES)),
         bytes(pages_total.saturating_mul(PAGE_BYTES)),
-        milliseconds(f64::from(u32::try_from(*elapsed_ms).unwrap_or(u32::MAX))),
     )
 }
 
@@ -152,10 +163,13 @@ mod tests {
             pages_done: 131_072,
             pages_total: 262_144,
             elapsed_ms: 1500,
+            rate_bytes_per_s: 112 << 20,
+            remaining_bytes: 512 << 20,
+            eta_ms: Some(4571),
         };
         assert_eq!(
             progress_line(&progress),
-            "[############............]  50%  512.0 MiB of 1.0 GiB  1.50 s  transfer"
+            "[############............]  50%  512.0 MiB of 1.0 GiB  112.0 MiB/s  4.57 s left  transfer"
         );
     }
 
@@ -167,6 +181,9 @@ mod tests {
                 pages_done,
                 pages_total,
                 elapsed_ms: u64::MAX,
+                rate_bytes_per_s: u64::MAX,
+                remaining_bytes: u64::MAX,
+                eta_ms: Some(u64::MAX),
             };
             assert!(progress_line(&progress).starts_with('['));
         }

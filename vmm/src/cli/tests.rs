@@ -95,10 +95,7 @@ fn migrate_takes_a_name_or_a_socket_in_any_place() {
         panic!("not migrate")
     };
     assert_eq!(args.vm.to_string(), "./web.sock");
-    assert_eq!(
-        (args.to.host(), args.mode),
-        ("::1", MigrationMode::PostCopy)
-    );
+    assert_eq!((args.to.host(), args.mode), ("::1", MigrationMode::Auto));
     let Command::Migrate(args) = command(&[
         "migrate",
         "web",

@@ -12,9 +12,9 @@ use super::ConfigError;
 #[serde(rename_all = "kebab-case")]
 pub enum MigrationMode {
     /// The monitor chooses as it goes: rounds while the guest runs, as long as they pay.
+    #[default]
     Auto,
     /// The guest runs at the destination at once, and its pages follow on demand and in the background.
-    #[default]
     PostCopy,
     /// One round of its pages while it runs at the source, then as in post-copy.
     Hybrid,

@@ -60,6 +60,36 @@ pub struct Progress {
     pub pages_total: u64,
     /// Since the request was taken.
     pub elapsed_ms: u64,
+    /// Bytes of pages in a second, smoothed; 0 as long as that is not known.
+    pub rate_bytes_per_s: u64,
+    /// Bytes of the pages that are not done.
+    pub remaining_bytes: u64,
+    /// How long those will take at that rate, if it is known.
+    pub eta_ms: Option<u64>,
+}
+
+/// A migration that is under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MigrationInfo {
+    /// Whether the VM leaves or arrives.
+    pub direction: Direction,
+    /// The other end.
+    pub peer: String,
+    /// How it moves, as was asked for.
+    pub mode: String,
+    /// How far it is.
+    #[serde(flatten)]
+    pub progress: Progress,
+}
+
+/// Whether a VM leaves or arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// To another monitor.
+    Leaving,
+    /// From another monitor.
+    Arriving,
 }
 
 /// What a monitor says about its VM.
@@ -84,6 +114,9 @@ pub struct VmInfo {
     /// The kernel it booted, as typed; absent when it arrived from elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel: Option<String>,
+    /// The migration that is under way.
+    #[serde(default)]
+    pub migration: Option<MigrationInfo>,
     /// The monitor's version.
     pub version: String,
 }
@@ -184,10 +217,13 @@ mod tests {
             pages_done: 1,
             pages_total: 2,
             elapsed_ms: 3,
+            rate_bytes_per_s: 4,
+            remaining_bytes: 4096,
+            eta_ms: None,
         };
         assert_eq!(
             serde_json::to_string(&Response::<()>::Progress(progress)).unwrap(),
-            r#"{"progress":{"phase":"transfer","pages_done":1,"pages_total":2,"elapsed_ms":3}}"#
+            r#"{"progress":{"phase":"transfer","pages_done":1,"pages_total":2,"elapsed_ms":3,"rate_bytes_per_s":4,"remaining_bytes":4096,"eta_ms":null}}"#
         );
     }
 

@@ -1,22 +1,26 @@
 //! `skiff receive`: a guest from another monitor.
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
 
-use migration::{CancelToken, DestinationOptions, DestinationVm, Notice as Event};
+use migration::{
+    CancelToken, DestinationOptions, DestinationPhase, DestinationVm, Notice as Event,
+};
 
 use super::boot::{fatal_sink, serial_output};
 use super::event_loop::{EventLoop, Outside};
 use super::notices::{Notice, Notifier};
 use super::place::{Activity, Place};
+use super::rate::Rate;
 use super::{Ending, MonitorError};
 use crate::config::{Exposure, ReceiveConfig, TimeSpan};
 use crate::console::Signals;
-use crate::control::{ControlSocket, Failure, SocketPath};
+use crate::control::{ControlSocket, Direction, Failure, MigrationInfo, Progress, SocketPath};
 use crate::host::HostKvm;
 use crate::machine::{Machine, Wiring};
+use crate::memory::PAGE_BYTES;
 use crate::transfer::Arrival;
 
 /// Waits for a guest, and serves it until it ends or has moved on.
@@ -105,7 +109,16 @@ struct Hospitality {
 
 impl Hospitality {
     fn take_in(self, listener: &TcpListener, stop: &CancelToken) {
-        let notify = |event: &Event<'_>| report(event);
+        let record = Mutex::new(Record::default());
+        let notify = |event: &Event<'_>| {
+            report(event);
+            let Ok(mut record) = record.lock() else {
+                return;
+            };
+            if let Some(migration) = record.follow(event) {
+                self.place.tell(migration);
+            }
+        };
         let arrival =
             migration::receive(listener, &mut || self.fresh(), &self.options, &notify, stop);
         match arrival.map(|arrival| arrival.outcome) {
@@ -136,6 +149,62 @@ impl Hospitality {
 
     fn fail(&self, error: MonitorError) {
         self.notifier.send(Notice::End(Ending::Failed(error)));
+    }
+}
+
+/// What is known of the VM that is arriving.
+#[derive(Debug, Default)]
+struct Record {
+    offered: Option<(String, String, Instant)>,
+    rate: Rate,
+}
+
+impl Record {
+    /// Takes note of what happens, and says how the migration stands if that has changed.
+    fn follow(&mut self, event: &Event<'_>) -> Option<MigrationInfo> {
+        if let Event::Offered { peer, mode, .. } = event {
+            self.offered = Some((peer.to_string(), mode.to_string(), Instant::now()));
+            self.rate = Rate::default();
+        }
+        let Event::Progress {
+            phase,
+            pages_done,
+            pages_total,
+        } = event
+        else {
+            return None;
+        };
+        let (peer, mode, began) = self.offered.as_ref()?;
+        let elapsed = began.elapsed();
+        let remaining_bytes = pages_total.saturating_sub(*pages_done) * PAGE_BYTES;
+        self.rate.learn(elapsed, pages_done * PAGE_BYTES);
+        Some(MigrationInfo {
+            direction: Direction::Arriving,
+            peer: peer.clone(),
+            mode: mode.clone(),
+            progress: Progress {
+                phase: words(*phase).to_owned(),
+                pages_done: *pages_done,
+                pages_total: *pages_total,
+                elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+                rate_bytes_per_s: self.rate.bytes_per_s(),
+                remaining_bytes,
+                eta_ms: self.rate.time_for_ms(remaining_bytes),
+            },
+        })
+    }
+}
+
+/// The phase as a user reads it.
+fn words(phase: DestinationPhase) -> &'static str {
+    match phase {
+        DestinationPhase::Accepted | DestinationPhase::Flushing => "receiving memory",
+        DestinationPhase::Restoring => "restoring state",
+        DestinationPhase::Ready | DestinationPhase::Filling | DestinationPhase::Filled => {
+            "waiting for the guest"
+        }
+        DestinationPhase::Running | DestinationPhase::Draining => "the guest runs, memory follows",
+        DestinationPhase::Completed => "finishing",
     }
 }
 

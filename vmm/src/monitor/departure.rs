@@ -8,9 +8,11 @@ use migration::{
 
 use super::notices::{Notice, Notifier};
 use super::place::Place;
+use super::rate::Rate;
 use super::{Ending, MonitorError};
 use crate::config::{MigrateConfig, MigrationMode, TimeSpan, VmName};
-use crate::control::{Failure, Progress, Reply};
+use crate::control::{Direction, Failure, MigrationInfo, Progress, Reply};
+use crate::memory::PAGE_BYTES;
 use crate::transfer::Departure;
 
 /// What the thread needs: the guest, the way back to the event loop, and who waits for the report.
@@ -48,14 +50,22 @@ pub(super) fn run(ticket: Ticket, config: &MigrateConfig) {
             return reply.error(Failure::of(&MonitorError::Migration(error)));
         }
     };
-    let reply = Mutex::new(reply);
+    let audience = Mutex::new((reply, Rate::default()));
     let report_progress = |progress: &migration::Progress| {
-        if let Ok(mut reply) = reply.lock() {
-            reply.progress(&translate(progress));
+        if let Ok(mut audience) = audience.lock() {
+            let (reply, rate) = &mut *audience;
+            let progress = translate(progress, rate);
+            reply.progress(&progress);
+            place.tell(MigrationInfo {
+                direction: Direction::Leaving,
+                peer: to.to_string(),
+                mode: options.mode.to_string(),
+                progress,
+            });
         }
     };
     let moved = migration::migrate(&departure, &options, &report_progress, &cancel);
-    let reply = reply
+    let (reply, _) = audience
         .into_inner()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
     match moved {
@@ -147,15 +157,20 @@ fn words(phase: SourcePhase) -> &'static str {
     }
 }
 
-fn translate(progress: &migration::Progress) -> Progress {
+fn translate(progress: &migration::Progress, rate: &mut Rate) -> Progress {
     let migration::Progress {
         phase,
         pages_done,
         pages_total,
-        page_bytes: _,
+        page_bytes,
         elapsed,
     } = progress;
+    rate.learn(*elapsed, *page_bytes);
+    let remaining_bytes = pages_total.saturating_sub(*pages_done) * PAGE_BYTES;
     Progress {
+        rate_bytes_per_s: rate.bytes_per_s(),
+        remaining_bytes,
+        eta_ms: rate.time_for_ms(remaining_bytes),
         phase: words(*phase).to_owned(),
         pages_done: *pages_done,
         pages_total: *pages_total,

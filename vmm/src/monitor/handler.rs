@@ -126,6 +126,7 @@ impl Handler {
             uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             kvm: self.kvm.to_string(),
             kernel: blueprint.map(|blueprint| blueprint.kernel.clone()),
+            migration: tenant.migration.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

@@ -16,6 +16,7 @@ mod handler;
 mod notices;
 mod peer;
 mod place;
+mod rate;
 
 pub use arrival::receive;
 pub use boot::run;

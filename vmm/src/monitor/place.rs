@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use migration::CancelToken;
 
+use crate::control::MigrationInfo;
 use crate::machine::Machine;
 
 /// How often a move that waits for an arrival looks whether it was called off.
@@ -40,6 +41,8 @@ pub(super) struct Cancelled;
 pub(super) struct Tenant {
     pub(super) machine: Option<Arc<Machine>>,
     pub(super) activity: Activity,
+    /// The migration that is under way, as it was told last.
+    pub(super) migration: Option<MigrationInfo>,
 }
 
 /// Shared by the event loop and the threads that move the guest.
@@ -64,12 +67,20 @@ impl Place {
 
     /// The guest is not leaving after all.
     pub(super) fn settle(&self) {
-        self.lock().activity = Activity::None;
+        let mut tenant = self.lock();
+        tenant.activity = Activity::None;
+        tenant.migration = None;
+    }
+
+    /// A migration is this far.
+    pub(super) fn tell(&self, migration: MigrationInfo) {
+        self.lock().migration = Some(migration);
     }
 
     /// The guest has all of its memory here.
     pub(super) fn arrived(&self) {
         let mut tenant = self.lock();
+        tenant.migration = None;
         tenant.activity = match std::mem::take(&mut tenant.activity) {
             Activity::ArrivingToLeave(token) => Activity::Leaving(token),
             Activity::Leaving(_) | Activity::Arriving | Activity::None => Activity::None,

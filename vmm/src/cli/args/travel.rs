@@ -106,7 +106,7 @@ pub(in crate::cli) struct MigrateArgs {
     /// where `skiff receive` listens
     #[argh(option, arg_name = "HOST:PORT", from_str_fn(parse_destination))]
     pub(in crate::cli) to: HostPort,
-    /// how to move: auto, post-copy, hybrid, pre-copy or stop-and-copy; default: post-copy
+    /// how to move: auto, post-copy, hybrid, pre-copy or stop-and-copy; default: auto
     #[argh(option, arg_name = "MODE", default = "MigrationMode::default()")]
     pub(in crate::cli) mode: MigrationMode,
     /// pages that nobody waits for: none (only while faults come), push (linear), forward or bubble (upwards from faults, or both ways); default: bubble

@@ -18,6 +18,9 @@ fn progress(pages_done: u64) -> Progress {
         pages_done,
         pages_total: 100_000,
         elapsed_ms: 1,
+        rate_bytes_per_s: 0,
+        remaining_bytes: 0,
+        eta_ms: None,
     }
 }
 

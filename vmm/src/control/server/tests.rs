@@ -219,6 +219,9 @@ fn reply_on_another_thread_comes_with_progress_before_the_next_request() {
         pages_done: 1,
         pages_total: 2,
         elapsed_ms: 3,
+        rate_bytes_per_s: 0,
+        remaining_bytes: 0,
+        eta_ms: None,
     };
     let sent = progress.clone();
     thread::spawn(move || {
