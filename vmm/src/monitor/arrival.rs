@@ -117,6 +117,8 @@ impl Hospitality {
             };
             if let Some(migration) = record.follow(event) {
                 self.place.tell(migration);
+            } else if record.is_over(event) {
+                self.place.forget_migration();
             }
         };
         let arrival =
@@ -160,6 +162,12 @@ struct Record {
 }
 
 impl Record {
+    /// Whether the VM that was offered is the one of which nothing came.
+    fn is_over(&self, event: &Event<'_>) -> bool {
+        let offered = self.offered.as_ref().map(|(peer, ..)| peer);
+        matches!(event, Event::Rejected { peer, .. } if offered == Some(&peer.to_string()))
+    }
+
     /// Takes note of what happens, and says how the migration stands if that has changed.
     fn follow(&mut self, event: &Event<'_>) -> Option<MigrationInfo> {
         if let Event::Offered { peer, mode, .. } = event {

@@ -38,6 +38,18 @@ pub(super) fn run(ticket: Ticket, config: &MigrateConfig) {
         return reply.error(Failure::of(&MonitorError::NoGuest));
     };
     let to = &config.to;
+    let mut reply = reply;
+    if place.is_arriving() {
+        reply.progress(&Progress {
+            phase: "waiting for the last pages to arrive".to_owned(),
+            pages_done: 0,
+            pages_total: 0,
+            elapsed_ms: 0,
+            rate_bytes_per_s: 0,
+            remaining_bytes: 0,
+            eta_ms: None,
+        });
+    }
     if place.wait_arrived(&cancel).is_err() {
         return reply.error(Failure::of(&MigrationError::Cancelled));
     }

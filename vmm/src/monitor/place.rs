@@ -65,11 +65,21 @@ impl Place {
         self.lock().machine.clone()
     }
 
-    /// The guest is not leaving after all.
+    /// The guest is not leaving after all; if pages of it are missing, they go on arriving.
     pub(super) fn settle(&self) {
         let mut tenant = self.lock();
-        tenant.activity = Activity::None;
-        tenant.migration = None;
+        match tenant.activity {
+            Activity::ArrivingToLeave(_) => tenant.activity = Activity::Arriving,
+            Activity::None | Activity::Arriving | Activity::Leaving(_) => {
+                tenant.activity = Activity::None;
+                tenant.migration = None;
+            }
+        }
+    }
+
+    /// Nothing came of the guest that was on its way here.
+    pub(super) fn forget_migration(&self) {
+        self.lock().migration = None;
     }
 
     /// A migration is this far.
@@ -87,6 +97,14 @@ impl Place {
         };
         drop(tenant);
         self.0.arrived.notify_all();
+    }
+
+    /// Whether pages of the guest are missing.
+    pub(super) fn is_arriving(&self) -> bool {
+        matches!(
+            self.lock().activity,
+            Activity::Arriving | Activity::ArrivingToLeave(_)
+        )
     }
 
     /// Waits until a guest that is to leave has all of its memory here.
