@@ -171,7 +171,7 @@ const TIME_UNITS: [(&str, u64); 4] = [
     ("us", 1),
 ];
 
-/// A length of time in whole microseconds, typed with us, ms, s or m; only zero needs no unit.
+/// A length of time in whole microseconds, typed with us, ms, s or m; the unit is not optional.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TimeSpan(u64);
@@ -195,9 +195,6 @@ impl FromStr for TimeSpan {
         };
         let digits = value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
         let unit = &value[digits.len()..];
-        if value == "0" {
-            return Ok(Self(0));
-        }
         let (_, factor) = TIME_UNITS
             .iter()
             .find(|(name, _)| *name == unit)

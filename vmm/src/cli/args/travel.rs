@@ -43,7 +43,7 @@ pub(in crate::cli) struct ReceiveArgs {
     #[argh(option, arg_name = "MODE")]
     serial: Option<SerialMode>,
     /// how long to wait for the source if its connections are lost once the VM runs here, such as 10s; 0 is never; default: 60s
-    #[argh(option, arg_name = "TIME")]
+    #[argh(option, arg_name = "TIME", from_str_fn(parse_reconnect_for))]
     reconnect_for: Option<TimeSpan>,
     /// file with a key, 16 bytes to 4 KiB, that the source must have too
     #[argh(option, arg_name = "FILE")]
@@ -131,7 +131,7 @@ pub(in crate::cli) struct MigrateArgs {
     #[argh(option, arg_name = "TIME")]
     max_downtime: Option<TimeSpan>,
     /// how long to call the destination again if connections are lost once the VM runs there, such as 10s; 0 is never; default: 60s
-    #[argh(option, arg_name = "TIME")]
+    #[argh(option, arg_name = "TIME", from_str_fn(parse_reconnect_for))]
     reconnect_for: Option<TimeSpan>,
     /// read all memory here once more at the end, and compare it with what has arrived
     #[argh(switch)]
@@ -170,6 +170,14 @@ impl MigrateArgs {
 
 pub(super) fn parse_destination(value: &str) -> Result<HostPort, String> {
     HostPort::parse_destination(value).map_err(|error| error.to_string())
+}
+
+/// A time, or 0 for never, which needs no unit.
+fn parse_reconnect_for(value: &str) -> Result<TimeSpan, String> {
+    let value = if value == "0" { "0s" } else { value };
+    value
+        .parse()
+        .map_err(|error: ConfigError| error.to_string())
 }
 
 /// The one place where the switch `--verify` is still a bool.
