@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tests::harness::{Host, VmProcess};
 
-use crate::ground::{has_kvm, is_rig, scaled};
+use crate::ground::{has_own_kvm, is_rig, scaled};
 use crate::migrate::{check_sums, no_corruption, number};
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -29,7 +29,7 @@ fn finish(vm: &mut VmProcess) {
 
 #[test]
 fn every_mode_moves_every_workload_with_every_page_right_and_a_report_that_adds_up() {
-    if !has_kvm("modes") {
+    if !has_own_kvm("modes") {
         return;
     }
     let host = Host::new().unwrap();
@@ -65,7 +65,7 @@ fn every_mode_moves_every_workload_with_every_page_right_and_a_report_that_adds_
 
 #[test]
 fn auto_keeps_the_downtime_it_was_allowed_or_says_what_forbids_it() {
-    if !has_kvm("auto") {
+    if !has_own_kvm("auto") {
         return;
     }
     let host = Host::new().unwrap();
@@ -96,7 +96,7 @@ fn auto_keeps_the_downtime_it_was_allowed_or_says_what_forbids_it() {
 
 #[test]
 fn migration_cancelled_in_its_rounds_leaves_the_guest_running_and_the_next_one_moves_it() {
-    if !has_kvm("cancel_rounds") {
+    if !has_own_kvm("cancel_rounds") {
         return;
     }
     let host = Host::new().unwrap();
