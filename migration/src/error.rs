@@ -214,6 +214,7 @@ impl MigrationError {
                 | Self::Malformed { .. }
                 | Self::Unexpected { .. }
                 | Self::PageOutOfRange { .. }
+                | Self::Damaged { .. }
         )
     }
 

@@ -16,7 +16,7 @@ pub struct Progress {
     pub pages_done: u64,
     /// All pages; 0 as long as the VM was not asked.
     pub pages_total: u64,
-    /// Bytes of pages sent.
+    /// Bytes of pages sent, each as often as it was.
     pub page_bytes: u64,
     /// Time since the migration began.
     pub elapsed: Duration,

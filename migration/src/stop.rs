@@ -17,11 +17,7 @@ pub(crate) struct Stop(Arc<OwnedFd>);
 
 impl Stop {
     pub(crate) fn new() -> Result<Self> {
-        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        let fd = eventfd(0, flags).map_err(|errno| Error::Wait {
-            source: errno.into(),
-        })?;
-        Ok(Self(Arc::new(fd)))
+        Ok(Self(Arc::new(counter()?)))
     }
 
     /// Raises the flag for good.
@@ -31,16 +27,21 @@ impl Stop {
     }
 }
 
+/// An eventfd that can be read once it has been written to.
+fn counter() -> Result<OwnedFd> {
+    let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+    eventfd(0, flags).map_err(|errno| Error::Wait {
+        source: errno.into(),
+    })
+}
+
 /// Tells a thread that waits for it in [`wait_any`] that something has changed.
 #[derive(Debug)]
 pub(crate) struct Doorbell(OwnedFd);
 
 impl Doorbell {
     pub(crate) fn new() -> Result<Self> {
-        let Stop(fd) = Stop::new()?;
-        Ok(Self(
-            Arc::into_inner(fd).expect("nobody else has it by now"),
-        ))
+        counter().map(Self)
     }
 
     pub(crate) fn ring(&self) {

@@ -17,7 +17,7 @@ use crate::ledger::Ledger;
 use crate::options::Mode;
 use crate::page::{PAGE_BYTES, PageIndex, PageRange, to_usize};
 use crate::stop::{Doorbell, Stop};
-use crate::wire::PagesPrefix;
+use crate::wire::{MAX_FRAME_PAGES, PagesPrefix};
 use lap::Lap;
 pub(super) use lap::{Attached, Returned};
 
@@ -169,8 +169,12 @@ impl Attempt {
     pub(super) fn pages_came(&self, prefix: &PagesPrefix, content: &[u8]) -> Result<Arrived> {
         let at = Instant::now();
         let range = prefix.range;
-        let digests: Vec<_> = Digest::of_each(range, content).collect();
-        let is_damaged = Digest::sum(&digests) != prefix.digest;
+        let mut digests = [Digest::default(); MAX_FRAME_PAGES];
+        for (digest, of_page) in digests.iter_mut().zip(Digest::of_each(range, content)) {
+            *digest = of_page;
+        }
+        let digests = &digests[..to_usize(range.pages())];
+        let is_damaged = Digest::sum(digests) != prefix.digest;
         if self.in_rounds() {
             return self.pages_came_in_round(range, content, (!is_damaged).then_some(digests));
         }

@@ -251,7 +251,6 @@ impl<'a> Host<'a> {
         let (network_faults, latency, parts) = self.attempt.clock.reading();
         self.send(&Complete {
             digest: counts.digest,
-            duplicate_pages: counts.duplicate,
             network_faults,
             latency,
             parts,

@@ -38,18 +38,18 @@ pub(super) fn serve_faults(attempt: &Attempt) -> Result<()> {
         if has_faults {
             attempt.region.read_faults(&mut events, &mut pages)?;
             serve_here(attempt, &mut pages)?;
-            with(attempt, &mut urgent, |urgent| urgent.want(attempt, &pages));
+            with(&mut urgent, |urgent| urgent.want(&pages));
         }
         if has_answers {
-            with(attempt, &mut urgent, |urgent| urgent.receive(attempt));
+            with(&mut urgent, |urgent| urgent.receive());
         }
         if has_rung {
             attempt.doorbell.answer();
             if let Some((lap, reader)) = attempt.take_urgent() {
                 urgent = Some(Urgent::new(attempt, lap, reader));
-                with(attempt, &mut urgent, |urgent| urgent.want_all(attempt));
+                with(&mut urgent, |urgent| urgent.want_all());
             }
-            with(attempt, &mut urgent, |urgent| urgent.ask_again(attempt));
+            with(&mut urgent, |urgent| urgent.ask_again());
         }
     }
 }
@@ -71,13 +71,9 @@ fn serve_here(attempt: &Attempt, pages: &mut Vec<PageIndex>) -> Result<()> {
 }
 
 /// Does something with the urgent connection, if there is one; drops it if that fails.
-fn with<'a>(
-    attempt: &Attempt,
-    urgent: &mut Option<Urgent<'a>>,
-    act: impl FnOnce(&mut Urgent<'a>) -> Result<()>,
-) {
+fn with<'a>(urgent: &mut Option<Urgent<'a>>, act: impl FnOnce(&mut Urgent<'a>) -> Result<()>) {
     let Some(connection) = urgent else { return };
-    let lap = connection.lap;
+    let (attempt, lap) = (connection.attempt, connection.lap);
     if let Err(error) = act(connection) {
         *urgent = None;
         attempt.lose(lap, error);
@@ -109,26 +105,26 @@ impl<'a> Urgent<'a> {
     }
 
     /// Asks for `pages`.
-    fn want(&mut self, attempt: &Attempt, pages: &[PageIndex]) -> Result<()> {
+    fn want(&mut self, pages: &[PageIndex]) -> Result<()> {
         if !pages.is_empty() {
             self.writer
                 .send_with(FrameKind::Want, Patience::Endless, |payload| {
                     wire::want_payload(pages, payload);
                 })?;
-            attempt.clock.asked(pages);
+            self.attempt.clock.asked(pages);
         }
         Ok(())
     }
 
     /// Asks for every page that somebody waits for: an earlier connection may have lost the request.
-    fn want_all(&mut self, attempt: &Attempt) -> Result<()> {
+    fn want_all(&mut self) -> Result<()> {
         let mut pages = Vec::with_capacity(MAX_FRAME_WANTS);
-        let mut next = attempt.table.next_requested(0);
+        let mut next = self.attempt.table.next_requested(0);
         while let Some(page) = next {
             pages.push(page);
-            next = attempt.table.next_requested(page.get() + 1);
+            next = self.attempt.table.next_requested(page.get() + 1);
             if pages.len() == MAX_FRAME_WANTS || next.is_none() {
-                self.want(attempt, &pages)?;
+                self.want(&pages)?;
                 pages.clear();
             }
         }
@@ -136,8 +132,8 @@ impl<'a> Urgent<'a> {
     }
 
     /// Asks for what came damaged on any connection.
-    fn ask_again(&mut self, attempt: &Attempt) -> Result<()> {
-        let damaged = attempt.take_damaged();
+    fn ask_again(&mut self) -> Result<()> {
+        let damaged = self.attempt.take_damaged();
         for ranges in damaged.chunks(MAX_FRAME_RANGES) {
             self.writer
                 .send_with(FrameKind::Again, Patience::Endless, |payload| {
@@ -148,10 +144,10 @@ impl<'a> Urgent<'a> {
     }
 
     /// Installs what has come.
-    fn receive(&mut self, attempt: &Attempt) -> Result<()> {
+    fn receive(&mut self) -> Result<()> {
         loop {
             match self.reader.next_now()? {
-                Now::Frame(frame) => take(attempt, frame)?,
+                Now::Frame(frame) => take(self.attempt, frame)?,
                 Now::NotYet => return Ok(()),
                 // While pages are missing the source does not finish.
                 Now::Ended => {

@@ -188,7 +188,6 @@ fn complete(digest: Digest) -> Complete {
     };
     Complete {
         digest,
-        duplicate_pages: 2,
         network_faults: 3,
         latency,
         parts: LatencyParts {

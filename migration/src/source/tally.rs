@@ -2,7 +2,6 @@
 
 use crate::digest::Digest;
 use crate::ledger::LedgerSums;
-use crate::page::bytes_of;
 
 /// Why a page is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,10 +87,5 @@ impl Tally {
     /// Pages whose content was sent, each once.
     pub(super) fn first_sent(&self) -> u64 {
         self.transferred() - self.resent
-    }
-
-    /// Bytes of content sent.
-    pub(super) fn page_bytes(&self) -> u64 {
-        bytes_of(self.transferred())
     }
 }

@@ -9,7 +9,7 @@ use crate::link::Patience;
 use crate::model::Step;
 use crate::offer::PeerText;
 use crate::options::{Mode, SourceOptions};
-use crate::page::to_u64;
+use crate::page::{bytes_of, to_u64};
 use crate::phase::{SourceEvent, SourcePhase};
 use crate::progress::{Pace, Progress, ProgressSink};
 use crate::ram::RamMapping;
@@ -221,6 +221,7 @@ impl<'a> Transfer<'a> {
     /// If the migration was cancelled.
     pub(super) fn copied(&mut self, sums: &LedgerSums) -> Result<()> {
         self.account.tally = Tally::of(sums);
+        self.account.superseded = sums.superseded;
         self.tell();
         self.cancel_point()
     }
@@ -245,7 +246,7 @@ impl<'a> Transfer<'a> {
                 phase: self.phase,
                 pages_done: tally.done(),
                 pages_total: self.account.pages_total,
-                page_bytes: tally.page_bytes(),
+                page_bytes: bytes_of(tally.transferred() + self.account.superseded),
                 elapsed: self.account.timeline.elapsed(),
             });
         }

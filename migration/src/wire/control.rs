@@ -265,14 +265,12 @@ impl Frame for Drained {
 /// | bytes | what |
 /// |---|---|
 /// | 0..8 | digest of all pages |
-/// | 8..16 | pages that came more than once |
-/// | 16..24 | network faults |
-/// | 24..64 | their latency in ns: p50, p90, p99, max, mean |
-/// | 64..96 | means of its parts in ns: queue, wire, install, wake |
+/// | 8..16 | network faults |
+/// | 16..56 | their latency in ns: p50, p90, p99, max, mean |
+/// | 56..88 | means of its parts in ns: queue, wire, install, wake |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Complete {
     pub(crate) digest: Digest,
-    pub(crate) duplicate_pages: u64,
     pub(crate) network_faults: u64,
     pub(crate) latency: Latency,
     pub(crate) parts: LatencyParts,
@@ -284,7 +282,6 @@ impl Frame for Complete {
     fn encode(&self, payload: &mut Vec<u8>) {
         let Self {
             digest,
-            duplicate_pages,
             network_faults,
             latency,
             parts,
@@ -302,7 +299,7 @@ impl Frame for Complete {
             install_ns,
             wake_ns,
         } = parts;
-        let numbers = [digest.to_bits(), *duplicate_pages, *network_faults];
+        let numbers = [digest.to_bits(), *network_faults];
         let latency = [p50_ns, p90_ns, p99_ns, max_ns, mean_ns];
         let parts = [queue_ns, wire_ns, install_ns, wake_ns];
         for number in numbers.iter().chain(latency).chain(parts) {
@@ -313,7 +310,6 @@ impl Frame for Complete {
     fn take(fields: &mut Fields<'_>) -> Option<Self> {
         Some(Self {
             digest: Digest::from_bits(fields.u64()?),
-            duplicate_pages: fields.u64()?,
             network_faults: fields.u64()?,
             latency: Latency {
                 p50_ns: fields.u64()?,

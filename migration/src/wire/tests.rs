@@ -213,7 +213,6 @@ fn frames_of_numbers_have_their_literal_bytes() {
     let digest = Digest::from_bits(1);
     let complete = Complete {
         digest,
-        duplicate_pages: 2,
         network_faults: 3,
         latency,
         parts: LatencyParts {
@@ -223,7 +222,8 @@ fn frames_of_numbers_have_their_literal_bytes() {
             wake_ns: 12,
         },
     };
-    let numbers: Vec<_> = (1u64..=12).flat_map(u64::to_le_bytes).collect();
+    let numbers = (1u64..=12).filter(|&number| number != 2);
+    let numbers: Vec<_> = numbers.flat_map(u64::to_le_bytes).collect();
     check(complete, &numbers);
 }
 

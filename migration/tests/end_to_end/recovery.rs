@@ -1,6 +1,7 @@
 //! Connections that are lost after the hand-over, and the way back: through a relay that cuts all
 //! of them whenever a test says so.
 
+use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use crate::cutter::Cutter;
 use crate::machine::{FakeSource, Waiting, can_receive, hasty, options_to, written};
 use crate::memory::Memory;
 use crate::peer::{
-    ABSENT, ATTACH, DRAINED, FAILED, MISSING, POST_COPY, Peer, READY, RECOVER, REFUSE, RUN,
+    ABSENT, ANSWER, ATTACH, DRAINED, FAILED, MISSING, POST_COPY, Peer, READY, RECOVER, REFUSE, RUN,
     RUNNING, STANDING, STATE, TO_ATTACH, TO_RECOVER, WANT, accept_vm, attach, attach_both,
     destination, offer_vm_in_session,
 };
@@ -167,6 +168,24 @@ fn token_that_was_lost_is_sent_again_and_acted_upon_once() {
     }
 }
 
+/// Takes the call of a source whose connections were lost, and refuses it for that reason.
+fn refuse_to_recover(listener: &TcpListener, refusal: u8) {
+    let mut control = Peer::accept(listener);
+    control.skip_preamble();
+    control.preamble(2, ANSWER);
+    assert_eq!(control.expect(RECOVER), [7; 16]);
+    control.frame(REFUSE, &[refusal]);
+    control.drain();
+}
+
+/// Options of a source that is in a hurry, but calls again.
+fn persistent_options_to(address: SocketAddr) -> SourceOptions {
+    SourceOptions {
+        reconnect_for: Duration::from_secs(60),
+        ..options_to(address)
+    }
+}
+
 #[test]
 fn source_resumes_the_guest_if_the_destination_gave_it_up_before_the_token() {
     let (address, script) = destination(|listener| {
@@ -176,19 +195,11 @@ fn source_resumes_the_guest_if_the_destination_gave_it_up_before_the_token() {
         // That the token was sent is sure; that it was acted upon is for this end to say.
         peers[0].expect(RUN);
         drop(peers);
-        let mut control = Peer::accept(&listener);
-        control.skip_preamble();
-        control.preamble(2, 0);
-        assert_eq!(control.expect(RECOVER), [7; 16]);
         // Refusal::Abandoned
-        control.frame(REFUSE, &[8]);
-        control.drain();
+        refuse_to_recover(&listener, 8);
     });
     let vm = FakeSource::new(Memory::filled(300));
-    let options = SourceOptions {
-        reconnect_for: Duration::from_secs(60),
-        ..options_to(address)
-    };
+    let options = persistent_options_to(address);
     let cancel = CancelToken::new().unwrap();
     let failure = migrate(&vm, &options, &|_: &Progress| {}, &cancel).unwrap_err();
     assert_eq!(failure.outcome(), Outcome::ResumedAtSource);
@@ -205,19 +216,11 @@ fn destination_that_does_not_know_the_session_has_lost_the_guest() {
         peers[0].expect(RUN);
         peers[0].numbers(RUNNING, &[0]);
         drop(peers);
-        let mut control = Peer::accept(&listener);
-        control.skip_preamble();
-        control.preamble(2, 0);
-        control.expect(RECOVER);
         // Refusal::UnknownSession
-        control.frame(REFUSE, &[9]);
-        control.drain();
+        refuse_to_recover(&listener, 9);
     });
     let vm = FakeSource::new(Memory::filled(300));
-    let options = SourceOptions {
-        reconnect_for: Duration::from_secs(60),
-        ..options_to(address)
-    };
+    let options = persistent_options_to(address);
     let cancel = CancelToken::new().unwrap();
     let failure = migrate(&vm, &options, &|_: &Progress| {}, &cancel).unwrap_err();
     assert_eq!(failure.outcome(), Outcome::Lost);
@@ -235,19 +238,13 @@ fn source_whose_destination_has_hung_up_calls_it_again_though_it_can_still_send(
         control.numbers(RUNNING, &[0]);
         // Nobody asks for pages any more, and nobody says that those sent go nowhere.
         drop(urgent);
-        let mut again = Peer::accept(&listener);
-        again.skip_preamble();
-        again.preamble(2, 0);
-        again.expect(RECOVER);
         // Refusal::UnknownSession
-        again.frame(REFUSE, &[9]);
-        again.drain();
+        refuse_to_recover(&listener, 9);
     });
     let vm = FakeSource::new(Memory::filled(PAGES));
     let options = SourceOptions {
         timeouts: Timeouts::default(),
-        reconnect_for: Duration::from_secs(60),
-        ..options_to(address)
+        ..persistent_options_to(address)
     };
     let cancel = CancelToken::new().unwrap();
     let began = Instant::now();
@@ -349,4 +346,32 @@ fn vm_whose_source_is_lost_before_the_token_makes_room_for_another_and_is_told_s
     drop(second);
     waiting.stop.cancel();
     assert!(waiting.join().is_err());
+}
+
+#[test]
+fn bytes_told_while_pages_go_again_in_rounds_never_shrink() {
+    if !can_receive() {
+        return;
+    }
+    let waiting = Waiting::start_idle(Timeouts::default());
+    let vm = FakeSource::new(Memory::filled(PAGES));
+    let options = SourceOptions {
+        mode: Mode::PreCopy,
+        ..SourceOptions::new(waiting.address.to_string())
+    };
+    let cancel = CancelToken::new().unwrap();
+    let told = std::sync::Mutex::new(vec![0]);
+    let sink = |progress: &Progress| {
+        // The guest writes before each round ends, so that there are several.
+        if progress.phase == SourcePhase::Copying && told.lock().unwrap().len() < 40 {
+            (0..2000).for_each(|page| vm.memory.write(page, &written(page)));
+        }
+        told.lock().unwrap().push(progress.page_bytes);
+    };
+    let report = migrate(&vm, &options, &sink, &cancel).unwrap();
+    waiting.join().unwrap().outcome.unwrap();
+    let told = told.into_inner().unwrap();
+    assert!(told.is_sorted(), "{told:?}");
+    assert!(report.pages.duplicate > 0, "{:?}", report.pages);
+    assert_eq!(*told.last().unwrap(), report.pages.transferred * 4096);
 }

@@ -241,7 +241,7 @@ fn stop_and_copy_destination_with_other_memory_leaves_the_guest_running() {
         control.numbers(READY, &[0]);
         background.drain();
         control.expect(DRAINED);
-        control.numbers(COMPLETE, &[0xbad, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        control.numbers(COMPLETE, &[0xbad, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         control.expect(FAILED);
     });
     let failure = fail_to_migrate(&SourceOptions {

@@ -27,7 +27,7 @@ impl Attempt {
         &self,
         range: PageRange,
         content: &[u8],
-        digests: Option<Vec<Digest>>,
+        digests: Option<&[Digest]>,
     ) -> Result<Arrived> {
         let Some(digests) = digests else {
             self.note_damaged(range)?;
@@ -49,7 +49,7 @@ impl Attempt {
             rest = PageRange::between(run.end(), range.end());
         }
         if let Some(ledger) = self.ledger().as_mut() {
-            ledger.content_went(range, digests);
+            ledger.content_went(range, digests.iter().copied());
         }
         self.came(range.pages());
         Ok(Arrived::Whole)
