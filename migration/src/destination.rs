@@ -99,6 +99,8 @@ pub enum Notice<'a> {
         pages_done: u64,
         /// All pages.
         pages_total: u64,
+        /// Bytes of pages that arrived, each as often as it did.
+        page_bytes: u64,
     },
 }
 

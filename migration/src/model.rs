@@ -47,11 +47,14 @@ pub(crate) struct Way {
 }
 
 impl Way {
-    /// Notes a round of `pages` that took that long, if it is long enough to tell the rate.
+    /// Notes a round of `pages` that took that long: the rate if the round is long enough to tell
+    /// it, otherwise a rate that the way has at least.
     pub(crate) fn learn(&mut self, pages: u64, took: Duration) {
-        if pages >= RATE_PAGES {
-            self.pages_per_s = per_s(pages, took.saturating_sub(self.exchange));
-        }
+        self.pages_per_s = if pages >= RATE_PAGES {
+            per_s(pages, took.saturating_sub(self.exchange))
+        } else {
+            self.pages_per_s.max(per_s(pages, took))
+        };
     }
 
     /// How long that many pages take.

@@ -12,6 +12,8 @@ pub(crate) const INTERVAL: Duration = Duration::from_millis(100);
 pub struct Progress {
     /// What the source is doing.
     pub phase: SourcePhase,
+    /// Rounds of copying that have begun.
+    pub round: u32,
     /// Pages sent or listed as absent.
     pub pages_done: u64,
     /// All pages; 0 as long as the VM was not asked.

@@ -13,6 +13,7 @@ mod sending;
 mod tally;
 mod timeline;
 mod transfer;
+mod window;
 
 use std::fmt;
 

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::link::{FrameReader, FrameWriter, Patience};
 use crate::offer::PeerText;
 use crate::options::Mode;
+use crate::page::bytes_of;
 use crate::phase::{DestinationEvent, DestinationPhase};
 use crate::progress::INTERVAL;
 use crate::report::{FaultCounts, PageCounts, ms};
@@ -293,10 +294,12 @@ impl<'a> Host<'a> {
 
     /// Tells how far the arrival is.
     fn tell(&self) {
+        let counts = self.attempt.counts();
         self.door.notices.notice(&Notice::Progress {
             phase: self.phase,
-            pages_done: self.attempt.counts().settled(),
+            pages_done: counts.settled(),
             pages_total: self.attempt.region.pages(),
+            page_bytes: bytes_of(counts.received),
         });
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustls::Connection;
@@ -16,11 +16,17 @@ const READ_BYTES: usize = 64 << 10;
 /// Most that is encrypted before it has to be sent. Our choice: a background chunk.
 const MAX_UNSENT_BYTES: usize = 256 << 10;
 
+/// Parts that go to the kernel at a time: a frame of pages has three.
+const MAX_PARTS: usize = 4;
+
 /// A socket that never blocks, and the count of its bytes in both directions.
 #[derive(Debug)]
 pub(super) struct Socket {
     pub(super) stream: TcpStream,
     pub(super) wire_bytes: AtomicU64,
+    /// Most bytes that go to the kernel at a time: it looks at its limit of what may be queued
+    /// only before it takes them.
+    pub(super) piece_bytes: AtomicUsize,
 }
 
 impl Read for &Socket {
@@ -35,7 +41,14 @@ impl Write for &Socket {
     }
 
     fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.count((&self.stream).write_vectored(parts))
+        let mut piece = [IoSlice::new(&[]); MAX_PARTS];
+        let mut left = self.piece_bytes.load(Ordering::Relaxed);
+        for (taken, part) in piece.iter_mut().zip(parts) {
+            let bytes = part.len().min(left);
+            *taken = IoSlice::new(&part[..bytes]);
+            left -= bytes;
+        }
+        self.count((&self.stream).write_vectored(&piece))
     }
 
     fn flush(&mut self) -> io::Result<()> {

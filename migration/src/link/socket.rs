@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
@@ -13,14 +13,18 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use rustls::Connection;
 
 use crate::error::{Error, Result};
-use crate::link::lowat::limit_unsent;
 use crate::link::records::{Records, Socket};
+use crate::link::tcp;
 use crate::stop::{Stop, Woken, wait};
 use crate::wire::MAGIC;
 
 /// Most bytes that wait in this kernel on a connection whose queue is kept short. Our choice: half a
 /// millisecond of a gigabit link, so that the link never idles while a chunk is being read.
 const MAX_UNSENT_BYTES: u32 = 64 << 10;
+
+/// Pieces in which a connection's send buffer is filled. Our choice: a piece may lie beyond the
+/// limit, and each is a call.
+const PIECES: usize = 4;
 
 /// How long to try to end TLS in order. Our choice: it is a short record.
 const LAST_RECORD: Duration = Duration::from_millis(200);
@@ -91,8 +95,13 @@ impl Link {
     /// Takes over a connection that does not block.
     pub(crate) fn over(stream: TcpStream, peer: SocketAddr, stop: Stop) -> Self {
         let wire_bytes = AtomicU64::new(0);
+        let piece_bytes = AtomicUsize::new(usize::MAX);
         Self {
-            socket: Arc::new(Socket { stream, wire_bytes }),
+            socket: Arc::new(Socket {
+                stream,
+                wire_bytes,
+                piece_bytes,
+            }),
             records: None,
             peer,
             stop,
@@ -198,15 +207,29 @@ impl Link {
             .map_err(|failure| failure.into_error(|source| self.send_error(source)))
     }
 
-    /// Keeps what is sent here from piling up in this kernel: what waits there delays every page
-    /// that is handed out after it.
-    pub(crate) fn keep_queue_short(&self) -> Result<()> {
-        limit_unsent(&self.socket.stream, MAX_UNSENT_BYTES).map_err(|source| {
-            Error::ConfigureSocket {
-                peer: self.peer,
-                source,
-            }
-        })
+    /// Keeps what is sent here from piling up in this kernel before it goes out: what waits there
+    /// delays every page that is handed out after it.
+    pub(crate) fn keep_unsent_short(&self) -> Result<()> {
+        tcp::limit_unsent(&self.socket.stream, MAX_UNSENT_BYTES)
+            .map_err(|source| self.configure_error(source))
+    }
+
+    /// Has this kernel hold at most about `bytes` that the other end has not acknowledged, those
+    /// in the queues of network devices included.
+    pub(crate) fn keep_in_flight(&self, bytes: usize) -> Result<()> {
+        let piece_bytes = (bytes / PIECES).max(1);
+        self.socket
+            .piece_bytes
+            .store(piece_bytes, Ordering::Relaxed);
+        // The kernel doubles it, for its own needs (socket(7), SO_SNDBUF).
+        sockopt::set_socket_send_buffer_size(&self.socket.stream, bytes / 2)
+            .map_err(|errno| self.configure_error(errno.into()))
+    }
+
+    /// The shortest time that the other end has taken to acknowledge something; zero if that is not
+    /// known.
+    pub(crate) fn shortest_round_trip(&self) -> Result<Duration> {
+        tcp::shortest_round_trip(&self.socket.stream).map_err(|source| self.configure_error(source))
     }
 
     /// Tells the other end that nothing more will be sent.
@@ -322,6 +345,13 @@ impl Link {
                     }));
                 }
             }
+        }
+    }
+
+    fn configure_error(&self, source: io::Error) -> Error {
+        Error::ConfigureSocket {
+            peer: self.peer,
+            source,
         }
     }
 

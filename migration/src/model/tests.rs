@@ -151,6 +151,17 @@ fn nothing_goes_in_no_time_over_a_link_of_unknown_rate_and_something_never() {
     assert_eq!(way.downtime(1), Duration::MAX);
 }
 
+#[test]
+fn short_round_raises_the_rate_to_what_it_shows_and_never_lowers_it() {
+    let took = Duration::from_millis(10);
+    let mut way = Way::default();
+    way.learn(100, took);
+    assert_eq!(way.time_for(100), took);
+    way.learn(RATE_PAGES, took);
+    way.learn(1, took);
+    assert_eq!(way.time_for(RATE_PAGES), took);
+}
+
 proptest! {
     #[test]
     fn every_migration_ends_within_bounds_and_stops_only_what_fits(

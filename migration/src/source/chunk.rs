@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::order::RunLimits;
-use crate::page::to_u64;
+use crate::page::{bytes_of, to_u64};
 use crate::wire::MAX_FRAME_PAGES;
 
 /// Fewest pages: 64 KiB, below which frames and installs cost more than they carry.
@@ -53,6 +53,12 @@ impl ChunkSize {
             push_pages: self.pages_in(PUSH_TARGET).clamp(MIN_PAGES, MAX_PUSH_PAGES),
             walk_pages: self.pages_in(WALK_TARGET).clamp(MIN_PAGES, MAX_WALK_PAGES),
         }
+    }
+
+    /// The rate of the ones before, as far as it is known.
+    pub(super) fn bytes_per_s(&self) -> Option<u64> {
+        let is_known = self.pages >= MAX_PUSH_PAGES;
+        is_known.then(|| bytes_of(self.pages_in(Duration::from_secs(1))))
     }
 
     fn pages_in(&self, time: Duration) -> u64 {

@@ -10,6 +10,7 @@ use crate::page::{PAGE_BYTES, PageRange, to_u64};
 use crate::source::chunk::ChunkSize;
 use crate::source::sending::{Fate, Sending};
 use crate::source::tally::Cause;
+use crate::source::window::Window;
 use crate::wire::{self, FrameKind, MAX_FRAME_PAGES, MAX_FRAME_RANGES, PagesPrefix};
 
 /// A page of zeroes, to compare with.
@@ -45,7 +46,9 @@ impl<'a> Sender<'a> {
 
     /// Sends whatever is next until no page is left, then finishes the connection.
     pub(super) fn push_all(&mut self) -> Result<()> {
-        self.writer.link().keep_queue_short()?;
+        let link = self.writer.link().clone();
+        link.keep_unsent_short()?;
+        let mut window = Window::of(&link)?;
         let mut chunk = ChunkSize::default();
         while !self.sending.has_failed() {
             let limits = chunk.limits().at_most(self.sending.limiter.max_pages());
@@ -58,6 +61,9 @@ impl<'a> Sender<'a> {
                     let began = Instant::now();
                     self.send(run, Cause::Push, Duration::ZERO)?;
                     chunk.learn(run.pages(), began.elapsed());
+                    if let Some(rate) = chunk.bytes_per_s() {
+                        window.follow(rate)?;
+                    }
                 }
                 None if holds_back => self.sending.wait_quiet()?,
                 None => return self.writer.link().finish_sending(),

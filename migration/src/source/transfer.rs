@@ -242,8 +242,11 @@ impl<'a> Transfer<'a> {
     pub(super) fn tell(&mut self) {
         if self.pace.is_due(self.phase, Instant::now()) {
             let tally = &self.account.tally;
+            let ended = self.account.rounds.len();
+            let begun = ended + usize::from(self.phase == SourcePhase::Copying);
             self.progress.progress(&Progress {
                 phase: self.phase,
+                round: u32::try_from(begun).unwrap_or(u32::MAX),
                 pages_done: tally.done(),
                 pages_total: self.account.pages_total,
                 page_bytes: bytes_of(tally.transferred() + self.account.superseded),

@@ -149,6 +149,25 @@ fn guest_of_two_vcpus_moves_and_both_go_on() {
     no_corruption(&target);
 }
 
+/// A guest as young as the VM it comes to: kernels have a rule of their own for its clock.
+#[test]
+fn time_of_a_young_guest_goes_on_across_a_move() {
+    if !has_kvm("young_move") {
+        return;
+    }
+    let host = Host::new().unwrap();
+    let (target, address) = host.receive("young2").unwrap();
+    let mut source = host.boot_probe("young", "64M", "workload=idle").unwrap();
+    source.wait_output("t_ms=").unwrap();
+    source.migrate(&address, &["--mode", "post-copy"]).unwrap();
+    source.skiff.succeed(PATIENCE).unwrap();
+    let t_ms = |line: &str| field(line, "t_ms").unwrap();
+    let records = source.skiff.output().all();
+    let before = records.iter().rfind(|line| line.contains("t_ms=")).unwrap();
+    let after = target.wait_output("t_ms=").unwrap();
+    assert!(t_ms(&after) > t_ms(before), "{before}, then {after}");
+}
+
 #[test]
 fn paused_guest_arrives_paused() {
     if !has_kvm("paused_move") {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tests::harness::{Host, VmProcess};
 
-use crate::ground::{has_own_kvm, is_rig, scaled};
+use crate::ground::{has_own_kvm, scaled};
 use crate::migrate::{check_sums, no_corruption, number};
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -84,8 +84,7 @@ fn auto_keeps_the_downtime_it_was_allowed_or_says_what_forbids_it() {
         let kept = number(&report, "/downtime_ms") <= 250.0;
         assert_eq!(kept, report["downtime_excess"].is_null(), "{report}");
         assert!(number(&report, "/predicted_downtime_ms") > 0.0, "{report}");
-        // In the rig the two ends take so long to answer each other that even that is too much.
-        if name == "calm" && !is_rig() {
+        if name == "calm" {
             assert_eq!(report["mode"], "pre-copy", "{report}");
         }
         source.skiff.succeed(PATIENCE).unwrap();

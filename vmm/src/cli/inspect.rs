@@ -209,6 +209,7 @@ mod tests {
                 mode: "auto".into(),
                 progress: Progress {
                     phase: "copying memory".into(),
+                    round: 1,
                     pages_done: 1,
                     pages_total: 4,
                     elapsed_ms: 5,
@@ -222,7 +223,7 @@ mod tests {
         let text = text_info(&moving);
         assert!(text.contains("moving    to node2:7000, auto\n"), "{text}");
         assert!(
-            text.contains("25%  4.0 KiB of 16.0 KiB  copying memory"),
+            text.contains("25%  4.0 KiB of 16.0 KiB  copying memory, round 1"),
             "{text}"
         );
         let json = json!(moving);

@@ -142,11 +142,13 @@ fn cancel(vm: &VmAddress) -> Result<(), ControlError> {
         .map(drop)
 }
 
-/// One line on standard error that is overwritten as the work goes on; nothing if that is no terminal.
+/// One line on standard error that is overwritten as the work goes on; if that is no terminal, one
+/// line for each step of the work.
 #[derive(Debug)]
 struct ProgressDisplay {
     is_terminal: bool,
     shown: bool,
+    step: Option<(String, u32)>,
 }
 
 impl ProgressDisplay {
@@ -154,6 +156,7 @@ impl ProgressDisplay {
         Self {
             is_terminal: io::stderr().is_terminal(),
             shown: false,
+            step: None,
         }
     }
 
@@ -161,6 +164,13 @@ impl ProgressDisplay {
         if self.is_terminal {
             self.shown = true;
             draw(&progress_line(progress));
+            return;
+        }
+        let step = (progress.phase.clone(), progress.round);
+        if self.step.as_ref() != Some(&step) {
+            self.step = Some(step);
+            // As in `draw`.
+            let _unwritten = writeln!(io::stderr(), "{}", progress_line(progress));
         }
     }
 

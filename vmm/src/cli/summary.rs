@@ -22,6 +22,7 @@ pub(super) const COMPLETED: &str = "completed";
 pub(super) fn progress_line(progress: &Progress) -> String {
     let Progress {
         phase,
+        round,
         pages_done,
         pages_total,
         elapsed_ms: _,
@@ -43,8 +44,12 @@ pub(super) fn progress_line(progress: &Progress) -> String {
     let bar: String = (0..u128::from(BAR_CELLS))
         .map(|cell| if cell < share(BAR_CELLS) { '#' } else { '.' })
         .collect();
+    let round = match round {
+        0 => String::new(),
+        round => format!(", round {round}"),
+    };
     format!(
-        "[{bar}] {:3}%  {} of {}{rate}{left}  {phase}",
+        "[{bar}] {:3}%  {} of {}{rate}{left}  {phase}{round}",
         share(100),
         bytes(done.saturating_mul(PAGE_BYTES)),
         bytes(pages_total.saturating_mul(PAGE_BYTES)),
@@ -160,6 +165,7 @@ mod tests {
     fn progress_is_a_bar_with_its_share() {
         let progress = Progress {
             phase: "transfer".into(),
+            round: 2,
             pages_done: 131_072,
             pages_total: 262_144,
             elapsed_ms: 1500,
@@ -169,7 +175,7 @@ mod tests {
         };
         assert_eq!(
             progress_line(&progress),
-            "[############............]  50%  512.0 MiB of 1.0 GiB  112.0 MiB/s  4.57 s left  transfer"
+            "[############............]  50%  512.0 MiB of 1.0 GiB  112.0 MiB/s  4.57 s left  transfer, round 2"
         );
     }
 
@@ -178,6 +184,7 @@ mod tests {
         for (pages_done, pages_total) in [(0, 0), (9, 3), (u64::MAX, u64::MAX)] {
             let progress = Progress {
                 phase: String::new(),
+                round: u32::MAX,
                 pages_done,
                 pages_total,
                 elapsed_ms: u64::MAX,

@@ -54,6 +54,8 @@ pub enum Response<T = serde_json::Value> {
 pub struct Progress {
     /// What is being done, in a word or two of the engine.
     pub phase: String,
+    /// Rounds of copying that have begun; 0 in a mode without, and at the destination.
+    pub round: u32,
     /// Pages of guest memory that need no more work.
     pub pages_done: u64,
     /// Pages of guest memory in all.
@@ -214,6 +216,7 @@ mod tests {
         assert_eq!(serde_json::to_string(&ok).unwrap(), r#"{"ok":7}"#);
         let progress = Progress {
             phase: "transfer".into(),
+            round: 2,
             pages_done: 1,
             pages_total: 2,
             elapsed_ms: 3,
@@ -223,7 +226,7 @@ mod tests {
         };
         assert_eq!(
             serde_json::to_string(&Response::<()>::Progress(progress)).unwrap(),
-            r#"{"progress":{"phase":"transfer","pages_done":1,"pages_total":2,"elapsed_ms":3,"rate_bytes_per_s":4,"remaining_bytes":4096,"eta_ms":null}}"#
+            r#"{"progress":{"phase":"transfer","round":2,"pages_done":1,"pages_total":2,"elapsed_ms":3,"rate_bytes_per_s":4,"remaining_bytes":4096,"eta_ms":null}}"#
         );
     }
 

@@ -16,6 +16,8 @@ use crate::bounded::at_most;
 
 /// IA32_TIME_STAMP_COUNTER (Intel SDM vol. 4, table 2-2).
 const MSR_TSC: u32 = 0x10;
+/// How far from the guest's own TSC another one is. Our choice: years, at any rate.
+const FAR_TSC: u64 = 1 << 60;
 /// IA32_TSC_DEADLINE (Intel SDM vol. 4, table 2-2).
 const MSR_TSC_DEADLINE: u32 = 0x6e0;
 /// Entries per KVM_GET_MSRS or KVM_SET_MSRS call (`MAX_IO_MSRS` of the kernel).
@@ -108,7 +110,7 @@ impl KvmVm {
     /// CPUID comes first, because what the other registers may hold depends on it; the APIC base
     /// in the special registers before the APIC; the APIC before the MSRs, because the kernel
     /// takes a TSC deadline only in the APIC's deadline mode; events last, because earlier writes
-    /// clear them.
+    /// clear them. vCPU 0 must be the first one.
     ///
     /// # Errors
     /// The kernel refuses a part of the state, the extended state has another size than this
@@ -147,6 +149,9 @@ impl KvmVm {
         fd.set_debug_regs(debug_regs)
             .map_err(failed("KVM_SET_DEBUGREGS"))?;
         fd.set_lapic(lapic).map_err(failed("KVM_SET_LAPIC"))?;
+        if index == 0 {
+            write_msrs(index, fd, &far_from(msrs))?;
+        }
         write_msrs(index, fd, &in_restore_order(msrs))?;
         fd.set_vcpu_events(events)
             .map_err(failed("KVM_SET_VCPU_EVENTS"))?;
@@ -275,6 +280,21 @@ fn msr_list(entries: &[kvm_msr_entry]) -> Result<Msrs, KvmError> {
     })
 }
 
+/// A TSC that no guest has, for the first vCPU to hold before its own.
+///
+/// A kernel before 6.8 takes a TSC within a second of what it expects for an attempt to synchronize
+/// vCPUs, and keeps what it expects: the age of this VM instead of that of a guest which is as
+/// young. It expects what was written last to go on (Linux, arch/x86/kvm/x86.c,
+/// `kvm_synchronize_tsc`).
+fn far_from(saved: &[MsrValue]) -> Vec<MsrValue> {
+    let tsc = saved.iter().find(|msr| msr.index == MSR_TSC);
+    let far = |msr: &MsrValue| MsrValue {
+        value: msr.value ^ FAR_TSC,
+        ..*msr
+    };
+    tsc.map(far).into_iter().collect()
+}
+
 /// The TSC first and its deadline last, because the kernel compares the one with the other.
 ///
 /// A deadline of 0 means that the timer is disarmed or has just fired. It is replaced by the
@@ -305,7 +325,7 @@ fn in_restore_order(saved: &[MsrValue]) -> Vec<MsrValue> {
 
 #[cfg(test)]
 mod tests {
-    use super::{MSR_TSC, MSR_TSC_DEADLINE, MsrValue, in_restore_order};
+    use super::{FAR_TSC, MSR_TSC, MSR_TSC_DEADLINE, MsrValue, far_from, in_restore_order};
 
     fn msr(index: u32, value: u64) -> MsrValue {
         MsrValue { index, value }
@@ -326,6 +346,13 @@ mod tests {
             msr(MSR_TSC_DEADLINE, 9),
         ];
         assert_eq!(in_restore_order(&saved), expected);
+    }
+
+    #[test]
+    fn first_vcpu_holds_another_tsc_before_its_own_if_there_is_one() {
+        let saved = [msr(0x174, 1), msr(MSR_TSC, 7)];
+        assert_eq!(far_from(&saved), [msr(MSR_TSC, 7 + FAR_TSC)]);
+        assert_eq!(far_from(&saved[..1]), []);
     }
 
     #[test]

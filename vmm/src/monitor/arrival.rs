@@ -178,6 +178,7 @@ impl Record {
             phase,
             pages_done,
             pages_total,
+            page_bytes,
         } = event
         else {
             return None;
@@ -185,13 +186,14 @@ impl Record {
         let (peer, mode, began) = self.offered.as_ref()?;
         let elapsed = began.elapsed();
         let remaining_bytes = pages_total.saturating_sub(*pages_done) * PAGE_BYTES;
-        self.rate.learn(elapsed, pages_done * PAGE_BYTES);
+        self.rate.learn(elapsed, *page_bytes);
         Some(MigrationInfo {
             direction: Direction::Arriving,
             peer: peer.clone(),
             mode: mode.clone(),
             progress: Progress {
                 phase: words(*phase).to_owned(),
+                round: 0,
                 pages_done: *pages_done,
                 pages_total: *pages_total,
                 elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),

@@ -42,6 +42,7 @@ pub(super) fn run(ticket: Ticket, config: &MigrateConfig) {
     if place.is_arriving() {
         reply.progress(&Progress {
             phase: "waiting for the last pages to arrive".to_owned(),
+            round: 0,
             pages_done: 0,
             pages_total: 0,
             elapsed_ms: 0,
@@ -172,6 +173,7 @@ fn words(phase: SourcePhase) -> &'static str {
 fn translate(progress: &migration::Progress, rate: &mut Rate) -> Progress {
     let migration::Progress {
         phase,
+        round,
         pages_done,
         pages_total,
         page_bytes,
@@ -184,6 +186,7 @@ fn translate(progress: &migration::Progress, rate: &mut Rate) -> Progress {
         remaining_bytes,
         eta_ms: rate.time_for_ms(remaining_bytes),
         phase: words(*phase).to_owned(),
+        round: *round,
         pages_done: *pages_done,
         pages_total: *pages_total,
         elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),

@@ -35,8 +35,8 @@ fn call(answer: &'static [u8]) -> (Result<Value, ControlError>, Vec<u64>) {
 #[test]
 fn call_answered_returns_the_value_after_the_progress() {
     let (result, progress) = call(
-        b"{\"progress\":{\"phase\":\"a\",\"pages_done\":1,\"pages_total\":9,\"elapsed_ms\":0,\"rate_bytes_per_s\":0,\"remaining_bytes\":0,\"eta_ms\":null}}\n\
-          {\"progress\":{\"phase\":\"a\",\"pages_done\":5,\"pages_total\":9,\"elapsed_ms\":1,\"rate_bytes_per_s\":0,\"remaining_bytes\":0,\"eta_ms\":null}}\n\
+        b"{\"progress\":{\"phase\":\"a\",\"round\":1,\"pages_done\":1,\"pages_total\":9,\"elapsed_ms\":0,\"rate_bytes_per_s\":0,\"remaining_bytes\":0,\"eta_ms\":null}}\n\
+          {\"progress\":{\"phase\":\"a\",\"round\":1,\"pages_done\":5,\"pages_total\":9,\"elapsed_ms\":1,\"rate_bytes_per_s\":0,\"remaining_bytes\":0,\"eta_ms\":null}}\n\
           {\"ok\":{\"name\":\"web\"}}\n",
     );
     assert_eq!(result.unwrap(), json!({ "name": "web" }));

@@ -15,6 +15,7 @@ fn reply() -> (Reply, UnixStream) {
 fn progress(pages_done: u64) -> Progress {
     Progress {
         phase: "transfer".into(),
+        round: 0,
         pages_done,
         pages_total: 100_000,
         elapsed_ms: 1,

@@ -216,6 +216,7 @@ fn reply_on_another_thread_comes_with_progress_before_the_next_request() {
     server.connect().asks("pause");
     let progress = Progress {
         phase: "transfer".into(),
+        round: 0,
         pages_done: 1,
         pages_total: 2,
         elapsed_ms: 3,
