@@ -66,9 +66,9 @@ fn bubble_loses_no_more_work_than_push_in_any_cell() {
     for link in [GIGABIT, LOOPBACK] {
         for workload in Workload::ALL {
             let (bubble, push) = bubble_and_push(workload, link);
-            // A hundredth is what chance makes of the order of random faults.
+            // Two hundredths are what chance makes of the order of some hundred random faults.
             assert!(
-                bubble.lost_ns * 100 <= push.lost_ns * 101,
+                bubble.lost_ns * 100 <= push.lost_ns * 102,
                 "{workload:?} on {}: {bubble:?} {push:?}",
                 link.name
             );

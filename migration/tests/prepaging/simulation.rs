@@ -20,7 +20,7 @@ pub struct Link {
 pub const GIGABIT: Link = Link {
     name: "1 Gb/s",
     page_ns: 34_000,
-    round_trip_ns: 200_000,
+    round_trip_ns: 100_000,
     run_ns: 20_000,
 };
 
@@ -41,7 +41,7 @@ const HOT_AT: u64 = HOT_PAGES / 16;
 /// The guest's own time for a page.
 const TOUCH_NS: u64 = 9_000;
 /// Most bytes that wait unsent in the source's kernel.
-const QUEUE_PAGES: u64 = 32;
+const QUEUE_PAGES: u64 = 10;
 /// Longest that a run may be under way, and its longest and shortest length, as in the source.
 const PUSH_TARGET_NS: u64 = 500_000;
 const WALK_TARGET_NS: u64 = 6_000_000;

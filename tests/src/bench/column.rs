@@ -3,6 +3,15 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::matrix::{Extent, Suite};
+
+const NONE: &str = "none:--mode post-copy --prepaging none";
+const PUSH: &str = "push:--mode post-copy --prepaging push";
+const BUBBLE: &str = "bubble:--mode post-copy --prepaging bubble";
+const AUTO: &str = "auto:--mode auto";
+const PRE_COPY: &str = "pre-copy:--mode pre-copy";
+const STOP_AND_COPY: &str = "stop-and-copy:--mode stop-and-copy";
+
 /// Options of `skiff migrate` and a name for them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
@@ -13,21 +22,38 @@ pub struct Column {
 }
 
 impl Column {
-    /// The columns that are measured if none is named. Those that a skiff does not know are left
-    /// out when it says so.
+    /// The columns in which a suite is measured if none is named. Those that a skiff does not know
+    /// are left out when it says so.
     #[must_use]
-    pub fn usual() -> Vec<Self> {
-        [
-            "post-copy:--mode post-copy",
-            "none:--mode post-copy --prepaging none",
-            "push:--mode post-copy --prepaging push",
-            "bubble:--mode post-copy --prepaging bubble",
-            "hybrid:--mode hybrid",
-            "auto:--mode auto",
-        ]
-        .iter()
-        .map(|text| text.parse().expect("a name and options"))
-        .collect()
+    pub fn usual(suite: Suite, extent: Extent) -> Vec<Self> {
+        let texts: &[&str] = match (suite, extent) {
+            (Suite::Moves, Extent::Small) => &[NONE, PUSH, BUBBLE, AUTO],
+            (Suite::Moves, Extent::Full) => &[
+                NONE,
+                PUSH,
+                "forward:--mode post-copy --prepaging forward",
+                BUBBLE,
+                "paper:--mode post-copy --prepaging bubble --growth fixed",
+                "recency:--mode post-copy --prepaging bubble --order recency",
+                "hybrid:--mode hybrid",
+                AUTO,
+                PRE_COPY,
+                STOP_AND_COPY,
+            ],
+            (Suite::Sizes | Suite::Sorts, _) => &[PUSH, BUBBLE],
+            (Suite::Sparse, _) => &[
+                BUBBLE,
+                "hybrid:--mode hybrid",
+                AUTO,
+                PRE_COPY,
+                STOP_AND_COPY,
+            ],
+            (Suite::Hot, _) => &[AUTO],
+        };
+        let columns = texts.iter().map(|text| text.parse());
+        columns
+            .map(|column| column.expect("a name and options"))
+            .collect()
     }
 
     /// Whether the VM itself chooses how it moves.
@@ -132,13 +158,14 @@ mod tests {
 
     #[test]
     fn usual_columns_have_different_names() {
-        let mut names: Vec<_> = Column::usual()
-            .into_iter()
-            .map(|column| column.name)
-            .collect();
-        let count = names.len();
-        names.sort();
-        names.dedup();
-        assert_eq!(names.len(), count);
+        for suite in Suite::ALL {
+            for extent in [Extent::Small, Extent::Full] {
+                let columns = Column::usual(suite, extent);
+                let mut names: Vec<_> = columns.iter().map(|column| &column.name).collect();
+                names.sort();
+                names.dedup();
+                assert_eq!(names.len(), columns.len(), "{suite}");
+            }
+        }
     }
 }

@@ -58,6 +58,12 @@ pub enum BenchError {
         /// Where.
         text: String,
     },
+    /// The numbers of a report do not add up.
+    #[error("the report contradicts itself: {contradiction}")]
+    Contradiction {
+        /// What does not.
+        contradiction: String,
+    },
     /// The guest found a byte that is not what it wrote.
     #[error("the guest's memory is damaged: {record}")]
     Corrupt {

@@ -12,6 +12,7 @@ use super::noise::Noise;
 use super::run::VcpuTimes;
 use super::statistics::Spread;
 use super::{BenchError, guest};
+use crate::harness::contradiction;
 
 #[cfg(test)]
 mod tests;
@@ -73,7 +74,7 @@ impl Sample {
     /// Reads the report of a move that completed.
     ///
     /// # Errors
-    /// It did not complete, or lacks a field that `cli.md` promises, or the guest said too little.
+    /// It did not complete, contradicts itself or lacks a field that `cli.md` promises, or the guest said too little.
     pub fn new(
         report: &Value,
         guest: GuestView,
@@ -85,6 +86,9 @@ impl Sample {
         if outcome != "completed" {
             let reason = text("reason");
             return Err(BenchError::NotMoved { outcome, reason });
+        }
+        if let Some(contradiction) = contradiction(report) {
+            return Err(BenchError::Contradiction { contradiction });
         }
         let number = |path: &'static str| {
             let lacks = || BenchError::Lacks {

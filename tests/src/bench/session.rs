@@ -8,6 +8,7 @@ use super::cell::{Cell, LinkKind};
 use super::column::Column;
 use super::floors::{self, Floors};
 use super::link::{self, Link};
+use super::matrix::Extent;
 use super::noise::Watch;
 use super::results::{LinkFloors, Results, Skipped};
 use super::run::{Interrupt, Mover, ReceiverOptions, refusal};
@@ -24,7 +25,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub struct Plan {
     /// The VMs.
     pub cells: Vec<Cell>,
-    /// The ways to move them.
+    /// How much is measured of what is not named.
+    pub extent: Extent,
+    /// The ways to move them; none means those that are usual for each cell's suite.
     pub columns: Vec<Column>,
     /// Runs of each cell and column.
     pub runs: usize,
@@ -39,14 +42,16 @@ pub struct Plan {
 /// There is no skiff, or the floors cannot be measured. A run that fails is part of the results.
 pub fn measure(plan: &Plan, interrupt: &Interrupt) -> Result<Results, BenchError> {
     let mut results = Results::default();
-    let columns = known_columns(plan, &mut results)?;
+    let mut known = KnownColumns::default();
     link::sweep();
     let links = links(plan, &mut results);
     let receiver = ReceiverOptions::ask()?;
     for cell in &plan.cells {
         if links.contains_key(&cell.link) {
-            for column in &columns {
-                results.summaries.push(Summary::new(*cell, column.clone()));
+            for column in plan.columns_of(cell) {
+                if known.has(&column, &mut results)? {
+                    results.summaries.push(Summary::new(*cell, column));
+                }
             }
         }
     }
@@ -73,18 +78,35 @@ pub fn measure(plan: &Plan, interrupt: &Interrupt) -> Result<Results, BenchError
     }
 }
 
-/// The columns that this skiff knows; the others are noted with its reason.
-fn known_columns(plan: &Plan, results: &mut Results) -> Result<Vec<Column>, BenchError> {
-    let mut known = Vec::new();
-    for column in &plan.columns {
-        match refusal(column)? {
-            None => known.push(column.clone()),
-            Some(reason) => results
-                .skipped
-                .push(Skipped::new(format!("column {column}"), reason)),
+impl Plan {
+    fn columns_of(&self, cell: &Cell) -> Vec<Column> {
+        if self.columns.is_empty() {
+            Column::usual(cell.suite, self.extent)
+        } else {
+            self.columns.clone()
         }
     }
-    Ok(known)
+}
+
+/// Whether this skiff knows a column, by its name.
+#[derive(Debug, Default)]
+struct KnownColumns(HashMap<String, bool>);
+
+impl KnownColumns {
+    /// Asks it about each column once, and notes its reason against one.
+    fn has(&mut self, column: &Column, results: &mut Results) -> Result<bool, BenchError> {
+        if let Some(&known) = self.0.get(&column.name) {
+            return Ok(known);
+        }
+        let reason = refusal(column)?;
+        let known = reason.is_none();
+        if let Some(reason) = reason {
+            let what = format!("column {column}");
+            results.skipped.push(Skipped::new(what, reason));
+        }
+        self.0.insert(column.name.clone(), known);
+        Ok(known)
+    }
 }
 
 fn links_in_order(plan: &Plan) -> impl Iterator<Item = LinkKind> {

@@ -108,10 +108,8 @@ fn run(args: Args) -> Result<(), BenchError> {
     };
     let plan = Plan {
         cells: selection.cells(),
-        columns: match args.column {
-            none if none.is_empty() => Column::usual(),
-            columns => columns,
-        },
+        extent,
+        columns: args.column,
         runs: args.runs.unwrap_or(usual_runs).max(1),
         patience: Duration::from_secs(args.patience),
     };

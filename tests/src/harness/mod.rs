@@ -5,10 +5,12 @@ mod error;
 mod leavings;
 mod lines;
 mod process;
+mod report;
 mod vm;
 
 pub use error::HarnessError;
 pub use leavings::remove_on_signal;
 pub use lines::Lines;
 pub use process::{Skiff, skiff_binary};
+pub use report::contradiction;
 pub use vm::{Host, VmProcess, field};

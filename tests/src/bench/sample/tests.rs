@@ -12,7 +12,10 @@ fn report() -> Value {
         "preparation_ms": 5.0, "downtime_ms": 2.0, "resume_ms": 993.0, "total_ms": 1000.0,
         "faults": { "network": 400, "latency_us": { "p50": 400.0, "p90": 1.0, "p99": 900.0, "max": 1000.0, "mean": 500.0 } },
         "wire_bytes": { "total": 500_000 },
-        "pages": { "transferred": 100, "duplicate": 3 },
+        "pages": {
+            "total": 97, "transferred": 100, "duplicate": 3, "zero": 0, "absent": 0,
+            "pushed": 80, "demanded": 20
+        },
         "rounds": [], "largest_push_bytes": 65536,
         "downtime_parts_ms": { "pause": 0.5, "state": 1.5 },
     })
@@ -65,6 +68,14 @@ fn report_that_lacks_a_promised_field_is_an_error_that_names_it() {
     poor["faults"] = json!({});
     let error = sample(&poor, 0.0).unwrap_err();
     assert!(error.to_string().contains("/faults/network"), "{error}");
+}
+
+#[test]
+fn report_that_does_not_add_up_is_an_error() {
+    let mut wrong = report();
+    wrong["total_ms"] = json!(1200.0);
+    let error = sample(&wrong, 0.0).unwrap_err();
+    assert!(error.to_string().contains("the times"), "{error}");
 }
 
 #[test]

@@ -6,11 +6,10 @@ use crate::bench::floors::Floors;
 use crate::bench::matrix::Suite;
 use crate::bench::sample::{Sample, Summary};
 
-/// Bytes of earlier pages that the source's kernel may still hold when an urgent page follows: 64 KiB
-/// that are not sent (`TCP_NOTSENT_LOWAT`, as the migration engine sets it), and two segments of
-/// 64 KiB in the queue of the network device, which TCP's small queues allow whatever the rate
-/// (Linux, Documentation/networking/ip-sysctl.rst, `tcp_limit_output_bytes`).
-const QUEUED_BYTES: f64 = 196_608.0;
+/// Bytes of earlier pages that the source's kernel may still hold when an urgent page follows: the
+/// window of a background connection, as the migration engine sets it for this link, and what its
+/// last piece may exceed it by.
+const QUEUED_BYTES: f64 = 65_536.0;
 
 /// Downtime that `auto` keeps if none is asked for (`skiff help migrate`).
 const USUAL_MAX_DOWNTIME_MS: f64 = 300.0;
