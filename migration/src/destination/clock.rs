@@ -90,6 +90,11 @@ impl FaultClock {
         before
     }
 
+    /// Whether a page was ever requested.
+    pub(super) fn has_requests(&self) -> bool {
+        self.lock().network_faults > 0
+    }
+
     /// The source has been asked for these pages.
     pub(super) fn asked(&self, pages: &[PageIndex]) {
         let now = Instant::now();

@@ -47,7 +47,10 @@ pub(super) fn serve_faults(attempt: &Attempt) -> Result<()> {
             attempt.doorbell.answer();
             if let Some((lap, reader)) = attempt.take_urgent() {
                 urgent = Some(Urgent::new(attempt, lap, reader));
-                with(&mut urgent, |urgent| urgent.want_all());
+                // Memory is searched for requests only if there may be one.
+                if attempt.clock.has_requests() {
+                    with(&mut urgent, |urgent| urgent.want_all());
+                }
             }
             with(&mut urgent, |urgent| urgent.ask_again());
         }

@@ -39,6 +39,14 @@ pub(super) struct Transfer<'a> {
     is_tracked: bool,
 }
 
+/// What went while the guest ran on.
+enum Before<'a> {
+    /// Rounds; they know what is left.
+    Rounds(Rounds<'a>, Step),
+    /// Nothing. What takes longer for more memory is prepared: it costs no downtime.
+    Nothing(Sending),
+}
+
 impl<'a> Transfer<'a> {
     pub(super) fn begin(
         options: &'a SourceOptions,
@@ -100,7 +108,9 @@ impl<'a> Transfer<'a> {
             background,
             ..
         } = session;
-        let rounds = if self.options.mode.has_rounds() {
+        let stop = self.cancel.stop().clone();
+        let sending_of = |rest| Sending::new(ram.clone(), rest, self.options, stop.clone());
+        let before = if self.options.mode.has_rounds() {
             self.is_tracked = true;
             vm.start_tracking()
                 .map_err(|source| Error::Track { source })?;
@@ -112,9 +122,9 @@ impl<'a> Transfer<'a> {
                 self.cancel.stop().clone(),
             );
             let step = rounds.run(self, control)?;
-            Some((rounds, step))
+            Before::Rounds(rounds, step)
         } else {
-            None
+            Before::Nothing(sending_of(Rest::everything(ram.pages())))
         };
 
         self.account.timeline.pause_called();
@@ -122,22 +132,20 @@ impl<'a> Transfer<'a> {
         vm.pause().map_err(|source| Error::Pause { source })?;
         self.advance(SourceEvent::Paused);
         self.account.timeline.part_over("pause");
-        let (rest, step) = match rounds {
-            Some((rounds, step)) => {
+        let (sending, step) = match before {
+            Before::Rounds(rounds, step) => {
                 let rest = rounds.finish(step, self, control)?;
                 self.account.timeline.part_over("rest");
-                (rest, step)
+                (sending_of(rest), step)
             }
-            None if self.options.mode == Mode::PostCopy => {
-                (Rest::everything(ram.pages()), Step::Switch)
+            Before::Nothing(sending) if self.options.mode == Mode::PostCopy => {
+                (sending, Step::Switch)
             }
-            None => (Rest::everything(ram.pages()), Step::Stop),
+            Before::Nothing(sending) => (sending, Step::Stop),
         };
         let state = vm.save().map_err(|source| Error::Save { source })?;
         self.account.timeline.part_over("save");
 
-        let stop = self.cancel.stop().clone();
-        let sending = Sending::new(ram, rest, self.options, stop.clone());
         let result = self.lap(session, &sending, &stop, |transfer, lap| {
             transfer.send_state(lap.control, state)?;
             match step {
