@@ -1,6 +1,7 @@
 //! How a migration is to be done: modes, streams and the limits of patience.
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::str::FromStr;
 use std::time::Duration;
@@ -163,18 +164,20 @@ impl Streams {
 const MAX_DEFAULT_STREAMS: usize = 4;
 
 impl Streams {
-    /// As many connections as `cores` have to spare: each keeps one busy at either end, and half of
-    /// them are the guests'.
-    fn for_cores(cores: usize) -> Self {
-        let streams = (cores / 2).clamp(1, MAX_DEFAULT_STREAMS);
-        Self(u16::try_from(streams).expect("the bound is small"))
+    /// As many connections as are chosen for a destination there: 1 to 4, one for every two cores
+    /// of this host over a network, and one for every core within the host.
+    pub(crate) fn usual(peer: IpAddr) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Self::for_cores(cores, peer)
     }
-}
 
-impl Default for Streams {
-    /// One for every two cores of this host, 1 to 4.
-    fn default() -> Self {
-        Self::for_cores(std::thread::available_parallelism().map_or(1, NonZeroUsize::get))
+    /// As many as `cores` have to spare: half of them are the guests'. Over a network more would
+    /// only share the link, and each of their chunks would be under way for longer; within a host it
+    /// is the copying that takes the time.
+    fn for_cores(cores: usize, peer: IpAddr) -> Self {
+        let spare = if peer.is_loopback() { cores } else { cores / 2 };
+        let streams = spare.clamp(1, MAX_DEFAULT_STREAMS);
+        Self(u16::try_from(streams).expect("the bound is small"))
     }
 }
 
@@ -261,7 +264,8 @@ pub struct SourceOptions {
     /// When the guest moves.
     pub mode: Mode,
     /// Connections for pages that nobody waits for.
-    pub streams: Streams,
+    /// Chosen by cores and destination if it is left open.
+    pub streams: Option<Streams>,
     /// In which order pages leave while the guest runs at the destination.
     pub send_plan: SendPlan,
     /// How long the guest runs without a fault until demand paging sends the rest
@@ -288,7 +292,7 @@ impl SourceOptions {
         Self {
             destination: destination.into(),
             mode: Mode::PostCopy,
-            streams: Streams::default(),
+            streams: None,
             send_plan: SendPlan::default(),
             drain_after: DRAIN_AFTER,
             bandwidth: None,
@@ -298,6 +302,11 @@ impl SourceOptions {
             verify: Verify::Off,
             trust: Trust::default(),
         }
+    }
+
+    /// Connections for pages that nobody waits for, to a destination there.
+    pub(crate) fn streams_to(&self, peer: SocketAddr) -> Streams {
+        self.streams.unwrap_or_else(|| Streams::usual(peer.ip()))
     }
 
     /// The order in which pages leave: linear while no guest waits for them.
@@ -322,9 +331,13 @@ mod tests {
     }
 
     #[test]
-    fn streams_are_chosen_by_cores_within_their_bounds() {
-        let chosen = [0, 1, 2, 5, 8, 1000].map(|cores| Streams::for_cores(cores).get());
-        assert_eq!(chosen, [1, 1, 1, 2, 4, 4]);
+    fn streams_are_chosen_by_cores_and_link_within_their_bounds() {
+        let chosen = |peer: &str| {
+            let peer = peer.parse().unwrap();
+            [0, 1, 2, 5, 8, 1000].map(|cores| Streams::for_cores(cores, peer).get())
+        };
+        assert_eq!(chosen("192.0.2.7"), [1, 1, 1, 2, 4, 4]);
+        assert_eq!(chosen("127.0.0.1"), [1, 1, 2, 4, 4, 4]);
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(super) struct Account {
     pub(super) state_bytes: u64,
     control_bytes: u64,
     page_bytes: u64,
+    /// Background connections; 0 before there are any.
+    streams: u16,
     pub(super) complete: Option<Complete>,
     pub(super) rounds: Vec<Round>,
     /// Contents that went in rounds and did not last.
@@ -44,6 +46,7 @@ impl Account {
             state_bytes: 0,
             control_bytes: 0,
             page_bytes: 0,
+            streams: 0,
             complete: None,
             rounds: Vec::new(),
             superseded: 0,
@@ -70,6 +73,7 @@ impl Account {
     /// Adds the counts of the connections, which are not used any more.
     pub(super) fn take(&mut self, session: &Session) {
         self.control_bytes += session.control.writer.link().wire_bytes();
+        self.streams = u16::try_from(session.background.len()).unwrap_or(u16::MAX);
         let links = session.background.iter().chain([&session.urgent]);
         self.page_bytes += links.map(|link| link.wire_bytes()).sum::<u64>();
     }
@@ -105,7 +109,7 @@ impl Account {
             growth: plan.growth,
             order: plan.order,
             pivots: plan.live_pivots().map_or(0, Pivots::get),
-            streams: options.streams.get(),
+            streams: self.streams,
             bandwidth_bits_per_s: options.bandwidth.map(Bandwidth::bits_per_s),
             preparation_ms,
             downtime_ms,

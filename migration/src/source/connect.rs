@@ -6,6 +6,7 @@ use crate::auth::{Key, Parley, Subject};
 use crate::bitmap::PageBitmap;
 use crate::error::{Error, Result};
 use crate::link::{FrameReader, FrameWriter, Link, Patience};
+use crate::offer::Offer;
 use crate::options::{SourceOptions, Timeouts, Trust};
 use crate::stop::Stop;
 use crate::wire::{
@@ -49,11 +50,16 @@ impl Session {
     /// # Errors
     /// If the destination cannot be reached, does not answer in time, is no peer, is not to be
     /// trusted or refuses.
-    pub(super) fn open(hello: &Hello, options: &SourceOptions, stop: &Stop) -> Result<Self> {
+    pub(super) fn open(offer: Offer, options: &SourceOptions, stop: &Stop) -> Result<Self> {
         let caller = Caller::new(options, stop);
         let (mut control, session_key) = caller.reach(Purpose::Migrate)?;
         let patience = Patience::whole(options.timeouts.answer);
-        control.writer.send(hello, patience)?;
+        let hello = Hello {
+            mode: options.mode,
+            streams: options.streams_to(control.reader.link().peer()),
+            offer,
+        };
+        control.writer.send(&hello, patience)?;
         let Accept { session } = control.reader.next(patience)?.into_frame()?;
         let (lap, key) = (0, session_key.as_ref());
         caller.attach_all(control, session, lap, options, key)
@@ -137,7 +143,7 @@ impl<'a> Caller<'a> {
         let peer = control.reader.link().peer();
         let attach = |role| self.attach(peer, Attach { session, role, lap }, key);
         let urgent = attach(Role::Urgent)?;
-        let background = (0..options.streams.get())
+        let background = (0..options.streams_to(peer).get())
             .map(|_| attach(Role::Background))
             .collect::<Result<_>>()?;
         Ok(Session {

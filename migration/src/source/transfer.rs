@@ -21,7 +21,7 @@ use crate::source::rounds::{Rest, Rounds};
 use crate::source::sending::Sending;
 use crate::source::tally::Tally;
 use crate::stop::Stop;
-use crate::wire::{Failed, Hello, MAX_STATE_BYTES, Ready, Run, Running, State};
+use crate::wire::{Failed, MAX_STATE_BYTES, Ready, Run, Running, State};
 
 /// How long to look for the destination's own words when a connection broke. Our choice: a cancelled
 /// migration must be over within 100 ms.
@@ -79,12 +79,7 @@ impl<'a> Transfer<'a> {
             return Err(Error::MappedPages { mapped, offered });
         }
         self.account.pages_total = mapped;
-        let hello = Hello {
-            mode: self.options.mode,
-            streams: self.options.streams,
-            offer,
-        };
-        let mut session = Session::open(&hello, self.options, self.cancel.stop())
+        let mut session = Session::open(offer, self.options, self.cancel.stop())
             .map_err(|error| self.cause_of(error))?;
         let result = self.hand_over_and_fill(vm, ram, &mut session);
         self.account.take(&session);

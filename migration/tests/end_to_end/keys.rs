@@ -36,7 +36,7 @@ fn waiting(key: Option<&[u8]>) -> Waiting {
 fn migrate_to(waiting: &Waiting, key: Option<&[u8]>) -> Result<Report, Box<Failure>> {
     let options = SourceOptions {
         trust: trust(key),
-        streams: Streams::new(3).unwrap(),
+        streams: Some(Streams::new(3).unwrap()),
         ..options_to(waiting.address)
     };
     let vm = FakeSource::new(Memory::filled(500));

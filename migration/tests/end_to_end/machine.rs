@@ -43,7 +43,7 @@ pub fn options_to(destination: SocketAddr) -> SourceOptions {
     SourceOptions {
         timeouts: hasty(),
         reconnect_for: Duration::ZERO,
-        streams: Streams::new(1).unwrap(),
+        streams: Some(Streams::new(1).unwrap()),
         ..SourceOptions::new(destination.to_string())
     }
 }

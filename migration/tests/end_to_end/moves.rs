@@ -86,7 +86,9 @@ fn post_copy_of_a_busy_guest_delivers_every_page() {
 #[test]
 fn post_copy_over_several_streams_delivers_every_page() {
     if can_receive() {
-        let report = move_and_compare(PAGES, |options| options.streams = Streams::new(4).unwrap());
+        let report = move_and_compare(PAGES, |options| {
+            options.streams = Some(Streams::new(4).unwrap())
+        });
         assert_eq!(report.streams, 4);
     }
 }

@@ -25,7 +25,7 @@ fn every_plan_over_several_streams_delivers_every_page() {
             };
             let report = move_and_compare(PAGES, |options| {
                 options.send_plan = plan;
-                options.streams = Streams::new(2).unwrap();
+                options.streams = Some(Streams::new(2).unwrap());
                 options.drain_after = Duration::from_millis(20);
             });
             assert_eq!((report.prepaging, report.growth), (prepaging, growth));

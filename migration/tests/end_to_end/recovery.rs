@@ -82,7 +82,7 @@ fn connections_cut_over_several_streams_cost_no_page() {
         return;
     }
     let report = move_through([2 << 20, 3 << 20], |options| {
-        options.streams = Streams::new(3).unwrap();
+        options.streams = Some(Streams::new(3).unwrap());
     });
     assert_eq!(report.reconnects, 2);
 }

@@ -194,7 +194,7 @@ fn rounds_over_several_streams_leave_the_last_version_of_each_page() {
     let writer = Writer::new(100..1200, BRISK);
     let report = move_and_compare(&writer, |options| {
         options.mode = Mode::PreCopy;
-        options.streams = Streams::new(3).unwrap();
+        options.streams = Some(Streams::new(3).unwrap());
         // So little that it takes some rounds to find out that it cannot be had.
         options.max_downtime = Duration::from_nanos(1);
     });

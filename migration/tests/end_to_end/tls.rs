@@ -75,7 +75,7 @@ fn migrate_to(waiting: &Waiting, mode: Mode, trust: Trust) -> Result<Report, Box
     let options = SourceOptions {
         mode,
         trust,
-        streams: Streams::new(2).unwrap(),
+        streams: Some(Streams::new(2).unwrap()),
         ..SourceOptions::new(waiting.address.to_string())
     };
     let vm = FakeSource::new(Memory::filled(4000));

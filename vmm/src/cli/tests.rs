@@ -3,7 +3,7 @@
 use super::words::{Misuse, Parsed, parse};
 use super::*;
 use crate::config::{MigrationMode, SerialMode};
-use migration::{Order, Pivots, Prepaging};
+use migration::{Order, Pivots, Prepaging, Streams};
 
 fn parse_line(line: &[&str]) -> Result<Parsed, Misuse> {
     parse(
@@ -122,7 +122,10 @@ fn migrate_takes_the_order_of_pages() {
     let config = args.config();
     assert_eq!(config.prepaging, Prepaging::Bubble);
     assert_eq!(config.pivots.map(Pivots::get), Some(3));
-    assert_eq!((config.order, config.streams.get()), (Order::Recency, 4));
+    assert_eq!(
+        (config.order, config.streams.map(Streams::get)),
+        (Order::Recency, Some(4))
+    );
     for wrong in [
         "--prepaging=lru",
         "--pivots=0",

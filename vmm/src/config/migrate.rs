@@ -30,9 +30,9 @@ pub struct MigrateConfig {
     /// Which page is next to another.
     #[serde(default)]
     pub order: Order,
-    /// Connections for those pages.
-    #[serde(default)]
-    pub streams: Streams,
+    /// Connections for those pages, if their number was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub streams: Option<Streams>,
     /// The rate that those pages keep to, if there is a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bandwidth: Option<BitRate>,
@@ -58,7 +58,7 @@ impl MigrateConfig {
             pivots: None,
             growth: Growth::default(),
             order: Order::default(),
-            streams: Streams::default(),
+            streams: None,
             bandwidth: None,
             reconnect_for: None,
             verify: Verify::default(),

@@ -169,7 +169,7 @@ mod tests {
     fn request_of_each_kind_has_the_documented_form() {
         let migrate = Request::Migrate(MigrateConfig {
             mode: MigrationMode::PostCopy,
-            streams: "1".parse().unwrap(),
+            streams: Some("1".parse().unwrap()),
             ..MigrateConfig::new("node2:7000".parse().unwrap())
         });
         for (request, line) in [

@@ -17,7 +17,7 @@ fn adaptive() -> SendOrder {
 fn lone_fault_has_a_little_of_both_sides_sent_and_then_the_push_goes_on() {
     let mut order = adaptive();
     assert!(order.demand(PageIndex::new(5000)));
-    let around = [(4992, 8), (5001, 8), (4984, 8), (5009, 8)];
+    let around = [(4984, 16), (5001, 16), (4968, 16), (5017, 16)];
     let mut found = runs(&mut order, 4, 64);
     found.sort_unstable();
     let mut expected = around;
