@@ -103,16 +103,24 @@ pub(crate) fn wait(
     }
 }
 
-/// Waits until any of `fds` can be read, and says which; `None` once `stop` was raised.
+/// Waits until any of `fds` can be read, and says which; `None` once `stop` was raised. Stays
+/// `awake` until then, if that is given: to be put to sleep and woken may take longer than the wait.
 ///
 /// # Errors
 /// If the kernel refuses to poll.
-pub(crate) fn wait_any(fds: [BorrowedFd<'_>; 3], stop: &Stop) -> Result<Option<[bool; 3]>> {
+pub(crate) fn wait_any(
+    fds: [BorrowedFd<'_>; 3],
+    stop: &Stop,
+    awake: Option<Instant>,
+) -> Result<Option<[bool; 3]>> {
     let [first, second, third] = fds;
     loop {
         let mut polled = [first, second, third, stop.0.as_fd()]
             .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
-        match poll(&mut polled, None) {
+        let stays_awake = awake.is_some_and(|until| Instant::now() < until);
+        let limit = stays_awake.then(|| timespec(Duration::ZERO));
+        match poll(&mut polled, limit.as_ref()) {
+            Ok(0) => continue,
             Ok(_) => {}
             Err(Errno::INTR) => continue,
             Err(errno) => {

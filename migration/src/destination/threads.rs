@@ -2,6 +2,7 @@
 //! connection.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
 
 use userfaultfd::EventBuffer;
 
@@ -16,6 +17,10 @@ use crate::wire::{self, FrameKind, MAX_FRAME_RANGES, MAX_FRAME_WANTS};
 /// Faults read at a time. Our choice: more than a VM has vCPUs; fits one `Want` frame.
 const MAX_EVENTS: usize = 64;
 const _: () = assert!(MAX_EVENTS <= MAX_FRAME_WANTS);
+
+/// How long to stay awake for an answer that comes as soon as the ones before. Our choice: as long as
+/// it takes within a host, or to a neighbour; whoever waits for the page leaves a processor idle.
+const STAY_AWAKE: Duration = Duration::from_micros(60);
 
 /// Asks for pages that are touched before they arrive and installs the answers, until the attempt
 /// stops. A thread that did only one of both would have to wake the other for every fault.
@@ -32,7 +37,8 @@ pub(super) fn serve_faults(attempt: &Attempt) -> Result<()> {
         let doorbell = attempt.doorbell.as_fd();
         let answers = urgent.as_ref().map_or(doorbell, Urgent::as_fd);
         let fds = [attempt.region.as_fd(), answers, doorbell];
-        let Some([has_faults, has_answers, has_rung]) = wait_any(fds, &attempt.stop)? else {
+        let awake = urgent.as_ref().and_then(Urgent::awake_until);
+        let Some([has_faults, has_answers, has_rung]) = wait_any(fds, &attempt.stop, awake)? else {
             return Ok(());
         };
         if has_faults {
@@ -90,6 +96,10 @@ struct Urgent<'a> {
     lap: u16,
     reader: FrameReader,
     writer: FrameWriter,
+    /// When the page was asked for that is waited for.
+    asked: Option<Instant>,
+    /// How long answers have taken lately.
+    usual: Duration,
 }
 
 impl<'a> Urgent<'a> {
@@ -100,7 +110,16 @@ impl<'a> Urgent<'a> {
             lap,
             reader,
             writer,
+            asked: None,
+            usual: Duration::ZERO,
         }
+    }
+
+    /// Until when it is worth to stay awake for an answer.
+    fn awake_until(&self) -> Option<Instant> {
+        self.asked
+            .filter(|_| self.usual < STAY_AWAKE)
+            .map(|asked| asked + STAY_AWAKE)
     }
 
     fn as_fd(&self) -> BorrowedFd<'_> {
@@ -115,6 +134,7 @@ impl<'a> Urgent<'a> {
                     wire::want_payload(pages, payload);
                 })?;
             self.attempt.clock.asked(pages);
+            self.asked = Some(Instant::now());
         }
         Ok(())
     }
@@ -150,7 +170,12 @@ impl<'a> Urgent<'a> {
     fn receive(&mut self) -> Result<()> {
         loop {
             match self.reader.next_now()? {
-                Now::Frame(frame) => take(self.attempt, frame)?,
+                Now::Frame(frame) => {
+                    take(self.attempt, frame)?;
+                    if let Some(asked) = self.asked.take() {
+                        self.usual = (7 * self.usual + asked.elapsed()) / 8;
+                    }
+                }
                 Now::NotYet => return Ok(()),
                 // While pages are missing the source does not finish.
                 Now::Ended => {

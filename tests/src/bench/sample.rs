@@ -55,6 +55,8 @@ pub struct Sample {
     pub wire_bytes: f64,
     /// Pages whose content went over it.
     pub transferred_pages: f64,
+    /// Those that were sent because a fault asked for them, and were not on their way.
+    pub demanded_pages: f64,
     /// Pages that arrived although they were there.
     pub duplicate_pages: f64,
     /// The longest run of pages that went together.
@@ -121,6 +123,7 @@ impl Sample {
             vcpu,
             wire_bytes: number("/wire_bytes/total")?,
             transferred_pages: number("/pages/transferred")?,
+            demanded_pages: number("/pages/demanded")?,
             duplicate_pages: number("/pages/duplicate")?,
             largest_push_bytes: number("/largest_push_bytes")?,
             rounds: report["rounds"].as_array().map_or(0, Vec::len),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::cell::{Cell, LinkKind};
+use super::cell::{Cell, LinkKind, Pace};
 use super::column::Column;
 use super::floors::{self, Floors};
 use super::link::{self, Link};
@@ -81,7 +81,12 @@ pub fn measure(plan: &Plan, interrupt: &Interrupt) -> Result<Results, BenchError
 impl Plan {
     fn columns_of(&self, cell: &Cell) -> Vec<Column> {
         if self.columns.is_empty() {
-            Column::usual(cell.suite, self.extent)
+            let mut columns = Column::usual(cell.suite, self.extent);
+            // Demand paging takes as long as the guest takes to touch all it has.
+            columns.retain(|column| {
+                cell.pace == Pace::Full || column.option("--prepaging") != Some("none")
+            });
+            columns
         } else {
             self.columns.clone()
         }

@@ -178,6 +178,10 @@ impl Subject<'_> {
         let Workload::Quicksort { procs } = cell.workload else {
             return None;
         };
+        // A push is only what bubbles are compared with.
+        if self.summary.prepaged_by("push") {
+            return None;
+        }
         let (_, limit) = PAPER_FAULTS
             .into_iter()
             .find(|&(paper, _)| paper == procs && cell.suite == Suite::Sorts)?;

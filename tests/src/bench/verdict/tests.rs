@@ -35,6 +35,7 @@ fn sample(mode: &str, prepaging: &str) -> Sample {
         vcpu: None,
         wire_bytes: 270e6,
         transferred_pages: 65_536.0,
+        demanded_pages: 2000.0,
         duplicate_pages: 0.0,
         largest_push_bytes: 65_536.0,
         rounds: 0,
