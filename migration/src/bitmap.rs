@@ -109,10 +109,26 @@ impl PageBitmap {
         }
     }
 
+    /// Adds the pages of `range` that exist.
+    pub fn insert_range(&mut self, range: PageRange) {
+        self.change(range, |word, mask| *word |= mask);
+    }
+
     /// Takes out the pages of `range`.
     pub fn remove_range(&mut self, range: PageRange) {
-        for page in range.iter() {
-            self.remove(page);
+        self.change(range, |word, mask| *word &= !mask);
+    }
+
+    /// Changes each word that has pages of `range`, under a mask of those.
+    fn change(&mut self, range: PageRange, act: impl Fn(&mut u64, u64)) {
+        let end = range.end().min(self.pages);
+        let mut at = range.first().get();
+        while at < end {
+            let next = (at / WORD_PAGES + 1) * WORD_PAGES;
+            let above = next - end.min(next);
+            let mask = (u64::MAX << (at % WORD_PAGES)) & (u64::MAX >> above);
+            act(&mut self.words[to_usize(at / WORD_PAGES)], mask);
+            at = next;
         }
     }
 

@@ -97,3 +97,24 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #[test]
+    fn range_is_added_and_taken_out_as_its_pages_are(
+        members in prop::collection::vec(any::<bool>(), 1..200),
+        first in 0_u64..250,
+        pages in 1_u64..250,
+    ) {
+        let range = PageRange::between(first, first + pages).unwrap();
+        let (mut added, mut taken) = (set_of(&members), set_of(&members));
+        added.insert_range(range);
+        taken.remove_range(range);
+        let (mut one_by_one, mut without) = (set_of(&members), set_of(&members));
+        for page in range.iter() {
+            one_by_one.insert(page);
+            without.remove(page);
+        }
+        prop_assert_eq!(added, one_by_one);
+        prop_assert_eq!(taken, without);
+    }
+}

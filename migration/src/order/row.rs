@@ -78,27 +78,23 @@ impl Row {
 
     /// Marks pages as unsent.
     pub(super) fn add(&mut self, pages: PageRange) {
-        self.for_each_position(pages, PageBitmap::insert);
+        self.for_each_piece(pages, PageBitmap::insert_range);
     }
 
     /// Marks pages as sent.
     pub(super) fn remove(&mut self, pages: PageRange) {
-        self.for_each_position(pages, PageBitmap::remove);
+        self.for_each_piece(pages, PageBitmap::remove_range);
     }
 
-    fn for_each_position(
-        &mut self,
-        pages: PageRange,
-        mut act: impl FnMut(&mut PageBitmap, PageIndex) -> bool,
-    ) {
+    /// Does something with the positions of `pages`, which are in a row within each piece.
+    fn for_each_piece(&mut self, pages: PageRange, act: impl Fn(&mut PageBitmap, PageRange)) {
         let mut rest = Some(pages);
         while let Some(left) = rest {
             let piece = self.piece_of(left.first());
             let end = left.end().min(piece.pages.end());
-            for page in left.first().get()..end {
-                let position = piece.position_of(PageIndex::new(page));
-                act(&mut self.unsent, PageIndex::new(position));
-            }
+            let first = piece.position_of(left.first());
+            let positions = PageRange::between(first, first + (end - left.first().get()));
+            act(&mut self.unsent, positions.expect("a piece is not empty"));
             rest = PageRange::between(end, left.end());
         }
     }

@@ -1,7 +1,7 @@
 //! Claims that compare cells or columns.
 
 use super::{Bound, Verdict};
-use crate::bench::cell::{Pace, Workload};
+use crate::bench::cell::{LinkKind, Pace, Workload};
 use crate::bench::matrix::Suite;
 use crate::bench::sample::{Sample, Summary};
 use crate::bench::statistics::Spread;
@@ -19,7 +19,7 @@ const DOWNTIME_RESOLUTION_MS: f64 = 0.5;
 
 pub(super) fn verdicts(summaries: &[Summary]) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
-    for (index, push) in summaries.iter().enumerate() {
+    for push in summaries {
         if !(push.ran_in("post-copy") && push.prepaged_by("push")) {
             continue;
         }
@@ -31,10 +31,12 @@ pub(super) fn verdicts(summaries: &[Summary]) -> Vec<Verdict> {
                 verdicts.extend(no_longer_blocked(push, bubble));
             }
         }
+    }
+    for (index, one) in summaries.iter().enumerate() {
         // Once for each column.
-        let first = |other: &Summary| is_of_sizes(other) && other.column == push.column;
-        if summaries.iter().position(first) == Some(index) {
-            verdicts.extend(same_downtime(summaries, push));
+        let first = |other: &Summary| is_of_sizes(other) && other.column == one.column;
+        if one.ran_in("post-copy") && summaries.iter().position(first) == Some(index) {
+            verdicts.extend(same_downtime(summaries, one));
         }
     }
     verdicts
@@ -61,7 +63,9 @@ fn less_lost(push: &Summary, bubble: &Summary) -> Option<Verdict> {
 
 fn fewer_faults(push: &Summary, bubble: &Summary) -> Option<Verdict> {
     let sequential = matches!(push.cell.workload, Workload::SeqRead | Workload::SeqWrite);
-    if !sequential || push.cell.pace != Pace::Full || push.cell.suite != Suite::Moves {
+    let walks = sequential && push.cell.pace == Pace::Full && push.cell.suite == Suite::Moves;
+    // A link that is faster than the guest has few faults to save.
+    if !walks || push.cell.link != LinkKind::GIGABIT {
         return None;
     }
     let faults = |summary: &Summary| summary.median(|sample| sample.faults);
@@ -94,15 +98,15 @@ fn no_more_than(other: &Spread, resolution: f64) -> f64 {
 }
 
 /// The median downtimes of all sizes of memory, the longest against the shortest.
-fn same_downtime(summaries: &[Summary], push: &Summary) -> Option<Verdict> {
+fn same_downtime(summaries: &[Summary], one: &Summary) -> Option<Verdict> {
     let same = summaries
         .iter()
-        .filter(|other| is_of_sizes(other) && other.column == push.column);
+        .filter(|other| is_of_sizes(other) && other.column == one.column);
     let medians = same.filter_map(|one| one.median(|sample: &Sample| sample.downtime_ms));
     let spread = Spread::of(medians).filter(|spread| spread.count > 1)?;
     Some(Verdict {
         claim: "downtime ms, longest of all memory sizes; shortest + resolution",
-        subject: format!("sizes {}", push.column),
+        subject: format!("sizes {}", one.column),
         measured: spread.max,
         bound: Bound::AtMost(spread.min * 1.1 + DOWNTIME_RESOLUTION_MS),
     })
