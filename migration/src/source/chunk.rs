@@ -16,7 +16,7 @@ const MAX_WALK_PAGES: u64 = 256;
 const _: () = assert!(MAX_WALK_PAGES <= to_u64(MAX_FRAME_PAGES));
 
 /// How long a chunk may be under way, since a guest that touches a page of it waits for all of it.
-/// Our choice: half of what an urgent page waits for in the queue of a busy link.
+/// Our choice: about what an urgent page waits for on a busy gigabit link.
 const PUSH_TARGET: Duration = Duration::from_micros(500);
 /// The same for pages that a walking guest comes by one after the other: each chunk is a fault,
 /// and a guest that is faster than the link waits no longer in all. Measured at 1 Gb/s with a
