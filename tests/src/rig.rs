@@ -20,6 +20,7 @@
 mod command;
 mod cpio;
 mod error;
+mod heartbeat;
 mod images;
 mod initrd;
 mod libraries;
@@ -57,6 +58,8 @@ pub struct Rig {
     memory_mib: u32,
     cpus: u32,
     timeout: Duration,
+    patience: Duration,
+    attempts: u32,
     echo: Echo,
 }
 
@@ -67,15 +70,18 @@ impl Default for Rig {
 }
 
 impl Rig {
-    /// A rig of 2 CPUs and 2 GiB that gives up after 10 minutes and prints nothing.
+    /// A rig of 1 CPU and 2 GiB that gives up after 10 minutes, tries three times if the outer VM
+    /// comes to a stand, and prints nothing else.
     pub fn new() -> Self {
         Self {
             inputs: Vec::new(),
             environment: Vec::new(),
             output_dir: None,
             memory_mib: 2048,
-            cpus: 2,
+            cpus: 1,
             timeout: Duration::from_secs(600),
+            patience: Duration::from_secs(90),
+            attempts: 3,
             echo: Echo::Silent,
         }
     }
@@ -108,17 +114,34 @@ impl Rig {
         self
     }
 
-    /// Sets the number of CPUs of the outer VM, each a thread of QEMU.
+    /// Sets the number of CPUs of the outer VM, each a thread of QEMU. QEMU 7.2 has come to a stand
+    /// with 2, never with 1, and is no faster with 2.
     #[must_use]
     pub fn cpus(mut self, cpus: u32) -> Self {
         self.cpus = cpus;
         self
     }
 
-    /// Sets how long the outer VM may exist, boot included.
+    /// Sets how long each outer VM may exist, boot included.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// Sets for how long a CPU of the outer VM may give no sign of life, boot included, before the
+    /// outer VM counts as one that stands still.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Sets how many outer VMs are tried, at least one, while each comes to a stand. A program that
+    /// fails, or whose time is up in an outer VM that works, is never tried again.
+    #[must_use]
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts.max(1);
         self
     }
 
@@ -137,7 +160,7 @@ impl Rig {
     ///
     /// # Errors
     /// If the rig cannot be set up or its output cannot be taken. A program that fails, a timeout
-    /// and an outer VM that dies are outcomes, not errors.
+    /// and an outer VM that dies or stands still are outcomes, not errors.
     pub fn run<S: AsRef<OsStr>>(&self, command: &[S]) -> Result<RigOutcome, RigError> {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -154,11 +177,35 @@ impl Rig {
         };
 
         let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        let run = machine.run(self.timeout, self.echo)?;
+        let mut attempt = 1;
+        let run = loop {
+            let run = machine.run(self.timeout, self.patience, self.echo)?;
+            if run.outcome.end != RigEnd::Stood || attempt == self.attempts {
+                break run;
+            }
+            eprintln!(
+                "rig: a CPU of the outer VM has been silent for {:?}: QEMU stands still, with {}\n{}\
+                 rig: once more in a new one ({attempt} of {} did so)",
+                self.patience,
+                last_line(&run.outcome),
+                run.outcome.diagnosis,
+                self.attempts,
+            );
+            attempt += 1;
+        };
         if let (Some(directory), RigEnd::Exited(_)) = (&self.output_dir, run.outcome.end) {
             unpack(run.files, directory)?;
         }
         Ok(run.outcome)
+    }
+}
+
+/// What the program was at when its outer VM came to a stand.
+fn last_line(outcome: &RigOutcome) -> String {
+    let text = outcome.text();
+    match text.lines().last() {
+        Some(line) => format!("{line:?} as the last line of the program's output"),
+        None => "no output of the program yet".to_owned(),
     }
 }
 

@@ -64,6 +64,19 @@ fn program_with_libraries_finds_amd_v() {
     assert!(outcome.text().contains("1 passed"), "{}", outcome.text());
 }
 
+/// To stop all processes is as near as a program gets to a stand of all CPUs.
+#[test]
+fn outer_vm_that_stands_still_is_told_from_a_program_that_takes_long() {
+    let rig = Rig::new().patience(Duration::from_secs(25)).attempts(2);
+    let outcome = rig
+        .run(&["sh", "-c", "echo here; kill -STOP -1; sleep 600"])
+        .unwrap();
+    assert_eq!(outcome.end, RigEnd::Stood, "{outcome:?}");
+
+    let outcome = rig.run(&["sh", "-c", "sleep 30; exit 4"]).unwrap();
+    assert_eq!(outcome.end, RigEnd::Exited(4), "{outcome:?}");
+}
+
 #[test]
 fn outer_vm_that_panics_is_told_from_a_program_that_fails() {
     let outcome = Rig::new()

@@ -1,7 +1,7 @@
 //! `rig`: runs a program of ours in the nested rig and ends as the program does.
 //!
-//! Exit codes besides the program's own: 124 when the time was up, 125 when the outer VM died or
-//! the rig itself failed, 2 for wrong usage.
+//! Exit codes besides the program's own: 124 when the time was up, 125 when the outer VM died
+//! or stood still or the rig itself failed, 2 for wrong usage.
 
 use std::error::Error as _;
 use std::path::PathBuf;
@@ -36,8 +36,8 @@ struct Args {
     #[argh(option, default = "MemoryArg(2048)")]
     memory: MemoryArg,
 
-    /// CPUs of the outer VM (default 2)
-    #[argh(option, default = "2")]
+    /// CPUs of the outer VM (default 1; QEMU 7.2 has come to a stand with 2)
+    #[argh(option, default = "1")]
     cpus: u32,
 
     /// when to give up, boot included, in s, m or h (default 10m)
@@ -168,6 +168,13 @@ fn conclude(outcome: &RigOutcome) -> ExitCode {
                 outcome.diagnosis
             );
             ExitCode::from(EXIT_TIMED_OUT)
+        }
+        RigEnd::Stood => {
+            eprintln!(
+                "rig: killed after {seconds:.1} s, the outer VM stood still\n{}",
+                outcome.diagnosis
+            );
+            ExitCode::from(EXIT_RIG_FAILED)
         }
         RigEnd::Died => {
             eprintln!(

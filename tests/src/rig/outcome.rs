@@ -11,6 +11,9 @@ pub enum RigEnd {
     TimedOut,
     /// The outer VM ended before the program did: a panic of its kernel, or QEMU failed.
     Died,
+    /// A CPU of the outer VM did no work any more, which says nothing about the program; the outer
+    /// VM was killed.
+    Stood,
 }
 
 /// A finished run.

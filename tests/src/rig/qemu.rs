@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use super::heartbeat::Heartbeat;
 use super::outcome::{RigEnd, RigOutcome};
 use super::output::{Ports, Report, Stream, diagnosis, path_for_qemu, text};
 use super::{Echo, RigError};
@@ -40,30 +41,33 @@ pub struct Run {
 }
 
 impl Machine {
-    /// Boots the VM and waits until it has ended, or kills it when the time is up.
-    pub fn run(&self, timeout: Duration, echo: Echo) -> Result<Run, RigError> {
+    /// Boots the VM and waits until it has ended, or kills it when the time is up or a CPU was
+    /// silent for longer than the patience lasts.
+    pub fn run(&self, timeout: Duration, patience: Duration, echo: Echo) -> Result<Run, RigError> {
         let start = Instant::now();
         let ports = Ports::new()?;
         let qemu = Qemu::start(&self.command(&ports), &ports)?;
         let mut stdout = Stream::new(&ports.stdout);
         let mut stderr = Stream::new(&ports.stderr);
-        let timed_out = loop {
+        let mut heartbeat = Heartbeat::new(self.cpus, start);
+        let without_status = loop {
             let remaining = timeout.saturating_sub(start.elapsed());
             let ended = qemu.wait(remaining.min(ECHO_INTERVAL))?;
             stdout.take(echo, &mut io::stdout())?;
             stderr.take(echo, &mut io::stderr())?;
-            if ended || remaining.is_zero() {
-                break !ended;
+            heartbeat.hear(&text(&ports.report)?, Instant::now());
+            if ended {
+                break RigEnd::Died;
+            } else if remaining.is_zero() {
+                break RigEnd::TimedOut;
+            } else if heartbeat.silence(Instant::now()) > patience {
+                break RigEnd::Stood;
             }
         };
         drop(qemu);
 
         let report = Report::parse(&text(&ports.report)?);
-        let end = match report.status {
-            Some(status) => RigEnd::Exited(status),
-            None if timed_out => RigEnd::TimedOut,
-            None => RigEnd::Died,
-        };
+        let end = report.status.map_or(without_status, RigEnd::Exited);
         let outcome = RigOutcome {
             end,
             stdout: stdout.bytes,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tests::harness::{Host, VmProcess};
 
-use crate::ground::has_own_kvm;
+use crate::ground::has_kvm;
 use crate::migrate::{check_sums, no_corruption};
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -32,7 +32,7 @@ fn boot(host: &Host, name: &str) -> VmProcess {
 
 #[test]
 fn second_move_waits_for_the_last_page_of_the_first_and_loses_none() {
-    if !has_own_kvm("chain") {
+    if !has_kvm("chain") {
         return;
     }
     let host = Host::new().unwrap();
@@ -59,7 +59,7 @@ fn second_move_waits_for_the_last_page_of_the_first_and_loses_none() {
 
 #[test]
 fn second_move_called_off_while_it_waits_leaves_the_first_alone() {
-    if !has_own_kvm("chain_cancel") {
+    if !has_kvm("chain_cancel") {
         return;
     }
     let host = Host::new().unwrap();
@@ -88,7 +88,7 @@ fn second_move_called_off_while_it_waits_leaves_the_first_alone() {
 
 #[test]
 fn info_of_a_vm_that_moves_tells_how_far_it_is_at_both_ends() {
-    if !has_own_kvm("info") {
+    if !has_kvm("info") {
         return;
     }
     let host = Host::new().unwrap();

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tests::harness::{Host, VmProcess};
 use tests::relay::{Chance, Cut, Direction, Effect, Plan, Relay, Rule, When};
 
-use crate::ground::{has_own_kvm, scaled};
+use crate::ground::{has_kvm, scaled};
 use crate::migrate::{check_sums, no_corruption};
 
 /// Decides where and how connections are cut.
@@ -266,7 +266,7 @@ fn move_through(course: &mut Course, here: &VmProcess, there: (&VmProcess, &str)
 
 #[test]
 fn guest_whose_connections_are_cut_two_hundred_times_arrives_whole_each_time() {
-    if !has_own_kvm("cuts") {
+    if !has_kvm("cuts") {
         return;
     }
     println!("cuts: seed {SEED:#x}");

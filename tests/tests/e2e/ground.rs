@@ -21,18 +21,6 @@ pub fn has_kvm(case: &str) -> bool {
     false
 }
 
-/// The same for a case that is not tried in the nested rig: under emulation it takes minutes, and a
-/// run of the whole suite with cases like it has not come to an end there (README, "Limits").
-pub fn has_own_kvm(case: &str) -> bool {
-    if is_rig() {
-        println!(
-            "{case}: not run in the nested rig, where it takes too long; a host's own KVM runs it"
-        );
-        return false;
-    }
-    has_kvm(case)
-}
-
 /// The same for a guest that needs hardware virtualization.
 pub fn has_hardware(case: &str) -> bool {
     let kind = HostKvm::open().map(|host| host.kind);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tests::harness::{Host, VmProcess};
 use tests::relay::Chance;
 
-use crate::ground::{has_own_kvm, scaled};
+use crate::ground::{has_kvm, scaled};
 use crate::migrate::no_corruption;
 
 /// Decides when destinations are killed.
@@ -107,7 +107,7 @@ impl<'a> Survivor<'a> {
 
 #[test]
 fn destination_killed_before_the_token_leaves_the_guest_running_at_the_source() {
-    if !has_own_kvm("kills") {
+    if !has_kvm("kills") {
         return;
     }
     println!("kills: seed {SEED:#x}");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tests::harness::{Host, VmProcess};
 
-use crate::ground::{has_own_kvm, scaled};
+use crate::ground::{has_kvm, scaled};
 use crate::migrate::{check_sums, no_corruption, number};
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -29,7 +29,7 @@ fn finish(vm: &mut VmProcess) {
 
 #[test]
 fn every_mode_moves_every_workload_with_every_page_right_and_a_report_that_adds_up() {
-    if !has_own_kvm("modes") {
+    if !has_kvm("modes") {
         return;
     }
     let host = Host::new().unwrap();
@@ -65,7 +65,7 @@ fn every_mode_moves_every_workload_with_every_page_right_and_a_report_that_adds_
 
 #[test]
 fn auto_keeps_the_downtime_it_was_allowed_or_says_what_forbids_it() {
-    if !has_own_kvm("auto") {
+    if !has_kvm("auto") {
         return;
     }
     let host = Host::new().unwrap();
@@ -85,7 +85,9 @@ fn auto_keeps_the_downtime_it_was_allowed_or_says_what_forbids_it() {
         assert_eq!(kept, report["downtime_excess"].is_null(), "{report}");
         assert!(number(&report, "/predicted_downtime_ms") > 0.0, "{report}");
         if name == "calm" {
-            assert_eq!(report["mode"], "pre-copy", "{report}");
+            // Where a round is slow, the last handful of pages goes after the hand-over.
+            let modes = scaled(&["pre-copy"][..], &["pre-copy", "hybrid"]);
+            assert!(modes.iter().any(|&mode| report["mode"] == mode), "{report}");
         }
         source.skiff.succeed(PATIENCE).unwrap();
         target.wait_output("t_ms=").unwrap();
@@ -95,7 +97,7 @@ fn auto_keeps_the_downtime_it_was_allowed_or_says_what_forbids_it() {
 
 #[test]
 fn migration_cancelled_in_its_rounds_leaves_the_guest_running_and_the_next_one_moves_it() {
-    if !has_own_kvm("cancel_rounds") {
+    if !has_kvm("cancel_rounds") {
         return;
     }
     let host = Host::new().unwrap();
