@@ -106,18 +106,20 @@ pub struct PageCounts {
     pub demanded: u64,
 }
 
-/// Faults at the destination that needed an answer from the source.
+/// Faults at the destination that had to wait for a page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct FaultCounts {
-    /// How many.
+    /// How many needed a request to the source (VEE 2009, section 5).
     pub network: u64,
+    /// How many found that their page was just being received, pushed before anyone asked.
+    pub underway: u64,
     /// From when the fault was noticed until the page was there.
     pub latency_us: LatencyUs,
     /// What it went to, in the mean of the faults that were measured.
     pub latency_parts_us: LatencyPartsUs,
 }
 
-/// Parts of the mean latency of a network fault, in microseconds; all 0 if there were none.
+/// Parts of the mean latency of a fault, in microseconds; all 0 if there were none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct LatencyPartsUs {
     /// Until the request was sent, and at the source from its receipt until the page was read.
@@ -196,7 +198,7 @@ pub(crate) struct Latency {
     pub(crate) mean_ns: u64,
 }
 
-/// Parts of the mean latency of a network fault, as they go over the wire.
+/// Parts of the mean latency of a fault, as they go over the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LatencyParts {
     pub(crate) queue_ns: u64,

@@ -48,9 +48,9 @@ fn hmac(bytes: &[u8]) -> [u8; 32] {
 fn proof_covers_its_literal_bytes() {
     let bytes = [
         &b"skiffmov proof\0\0"[..],
-        // destination, version 2, attach, session, background, lap 5
+        // destination, version 3, attach, session, background, lap 5
         &[2, 0],
-        &[2, 0, 0, 0],
+        &[3, 0, 0, 0],
         &[2, 0],
         &[3; 16],
         &[2, 0],

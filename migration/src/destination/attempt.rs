@@ -11,6 +11,7 @@ use crate::bitmap::PageBitmap;
 use crate::destination::clock::{Came, FaultClock};
 use crate::destination::region::FaultRegion;
 use crate::destination::table::{PageState, PageTable};
+use crate::destination::underway::Underway;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
@@ -27,6 +28,7 @@ pub(super) struct Attempt {
     pub(super) region: FaultRegion,
     pub(super) table: PageTable,
     pub(super) clock: FaultClock,
+    pub(super) underway: Underway,
     pub(super) stop: Stop,
     /// Rung when there is another connection over which to ask for pages.
     pub(super) doorbell: Doorbell,
@@ -104,6 +106,7 @@ impl Attempt {
             ledger: Mutex::new(mode.has_rounds().then(|| Ledger::new(pages))),
             region,
             clock: FaultClock::new(),
+            underway: Underway::new(streams),
             stop: Stop::new()?,
             doorbell: Doorbell::new()?,
             streams,

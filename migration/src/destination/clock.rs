@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use crate::destination::table::{PageState, PageTable};
+use crate::destination::underway::Way;
 use crate::page::PageIndex;
 use crate::report::{Latency, LatencyParts};
 
@@ -24,9 +25,18 @@ pub(super) struct FaultClock(Mutex<Clock>);
 #[derive(Debug)]
 struct Clock {
     outstanding: Vec<Waiting>,
-    network_faults: u64,
+    counts: FaultNumbers,
     latency_ns: Histogram<u64>,
     parts: Parts,
+}
+
+/// How many pages were waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct FaultNumbers {
+    /// The source was asked for them.
+    pub(super) network: u64,
+    /// They were being received already.
+    pub(super) underway: u64,
 }
 
 /// A page that somebody waits for.
@@ -34,7 +44,7 @@ struct Clock {
 struct Waiting {
     page: PageIndex,
     noticed: Instant,
-    /// When the source was asked for it.
+    /// When the source was asked for it; need not be if it was underway.
     asked: Option<Instant>,
 }
 
@@ -66,24 +76,30 @@ impl FaultClock {
         let max_ns = u64::try_from(MAX_LATENCY.as_nanos()).expect("600 s fit 64 bits of ns");
         Self(Mutex::new(Clock {
             outstanding: Vec::with_capacity(MAX_OUTSTANDING),
-            network_faults: 0,
+            counts: FaultNumbers::default(),
             latency_ns: Histogram::new_with_bounds(1, max_ns, 2).expect("the bounds are valid"),
             parts: Parts::default(),
         }))
     }
 
-    /// Requests `page` in `table` and, if nobody had, starts to measure. Both happen under the
-    /// lock, so that the page cannot be settled in between and be missed by [`Self::stop`].
-    pub(super) fn request(&self, table: &PageTable, page: PageIndex) -> PageState {
+    /// Requests `page`, which comes by this `way`, in `table` and, if nobody had, starts to measure.
+    /// Both happen under the lock, so that the page cannot be settled in between and be missed by
+    /// [`Self::stop`].
+    pub(super) fn request(&self, table: &PageTable, page: PageIndex, way: Way) -> PageState {
         let mut clock = self.lock();
         let before = table.request(page);
         if before == PageState::Missing {
-            clock.network_faults += 1;
+            let noticed = Instant::now();
+            let (count, asked) = match way {
+                Way::Network => (&mut clock.counts.network, None),
+                Way::Underway => (&mut clock.counts.underway, Some(noticed)),
+            };
+            *count += 1;
             if clock.outstanding.len() < MAX_OUTSTANDING {
                 clock.outstanding.push(Waiting {
                     page,
-                    noticed: Instant::now(),
-                    asked: None,
+                    noticed,
+                    asked,
                 });
             }
         }
@@ -92,7 +108,7 @@ impl FaultClock {
 
     /// Whether a page was ever requested.
     pub(super) fn has_requests(&self) -> bool {
-        self.lock().network_faults > 0
+        self.lock().counts != FaultNumbers::default()
     }
 
     /// The source has been asked for these pages.
@@ -119,12 +135,12 @@ impl FaultClock {
         }
     }
 
-    /// Faults so far that needed an answer from the source, their latencies, and the means of what
-    /// those went to.
-    pub(super) fn reading(&self) -> (u64, Latency, LatencyParts) {
+    /// Faults so far that had to wait for a page, their latencies, and the means of what those went
+    /// to.
+    pub(super) fn reading(&self) -> (FaultNumbers, Latency, LatencyParts) {
         let clock = self.lock();
         let latency = Latency::from(&clock.latency_ns);
-        (clock.network_faults, latency, clock.parts.means())
+        (clock.counts, latency, clock.parts.means())
     }
 
     fn lock(&self) -> MutexGuard<'_, Clock> {
@@ -192,13 +208,14 @@ mod tests {
     #[test]
     fn only_the_first_fault_on_a_page_is_counted_and_timed() {
         let (clock, table, page) = (FaultClock::new(), PageTable::new(1), PageIndex::new(0));
-        assert_eq!(clock.request(&table, page), PageState::Missing);
-        assert_eq!(clock.request(&table, page), PageState::Requested);
+        let request = |way| clock.request(&table, page, way);
+        assert_eq!(request(Way::Network), PageState::Missing);
+        assert_eq!(request(Way::Underway), PageState::Requested);
         let came = came_after(Instant::now(), Duration::ZERO);
         clock.stop(page, &came);
         clock.stop(page, &came);
         let (faults, latency, _) = clock.reading();
-        assert_eq!(faults, 1);
+        assert_eq!((faults.network, faults.underway), (1, 0));
         assert!(latency.max_ns > 0 && latency.p50_ns <= latency.max_ns);
     }
 

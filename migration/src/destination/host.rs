@@ -249,10 +249,11 @@ impl<'a> Host<'a> {
         self.attempt.region.release()?;
         self.advance(DestinationEvent::Settled, FrameKind::Drained)?;
         self.await_token();
-        let (network_faults, latency, parts) = self.attempt.clock.reading();
+        let (faults, latency, parts) = self.attempt.clock.reading();
         self.send(&Complete {
             digest: counts.digest,
-            network_faults,
+            network_faults: faults.network,
+            underway_faults: faults.underway,
             latency,
             parts,
         })
@@ -350,7 +351,7 @@ impl<'a> Host<'a> {
     /// The account of an arrival that is complete.
     pub(super) fn report(&self, total: Duration) -> ArrivalReport {
         let counts = self.attempt.counts();
-        let (network, latency, parts) = self.attempt.clock.reading();
+        let (faults, latency, parts) = self.attempt.clock.reading();
         ArrivalReport {
             peer: self.reader.link().peer(),
             mode: self.mode,
@@ -365,7 +366,8 @@ impl<'a> Host<'a> {
                 ..PageCounts::default()
             },
             faults: FaultCounts {
-                network,
+                network: faults.network,
+                underway: faults.underway,
                 latency_us: latency.into(),
                 latency_parts_us: parts.into(),
             },

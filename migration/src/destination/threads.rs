@@ -8,6 +8,7 @@ use userfaultfd::EventBuffer;
 
 use crate::destination::attempt::{Arrived, Attempt};
 use crate::destination::table::PageState;
+use crate::destination::underway::{Slot, Way};
 use crate::error::{Error, Result};
 use crate::link::{FrameReader, FrameWriter, Now, Patience, Received};
 use crate::page::PageIndex;
@@ -67,14 +68,15 @@ pub(super) fn serve_faults(attempt: &Attempt) -> Result<()> {
 fn serve_here(attempt: &Attempt, pages: &mut Vec<PageIndex>) -> Result<()> {
     let mut served = Ok(());
     pages.retain(|&page| {
-        let before = attempt.clock.request(&attempt.table, page);
+        let way = attempt.underway.way_of(page);
+        let before = attempt.clock.request(&attempt.table, page, way);
         let answered = match before {
             PageState::Missing | PageState::Requested => Ok(()),
             PageState::Absent => attempt.region.install_zero(page),
             PageState::Present => attempt.region.wake(page),
         };
         served = std::mem::replace(&mut served, Ok(())).and(answered);
-        before == PageState::Missing
+        before == PageState::Missing && way == Way::Network
     });
     served
 }
@@ -194,8 +196,14 @@ impl Drop for Urgent<'_> {
 }
 
 /// Installs what comes over a background connection until the source finishes it.
-pub(super) fn receive_pages(attempt: &Attempt, reader: &mut FrameReader) -> Result<()> {
-    while let Some(frame) = reader.next_or_end(Patience::Endless)? {
+pub(super) fn receive_pages(
+    attempt: &Attempt,
+    reader: &mut FrameReader,
+    underway: &Slot<'_>,
+) -> Result<()> {
+    let limit = attempt.region.pages();
+    let announce = |prefix: &_| underway.set(wire::announced_pages(prefix, limit));
+    while let Some(frame) = reader.next_announced(Patience::Endless, announce)? {
         take(attempt, frame)?;
     }
     Ok(())

@@ -189,6 +189,7 @@ fn complete(digest: Digest) -> Complete {
     Complete {
         digest,
         network_faults: 3,
+        underway_faults: 2,
         latency,
         parts: LatencyParts {
             queue_ns: 9,

@@ -82,6 +82,7 @@ fn report_serializes_with_the_fields_that_others_rely_on() {
   },
   "faults": {
     "network": 0,
+    "underway": 0,
     "latency_us": {
       "p50": 0.0,
       "p90": 0.0,

@@ -129,6 +129,7 @@ impl Account {
                 .complete
                 .map_or_else(FaultCounts::default, |complete| FaultCounts {
                     network: complete.network_faults,
+                    underway: complete.underway_faults,
                     latency_us: complete.latency.into(),
                     latency_parts_us: complete.parts.into(),
                 }),

@@ -266,12 +266,14 @@ impl Frame for Drained {
 /// |---|---|
 /// | 0..8 | digest of all pages |
 /// | 8..16 | network faults |
-/// | 16..56 | their latency in ns: p50, p90, p99, max, mean |
-/// | 56..88 | means of its parts in ns: queue, wire, install, wake |
+/// | 16..24 | faults on pages that were underway |
+/// | 24..64 | latency of both in ns: p50, p90, p99, max, mean |
+/// | 64..96 | means of its parts in ns: queue, wire, install, wake |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Complete {
     pub(crate) digest: Digest,
     pub(crate) network_faults: u64,
+    pub(crate) underway_faults: u64,
     pub(crate) latency: Latency,
     pub(crate) parts: LatencyParts,
 }
@@ -283,6 +285,7 @@ impl Frame for Complete {
         let Self {
             digest,
             network_faults,
+            underway_faults,
             latency,
             parts,
         } = self;
@@ -299,7 +302,7 @@ impl Frame for Complete {
             install_ns,
             wake_ns,
         } = parts;
-        let numbers = [digest.to_bits(), *network_faults];
+        let numbers = [digest.to_bits(), *network_faults, *underway_faults];
         let latency = [p50_ns, p90_ns, p99_ns, max_ns, mean_ns];
         let parts = [queue_ns, wire_ns, install_ns, wake_ns];
         for number in numbers.iter().chain(latency).chain(parts) {
@@ -311,6 +314,7 @@ impl Frame for Complete {
         Some(Self {
             digest: Digest::from_bits(fields.u64()?),
             network_faults: fields.u64()?,
+            underway_faults: fields.u64()?,
             latency: Latency {
                 p50_ns: fields.u64()?,
                 p90_ns: fields.u64()?,

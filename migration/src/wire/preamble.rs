@@ -4,7 +4,7 @@
 pub(crate) const PREAMBLE_BYTES: usize = 16;
 
 /// Version of the protocol. Two ends of different versions do not talk further.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// The first eight bytes of a peer.
 pub(crate) const MAGIC: [u8; 8] = *b"skiffmov";

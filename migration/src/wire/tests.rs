@@ -64,9 +64,9 @@ fn hello() -> Hello {
 #[test]
 fn preamble_has_its_literal_bytes() {
     for (access, bytes) in [
-        (Access::Open, *b"skiffmov\x02\0\0\0\x02\0\0\0"),
-        (Access::Key, *b"skiffmov\x02\0\0\0\x02\0\x01\0"),
-        (Access::Tls, *b"skiffmov\x02\0\0\0\x02\0\x02\0"),
+        (Access::Open, *b"skiffmov\x03\0\0\0\x02\0\0\0"),
+        (Access::Key, *b"skiffmov\x03\0\0\0\x02\0\x01\0"),
+        (Access::Tls, *b"skiffmov\x03\0\0\0\x02\0\x02\0"),
     ] {
         let preamble = Preamble::new(Purpose::Attach, access);
         assert_eq!(preamble.encode(), bytes);
@@ -213,7 +213,8 @@ fn frames_of_numbers_have_their_literal_bytes() {
     let digest = Digest::from_bits(1);
     let complete = Complete {
         digest,
-        network_faults: 3,
+        network_faults: 2,
+        underway_faults: 3,
         latency,
         parts: LatencyParts {
             queue_ns: 9,
@@ -222,9 +223,18 @@ fn frames_of_numbers_have_their_literal_bytes() {
             wake_ns: 12,
         },
     };
-    let numbers = (1u64..=12).filter(|&number| number != 2);
-    let numbers: Vec<_> = numbers.flat_map(u64::to_le_bytes).collect();
+    let numbers: Vec<_> = (1u64..=12).flat_map(u64::to_le_bytes).collect();
     check(complete, &numbers);
+}
+
+#[test]
+fn pages_are_announced_as_they_will_be_decoded_unless_no_frame_can_hold_them() {
+    let announced = |first, pages| announced_pages(&prefix(first, pages).encode(), 1000);
+    assert_eq!(announced(7, 512), Some(range(7, 512)));
+    assert_eq!(announced(999, 1), Some(range(999, 1)));
+    assert_eq!(announced(1, 513), None);
+    assert_eq!(announced(999, 2), None);
+    assert_eq!(announced(u64::MAX - 1, 1), None);
 }
 
 #[test]

@@ -71,8 +71,8 @@ fn source_of_another_version_is_refused_with_both_versions() {
     let mut source = Peer(TcpStream::connect(waiting.address).unwrap());
     source.preamble(9, MIGRATE);
     source.skip_preamble();
-    // Refusal::Version { ours: 2, theirs: 9 }
-    assert_eq!(source.expect(REFUSE), [0, 2, 9]);
+    // Refusal::Version { ours: 3, theirs: 9 }
+    assert_eq!(source.expect(REFUSE), [0, 3, 9]);
     waiting.stop.cancel();
     assert!(waiting.join().is_err());
 }

@@ -43,7 +43,7 @@ impl Peer {
         peer.0
             .set_read_timeout(Some(Duration::from_secs(10)))
             .unwrap();
-        peer.preamble(2, purpose);
+        peer.preamble(3, purpose);
         peer
     }
 
@@ -141,7 +141,7 @@ pub fn destination(
 pub fn accept_vm(listener: &TcpListener) -> [Peer; 3] {
     let mut control = Peer::accept(listener);
     control.skip_preamble();
-    control.preamble(2, ANSWER);
+    control.preamble(3, ANSWER);
     control.expect(HELLO);
     control.frame(ACCEPT, &[7; 16]);
     let pages = [(); 2].map(|()| {

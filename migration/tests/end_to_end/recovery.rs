@@ -172,7 +172,7 @@ fn token_that_was_lost_is_sent_again_and_acted_upon_once() {
 fn refuse_to_recover(listener: &TcpListener, refusal: u8) {
     let mut control = Peer::accept(listener);
     control.skip_preamble();
-    control.preamble(2, ANSWER);
+    control.preamble(3, ANSWER);
     assert_eq!(control.expect(RECOVER), [7; 16]);
     control.frame(REFUSE, &[refusal]);
     control.drain();

@@ -93,15 +93,15 @@ fn destination_that_speaks_something_else_is_told_apart() {
 fn destination_of_another_version_is_told_apart() {
     let (address, script) = destination(|listener| {
         let mut peer = Peer::accept(&listener);
-        peer.preamble(3, ANSWER);
+        peer.preamble(4, ANSWER);
         peer.drain();
     });
     let failure = fail_to_migrate_to(address);
     assert!(matches!(
         failure.error,
         Error::PeerVersion {
-            ours: 2,
-            theirs: 3,
+            ours: 3,
+            theirs: 4,
             ..
         }
     ));
@@ -112,7 +112,7 @@ fn destination_of_another_version_is_told_apart() {
 fn lying_length_is_refused_before_anything_is_allocated() {
     let (address, script) = destination(|listener| {
         let mut peer = Peer::accept(&listener);
-        peer.preamble(2, ANSWER);
+        peer.preamble(3, ANSWER);
         peer.header(ACCEPT, u32::MAX);
         peer.drain();
     });
@@ -189,13 +189,13 @@ const VANISHING: [Script; 5] = [
     |listener| drop(Peer::accept(&listener)),
     |listener| {
         let mut control = Peer::accept(&listener);
-        control.preamble(2, ANSWER);
+        control.preamble(3, ANSWER);
         control.skip_preamble();
         control.expect(HELLO);
     },
     |listener| {
         let mut control = Peer::accept(&listener);
-        control.preamble(2, ANSWER);
+        control.preamble(3, ANSWER);
         control.frame(ACCEPT, &[7; 16]);
         control.skip_preamble();
         control.expect(HELLO);
@@ -241,7 +241,7 @@ fn stop_and_copy_destination_with_other_memory_leaves_the_guest_running() {
         control.numbers(READY, &[0]);
         background.drain();
         control.expect(DRAINED);
-        control.numbers(COMPLETE, &[0xbad, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        control.numbers(COMPLETE, &[0xbad, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         control.expect(FAILED);
     });
     let failure = fail_to_migrate(&SourceOptions {

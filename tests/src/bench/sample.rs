@@ -103,6 +103,7 @@ impl Sample {
                 .ok_or_else(lacks)
         };
         let faults = number("/faults/network")?;
+        let underway = number("/faults/underway")?;
         let cost = guest.cost().ok_or_else(|| BenchError::Lacks {
             what: "progress before and after the move",
             text: format!("{:?}", guest.records),
@@ -119,7 +120,7 @@ impl Sample {
             fault_p50_us: number("/faults/latency_us/p50")?,
             fault_p99_us: number("/faults/latency_us/p99")?,
             fault_max_us: number("/faults/latency_us/max")?,
-            blocked_ms: faults * number("/faults/latency_us/mean")? / 1e3,
+            blocked_ms: (faults + underway) * number("/faults/latency_us/mean")? / 1e3,
             vcpu,
             wire_bytes: number("/wire_bytes/total")?,
             transferred_pages: number("/pages/transferred")?,

@@ -35,7 +35,8 @@ pub(in crate::destination) enum Attached {
     /// Whoever serves faults has it.
     ForFaults,
     /// Its pages are to be received; then say [`detach`](Attempt::detach).
-    ForPages(FrameReader),
+    /// This many came before in this lap.
+    ForPages(FrameReader, u16),
     Refused,
 }
 
@@ -113,9 +114,10 @@ impl Attempt {
                 Attached::ForFaults
             }
             Role::Background => {
+                let number = lap.background;
                 lap.background += 1;
                 lap.receiving += 1;
-                Attached::ForPages(reader)
+                Attached::ForPages(reader, number)
             }
         };
         drop(inner);

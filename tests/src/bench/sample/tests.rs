@@ -10,7 +10,7 @@ fn report() -> Value {
     json!({
         "outcome": "completed", "reason": null, "mode": "post-copy", "prepaging": "push",
         "preparation_ms": 5.0, "downtime_ms": 2.0, "resume_ms": 993.0, "total_ms": 1000.0,
-        "faults": { "network": 400, "latency_us": { "p50": 400.0, "p90": 1.0, "p99": 900.0, "max": 1000.0, "mean": 500.0 } },
+        "faults": { "network": 400, "underway": 0, "latency_us": { "p50": 400.0, "p90": 1.0, "p99": 900.0, "max": 1000.0, "mean": 500.0 } },
         "wire_bytes": { "total": 500_000 },
         "pages": {
             "total": 97, "transferred": 100, "duplicate": 3, "zero": 0, "absent": 0,
