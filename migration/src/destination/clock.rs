@@ -33,7 +33,7 @@ struct Clock {
 /// How many pages were waited for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct FaultNumbers {
-    /// The source was asked for them.
+    /// The source had to send them first.
     pub(super) network: u64,
     /// They were being received already.
     pub(super) underway: u64,
@@ -44,7 +44,7 @@ pub(super) struct FaultNumbers {
 struct Waiting {
     page: PageIndex,
     noticed: Instant,
-    /// When the source was asked for it; need not be if it was underway.
+    /// When the source was asked for it.
     asked: Option<Instant>,
 }
 
@@ -89,17 +89,15 @@ impl FaultClock {
         let mut clock = self.lock();
         let before = table.request(page);
         if before == PageState::Missing {
-            let noticed = Instant::now();
-            let (count, asked) = match way {
-                Way::Network => (&mut clock.counts.network, None),
-                Way::Underway => (&mut clock.counts.underway, Some(noticed)),
-            };
-            *count += 1;
+            match way {
+                Way::Network => clock.counts.network += 1,
+                Way::Underway => clock.counts.underway += 1,
+            }
             if clock.outstanding.len() < MAX_OUTSTANDING {
                 clock.outstanding.push(Waiting {
                     page,
-                    noticed,
-                    asked,
+                    noticed: Instant::now(),
+                    asked: None,
                 });
             }
         }

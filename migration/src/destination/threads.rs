@@ -8,7 +8,7 @@ use userfaultfd::EventBuffer;
 
 use crate::destination::attempt::{Arrived, Attempt};
 use crate::destination::table::PageState;
-use crate::destination::underway::{Slot, Way};
+use crate::destination::underway::Slot;
 use crate::error::{Error, Result};
 use crate::link::{FrameReader, FrameWriter, Now, Patience, Received};
 use crate::page::PageIndex;
@@ -76,7 +76,7 @@ fn serve_here(attempt: &Attempt, pages: &mut Vec<PageIndex>) -> Result<()> {
             PageState::Present => attempt.region.wake(page),
         };
         served = std::mem::replace(&mut served, Ok(())).and(answered);
-        before == PageState::Missing && way == Way::Network
+        before == PageState::Missing
     });
     served
 }

@@ -1,5 +1,5 @@
-//! Pages whose content is being received on a background connection: who touches one waits for it,
-//! and need not ask.
+//! Pages whose content is being received on a background connection: who touches one is no network
+//! fault. The source is told all the same, because its order follows the guest.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,7 +13,7 @@ const _: () = assert!(MAX_FRAME_PAGES < 1 << COUNT_BITS);
 /// How a page comes to who touches it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
-    /// The source has to be asked for it.
+    /// The source has to send it first.
     Network,
     /// It is being received.
     Underway,
@@ -37,9 +37,7 @@ impl Underway {
         Slot(self.0.get(usize::from(number)))
     }
 
-    /// How a page comes that is missing. If it was being received and is no more, it is there, or
-    /// was asked for once more because it came damaged, or its connection is lost, and whoever makes
-    /// another asks for all that somebody waits for.
+    /// How a page comes that is missing.
     pub(super) fn way_of(&self, page: PageIndex) -> Way {
         let is_underway = self.0.iter().any(|slot| {
             let slot = slot.load(Ordering::Acquire);
