@@ -26,6 +26,7 @@ use crate::phase::DestinationPhase;
 use crate::ram::RamMapping;
 use crate::report::{FaultCounts, PageCounts};
 
+pub use attempt::ArrivingMemory;
 use door::Door;
 pub use memory::available_memory_bytes;
 pub use region::check_userfaultfd;
@@ -42,11 +43,12 @@ pub trait DestinationVm: Send {
     /// The reason to refuse the VM.
     fn prepare(&mut self, offer: &Offer) -> Result<RamMapping, Refusal>;
 
-    /// Restores the state of vCPUs and devices. It may touch RAM: missing pages are fetched.
+    /// Restores the state of vCPUs and devices. It may touch RAM: missing pages are fetched. What
+    /// discards pages later, before all of `memory` has arrived, does it through that.
     ///
     /// # Errors
     /// If the state does not fit; the guest runs on at the source.
-    fn restore(&mut self, state: &[u8]) -> Result<(), MachineError>;
+    fn restore(&mut self, state: &[u8], memory: ArrivingMemory) -> Result<(), MachineError>;
 
     /// Runs the guest, which is this host's now.
     ///
@@ -152,6 +154,8 @@ pub struct ArrivalReport {
     pub pages: PageCounts,
     /// Network faults.
     pub faults: FaultCounts,
+    /// Pages that the guest gave up here before they came.
+    pub given_up_pages: u64,
 }
 
 /// Waits on `listener` for a VM and takes it in; returns when all its memory is here, or when it

@@ -44,8 +44,8 @@ pub use auth::{Key, MAX_KEY_BYTES, MIN_KEY_BYTES};
 pub use bitmap::PageBitmap;
 pub use cancel::{CancelToken, Cancellation};
 pub use destination::{
-    Arrival, ArrivalReport, DestinationVm, Notice, NoticeSink, available_memory_bytes,
-    check_userfaultfd, receive,
+    Arrival, ArrivalReport, ArrivingMemory, DestinationVm, Notice, NoticeSink,
+    available_memory_bytes, check_userfaultfd, receive,
 };
 pub use digest::Digest;
 pub use error::{MachineError, MigrationError, Result};

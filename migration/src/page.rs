@@ -112,6 +112,18 @@ pub(crate) const fn to_u64(value: usize) -> u64 {
     value as u64
 }
 
+/// Joins ascending pages to as few ranges as possible.
+pub(crate) fn ranges_of(ascending: impl IntoIterator<Item = PageIndex>) -> Vec<PageRange> {
+    let mut ranges: Vec<PageRange> = Vec::new();
+    for page in ascending {
+        let first = ranges
+            .pop_if(|last| last.end() == page.get())
+            .map_or(page.get(), |last| last.first().get());
+        ranges.extend(PageRange::between(first, page.get() + 1));
+    }
+    ranges
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,9 +11,9 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use devices::GuestMemory;
-use migration::{MemoryLayout, MemoryRegion, PageBitmap, PageIndex, Pfn, RamMapping};
+use migration::{MemoryLayout, MemoryRegion, PageBitmap, PageRange, Pfn, RamMapping};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
-use vm_memory::bitmap::AtomicBitmap;
+use vm_memory::bitmap::{AtomicBitmap, Bitmap};
 use vm_memory::mmap::MmapRegionBuilder;
 use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryRegion, GuestRegionMmap, MmapRegion};
 
@@ -193,40 +193,46 @@ impl GuestRam {
         }
     }
 
-    /// Gives the host memory of `pages` guest frames from `first` back; they read as zero after.
-    ///
-    /// Frames that are no RAM are left alone.
+    /// The RAM pages of `pages` guest frames from `first` on; frames that are no RAM have none.
+    pub fn pages_of(&self, first: Pfn, pages: u64) -> impl Iterator<Item = PageRange> + '_ {
+        let wanted = first.get()..first.get().saturating_add(pages);
+        self.layout.regions().iter().filter_map(move |region| {
+            let start = wanted.start.max(region.first.get());
+            let end = wanted.end.min(region.first.get() + region.pages);
+            let pages = end.checked_sub(start)?;
+            let index = self.layout.index_of(Pfn::new(start))?;
+            PageRange::within(index, pages, self.layout.pages())
+        })
+    }
+
+    /// Has `pages` among those that [devices have written](Self::take_written_by_devices).
+    pub fn note_written(&self, pages: PageRange) {
+        let mut first = 0;
+        for region in self.guest.iter() {
+            let end = first + region.len() / PAGE_BYTES;
+            let start = pages.first().get().max(first);
+            if let Some(count) = pages.end().min(end).checked_sub(start) {
+                let bytes = |pages: u64| usize::try_from(pages * PAGE_BYTES).expect("it is mapped");
+                let bitmap = MmapRegion::bitmap(region);
+                bitmap.mark_dirty(bytes(start - first), bytes(count));
+            }
+            first = end;
+        }
+    }
+
+    /// Gives the host memory of `pages` back; they read as zero after.
     ///
     /// # Errors
     /// The kernel refuses.
-    pub fn discard(&self, first: Pfn, pages: u64) -> Result<(), MemoryError> {
-        for region in self.layout.regions() {
-            let start = first.get().max(region.first.get());
-            let end = first
-                .get()
-                .saturating_add(pages)
-                .min(region.first.get() + region.pages);
-            if start >= end {
-                continue;
-            }
-            let index = self
-                .layout
-                .index_of(Pfn::new(start))
-                .expect("start lies in a region");
-            self.discard_pages(index, end - start)?;
-        }
-        Ok(())
-    }
-
-    fn discard_pages(&self, first: PageIndex, pages: u64) -> Result<(), MemoryError> {
+    ///
+    /// # Panics
+    /// A page does not exist.
+    pub fn discard(&self, pages: PageRange) -> Result<(), MemoryError> {
+        assert!(pages.end() <= self.layout.pages(), "the pages are RAM");
         let to_usize = |value: u64| usize::try_from(value).expect("inside a mapping of ours");
-        let offset = to_usize(first.get() * PAGE_BYTES);
-        let bytes = to_usize(pages * PAGE_BYTES);
-        debug_assert!(
-            offset + bytes <= self.host.bytes,
-            "range lies in the mapping"
-        );
-        // SAFETY: offset and length lie in the mapping, because the range was cut to a region.
+        let offset = to_usize(pages.first().get() * PAGE_BYTES);
+        let bytes = to_usize(pages.pages() * PAGE_BYTES);
+        // SAFETY: offset and length lie in the mapping, which has all pages of the layout.
         unsafe {
             madvise(
                 self.host.base.as_ptr().byte_add(offset),
@@ -235,8 +241,8 @@ impl GuestRam {
             )
         }
         .map_err(|source| MemoryError::Discard {
-            first: first.get(),
-            pages,
+            first: pages.first().get(),
+            pages: pages.pages(),
             source,
         })
     }

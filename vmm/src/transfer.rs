@@ -9,35 +9,46 @@ use std::sync::Arc;
 
 use kvm_bindings::CpuId;
 use migration::{
-    DestinationVm, MachineError, Offer, PageBitmap, PeerText, RamMapping, Refusal, SourceVm,
+    ArrivingMemory, DestinationVm, MachineError, Offer, PageBitmap, PeerText, RamMapping, Refusal,
+    SourceVm,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::boot::{RamLayout, VcpuCount, cpuid};
+use crate::config::BalloonMode;
 use crate::host::{HostKvm, HostMemory, KvmKind};
 use crate::kvm::Hypervisor;
 use crate::machine::{Assembly, Blueprint, CpuModel, Machine, MachineState, Wiring};
 use crate::memory::{self, PAGE_BYTES};
 
 /// Changes whenever [`Demands`] does.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What a machine asks of its destination beyond RAM and a number of vCPUs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Demands {
     version: u32,
     cpu: CpuModel,
+    balloon: BalloonMode,
     kernel: String,
     generation_id: [u8; 16],
 }
 
 impl Demands {
-    pub(crate) fn new(cpu: CpuModel, kernel: String, generation_id: [u8; 16]) -> Self {
+    pub(crate) fn new(cpu: CpuModel, blueprint: &Blueprint) -> Self {
+        let Blueprint {
+            vcpus: _, // these two stand in the offer
+            memory: _,
+            balloon,
+            kernel,
+            generation_id,
+        } = blueprint;
         Self {
             version: VERSION,
             cpu,
-            kernel,
-            generation_id,
+            balloon: *balloon,
+            kernel: kernel.clone(),
+            generation_id: *generation_id,
         }
     }
 }
@@ -59,18 +70,12 @@ impl Departure {
 
 impl SourceVm for Departure {
     fn offer(&self) -> Result<Offer, MachineError> {
-        let Blueprint {
-            vcpus,
-            memory,
-            kernel,
-            generation_id,
-        } = self.machine.blueprint();
-        let cpu = self.machine.cpu().clone();
-        let demands = Demands::new(cpu, kernel.clone(), *generation_id);
+        let blueprint = self.machine.blueprint();
+        let demands = Demands::new(self.machine.cpu().clone(), blueprint);
         Ok(Offer {
             name: PeerText::from(self.name.as_str()),
-            memory: memory::frames_of(*memory)?,
-            vcpus: u32::from(vcpus.get()),
+            memory: memory::frames_of(blueprint.memory)?,
+            vcpus: u32::from(blueprint.vcpus.get()),
             machine: postcard::to_stdvec(&demands)?,
         })
     }
@@ -164,11 +169,12 @@ impl DestinationVm for Arrival {
         Ok(ram)
     }
 
-    fn restore(&mut self, state: &[u8]) -> Result<(), MachineError> {
+    fn restore(&mut self, state: &[u8], memory: ArrivingMemory) -> Result<(), MachineError> {
         let Stage::Prepared { assembly, cpu } = std::mem::take(&mut self.stage) else {
             return Err(OutOfOrder.into());
         };
-        let machine = assembly.restore(MachineState::decode(state)?, cpu, self.wiring.clone())?;
+        let state = MachineState::decode(state)?;
+        let machine = assembly.restore(state, cpu, self.wiring.clone(), memory)?;
         self.stage = Stage::Restored(Arc::new(machine));
         Ok(())
     }
@@ -205,6 +211,7 @@ pub(crate) fn understand(offer: &Offer) -> Result<(Blueprint, CpuModel), Refusal
     let Demands {
         version,
         cpu,
+        balloon,
         kernel,
         generation_id,
     } = demands;
@@ -229,6 +236,7 @@ pub(crate) fn understand(offer: &Offer) -> Result<(Blueprint, CpuModel), Refusal
         Blueprint {
             vcpus,
             memory,
+            balloon,
             kernel,
             generation_id,
         },

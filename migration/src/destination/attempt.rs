@@ -1,16 +1,17 @@
 //! What the threads of one arrival share.
 
+mod give_up;
 mod lap;
 mod rounds;
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::auth::Key;
 use crate::bitmap::PageBitmap;
 use crate::destination::clock::{Came, FaultClock};
 use crate::destination::region::FaultRegion;
-use crate::destination::table::{PageState, PageTable};
+use crate::destination::table::{PageState, PageTable, Use};
 use crate::destination::underway::Underway;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
@@ -19,6 +20,7 @@ use crate::options::Mode;
 use crate::page::{PAGE_BYTES, PageIndex, PageRange, to_usize};
 use crate::stop::{Doorbell, Stop};
 use crate::wire::{MAX_FRAME_PAGES, PagesPrefix};
+pub use give_up::ArrivingMemory;
 use lap::Lap;
 pub(super) use lap::{Attached, Returned};
 
@@ -32,6 +34,10 @@ pub(super) struct Attempt {
     pub(super) stop: Stop,
     /// Rung when there is another connection over which to ask for pages.
     pub(super) doorbell: Doorbell,
+    /// Held shared from looking at the state of pages to having installed them, and alone while
+    /// pages are given up: what the guest gave up never comes back. Who holds it touches no guest
+    /// RAM.
+    installing: RwLock<()>,
     streams: u16,
     /// As long as pages may come again.
     ledger: Mutex<Option<Ledger>>,
@@ -51,6 +57,8 @@ struct Inner {
     came_in_rounds: u64,
     /// Pages that came in rounds, and damaged.
     damaged: Vec<PageRange>,
+    /// Pages that the guest gave up before they came, of which the source does not know.
+    given_up: Vec<PageRange>,
     last_arrival: Instant,
 }
 
@@ -83,6 +91,8 @@ pub(super) struct Counts {
     pub(super) absent: u64,
     /// Pages that came although they were there.
     pub(super) duplicate: u64,
+    /// Pages that were given up before they came.
+    pub(super) given_up: u64,
     pub(super) digest: Digest,
 }
 
@@ -109,6 +119,7 @@ impl Attempt {
             underway: Underway::new(streams),
             stop: Stop::new()?,
             doorbell: Doorbell::new()?,
+            installing: RwLock::new(()),
             streams,
             inner: Mutex::new(Inner {
                 fate: Fate::AtSource,
@@ -118,6 +129,7 @@ impl Attempt {
                 counts: Counts::default(),
                 came_in_rounds: 0,
                 damaged: Vec::new(),
+                given_up: Vec::new(),
                 last_arrival: Instant::now(),
             }),
             changed: Condvar::new(),
@@ -189,12 +201,16 @@ impl Attempt {
             duplicate: range.pages(),
             ..Counts::default()
         };
+        let installing = self.installing.read();
         let mut rest = Some(range);
-        while let Some(run) = rest.and_then(|rest| self.table.next_awaited(rest)) {
+        while let Some((run, purpose)) = rest.and_then(|rest| self.table.next_awaited(rest)) {
             let offset_pages = to_usize(run.first().get() - range.first().get());
             let offset_bytes = offset_pages * PAGE_BYTES;
             let content = &content[offset_bytes..offset_bytes + run.bytes()];
-            let came = self.install(run, content, at, prefix.waited)?;
+            let came = match purpose {
+                Use::Install => self.install(run, content, at, prefix.waited)?,
+                Use::Drop => Came::nowhere(at),
+            };
             for (page, &digest) in run.iter().zip(&digests[offset_pages..]) {
                 if self.settled(page, self.table.set_present(page), &came) {
                     counts.duplicate -= 1;
@@ -203,6 +219,7 @@ impl Attempt {
             }
             rest = PageRange::between(run.end(), range.end());
         }
+        drop(installing);
         self.add(&counts);
         Ok(Arrived::Whole)
     }
@@ -252,12 +269,7 @@ impl Attempt {
         let at = Instant::now();
         for page in range.iter() {
             let before = self.table.set_absent(page);
-            let mut came = Came {
-                at,
-                waited_at_source: Duration::ZERO,
-                installed: at,
-                woken: at,
-            };
+            let mut came = Came::nowhere(at);
             if before == PageState::Requested {
                 self.region.install_zero(page)?;
                 came.installed = Instant::now();
@@ -286,7 +298,7 @@ impl Attempt {
         let pages = self.region.pages();
         let mut missing = PageBitmap::empty(pages);
         let mut rest = PageRange::between(0, pages);
-        while let Some(run) = rest.and_then(|rest| self.table.next_awaited(rest)) {
+        while let Some((run, _)) = rest.and_then(|rest| self.table.next_awaited(rest)) {
             for page in run.iter() {
                 missing.insert(page);
             }
@@ -300,6 +312,7 @@ impl Attempt {
             received,
             absent,
             duplicate,
+            given_up: _, // counted when it happens
             digest,
         } = part;
         let mut inner = self.lock();

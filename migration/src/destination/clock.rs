@@ -71,6 +71,18 @@ pub(super) struct Came {
     pub(super) woken: Instant,
 }
 
+impl Came {
+    /// A page of which nothing had to be installed.
+    pub(super) fn nowhere(at: Instant) -> Self {
+        Self {
+            at,
+            waited_at_source: Duration::ZERO,
+            installed: at,
+            woken: at,
+        }
+    }
+}
+
 impl FaultClock {
     pub(super) fn new() -> Self {
         let max_ns = u64::try_from(MAX_LATENCY.as_nanos()).expect("600 s fit 64 bits of ns");

@@ -10,7 +10,7 @@ use crate::bitmap::PageBitmap;
 use crate::destination::attempt::Attempt;
 use crate::destination::door::Door;
 use crate::destination::threads::serve_faults;
-use crate::destination::{ArrivalReport, DestinationVm, Notice};
+use crate::destination::{ArrivalReport, ArrivingMemory, DestinationVm, Notice};
 use crate::error::{Error, Result};
 use crate::link::{FrameReader, FrameWriter, Patience};
 use crate::offer::PeerText;
@@ -191,7 +191,7 @@ impl<'a> Host<'a> {
         spawned.map_err(|source| Error::Spawn { name, source })?;
 
         let began = Instant::now();
-        vm.restore(state)
+        vm.restore(state, ArrivingMemory::of(&self.attempt))
             .map_err(|source| Error::Restore { source })?;
         self.restore = began.elapsed();
         self.advance(DestinationEvent::Restored, FrameKind::State)?;
@@ -371,6 +371,7 @@ impl<'a> Host<'a> {
                 latency_us: latency.into(),
                 latency_parts_us: parts.into(),
             },
+            given_up_pages: counts.given_up,
         }
     }
 }

@@ -10,7 +10,8 @@ use crate::page::{PageIndex, PageRange, to_u64, to_usize};
 /// Missing --fault--> Requested
 ///    |                   |
 ///    +-------------------+--installed--> Present
-///    +-------------------+--listed-----> Absent
+///    +-------------------+--listed-----> Absent <--given up-- Present
+///    +-------------------+--given up---> GivenUp --installed or listed--> Absent
 /// ```
 /// Before the guest is handed over, rounds of pre-copy lead from any state to any other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,15 @@ pub(super) enum PageState {
     Present,
     /// All zero: made when it is touched, without asking anyone.
     Absent,
+    /// The same, because the guest gave it up; what still comes of it is counted and dropped.
+    GivenUp,
+}
+
+/// What is to be done with a page that comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    Install,
+    Drop,
 }
 
 /// The states of all pages. Threads use it without locks; each transition is atomic, and exactly
@@ -46,6 +56,15 @@ impl PageTable {
             Ordering::Acquire,
         );
         PageState::from_code(exchanged.unwrap_or_else(|state| state))
+    }
+
+    /// Notes that the guest gave the page up; gives the state it was in.
+    pub(super) fn give_up(&self, page: PageIndex) -> PageState {
+        self.update(page, |state| match state {
+            PageState::Missing | PageState::Requested => Some(PageState::GivenUp),
+            PageState::Present => Some(PageState::Absent),
+            PageState::Absent | PageState::GivenUp => None,
+        })
     }
 
     /// Notes that the page has been installed; gives the state it was in.
@@ -74,16 +93,16 @@ impl PageTable {
         (run, state)
     }
 
-    /// The first run in `range` of pages that are awaited.
-    pub(super) fn next_awaited(&self, range: PageRange) -> Option<PageRange> {
-        let is_awaited = |page: &PageIndex| self.state(*page).is_awaited();
-        let first = range.iter().find(is_awaited)?.get();
-        let rest = PageRange::between(first, range.end())?;
-        let end = rest
+    /// The first run in `range` of pages that are awaited, all of them given up or none.
+    pub(super) fn next_awaited(&self, range: PageRange) -> Option<(PageRange, Use)> {
+        let mut awaited = range
             .iter()
-            .find(|page| !is_awaited(page))
-            .map_or(range.end(), PageIndex::get);
-        PageRange::between(first, end)
+            .map(|page| (page, self.state(page).awaited_for()));
+        let (first, purpose) = awaited.find_map(|(page, purpose)| Some((page, purpose?)))?;
+        let end = awaited
+            .find(|(_, other)| *other != Some(purpose))
+            .map_or(range.end(), |(page, _)| page.get());
+        Some((PageRange::between(first.get(), end)?, purpose))
     }
 
     /// Whether somebody waits for the page.
@@ -102,11 +121,21 @@ impl PageTable {
     }
 
     fn settle(&self, page: PageIndex, settled: PageState) -> PageState {
+        self.update(page, |state| match state.awaited_for()? {
+            Use::Install => Some(settled),
+            Use::Drop => Some(PageState::Absent),
+        })
+    }
+
+    /// Changes a state as `change` says; gives the one before.
+    fn update(
+        &self,
+        page: PageIndex,
+        change: impl Fn(PageState) -> Option<PageState>,
+    ) -> PageState {
         let before =
             self.0[page.subscript()].fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| {
-                PageState::from_code(state)
-                    .is_awaited()
-                    .then_some(settled.code())
+                change(PageState::from_code(state)).map(PageState::code)
             });
         PageState::from_code(before.unwrap_or_else(|state| state))
     }
@@ -114,7 +143,16 @@ impl PageTable {
 
 impl PageState {
     pub(super) fn is_awaited(self) -> bool {
-        matches!(self, Self::Missing | Self::Requested)
+        self.awaited_for().is_some()
+    }
+
+    /// What is to be done with the page when it comes, if it has not come yet.
+    fn awaited_for(self) -> Option<Use> {
+        match self {
+            Self::Missing | Self::Requested => Some(Use::Install),
+            Self::GivenUp => Some(Use::Drop),
+            Self::Present | Self::Absent => None,
+        }
     }
 
     const fn code(self) -> u8 {
@@ -123,6 +161,7 @@ impl PageState {
             Self::Requested => 1,
             Self::Present => 2,
             Self::Absent => 3,
+            Self::GivenUp => 4,
         }
     }
 
@@ -131,7 +170,8 @@ impl PageState {
             0 => Self::Missing,
             1 => Self::Requested,
             2 => Self::Present,
-            _ => Self::Absent,
+            3 => Self::Absent,
+            _ => Self::GivenUp,
         }
     }
 }
@@ -152,10 +192,31 @@ mod tests {
         assert_eq!(table.request(page), PageState::Present);
     }
 
+    #[test]
+    fn page_given_up_never_becomes_present_however_it_is_settled() {
+        let page = PageIndex::new(0);
+        for (prepare, before) in [
+            (None, PageState::Missing),
+            (Some(PageState::Requested), PageState::Requested),
+        ] {
+            let table = PageTable::new(1);
+            prepare.map(|_| table.request(page));
+            assert_eq!(table.give_up(page), before);
+            assert_eq!(table.request(page), PageState::GivenUp);
+            assert_eq!(table.set_present(page), PageState::GivenUp);
+            assert_eq!(table.request(page), PageState::Absent);
+        }
+        let table = PageTable::new(1);
+        table.set_present(page);
+        assert_eq!(table.give_up(page), PageState::Present);
+        assert_eq!(table.give_up(page), PageState::Absent);
+        assert_eq!(table.request(page), PageState::Absent);
+    }
+
     proptest! {
         #[test]
         fn awaited_runs_cover_exactly_what_is_not_settled(
-            settled in prop::collection::vec(0u8..4, 1..200)
+            settled in prop::collection::vec(0u8..5, 1..200)
         ) {
             let pages = u64::try_from(settled.len()).unwrap();
             let table = PageTable::new(pages);
@@ -164,17 +225,20 @@ mod tests {
                     0 => {}
                     1 => { table.request(page); }
                     2 => { table.set_present(page); }
-                    _ => { table.set_absent(page); }
+                    3 => { table.set_absent(page); }
+                    _ => { table.give_up(page); }
                 }
             }
             let mut seen = Vec::new();
             let mut rest = PageRange::between(0, pages);
-            while let Some(run) = rest.and_then(|rest| table.next_awaited(rest)) {
+            while let Some((run, purpose)) = rest.and_then(|rest| table.next_awaited(rest)) {
+                let wanted = if purpose == Use::Drop { 4..5 } else { 0..2 };
+                prop_assert!(run.iter().all(|page| wanted.contains(&settled[page.subscript()])));
                 seen.extend(run.iter());
                 rest = PageRange::between(run.end(), pages);
             }
             let awaited: Vec<_> =
-                (0..pages).map(PageIndex::new).filter(|p| settled[p.subscript()] < 2).collect();
+                (0..pages).map(PageIndex::new).filter(|p| ![2, 3].contains(&settled[p.subscript()])).collect();
             prop_assert_eq!(seen, awaited);
         }
     }

@@ -60,6 +60,7 @@ pub(super) fn serve_faults(attempt: &Attempt) -> Result<()> {
                 }
             }
             with(&mut urgent, |urgent| urgent.ask_again());
+            with(&mut urgent, |urgent| urgent.tell_given_up());
         }
     }
 }
@@ -72,7 +73,7 @@ fn serve_here(attempt: &Attempt, pages: &mut Vec<PageIndex>) -> Result<()> {
         let before = attempt.clock.request(&attempt.table, page, way);
         let answered = match before {
             PageState::Missing | PageState::Requested => Ok(()),
-            PageState::Absent => attempt.region.install_zero(page),
+            PageState::Absent | PageState::GivenUp => attempt.region.install_zero(page),
             PageState::Present => attempt.region.wake(page),
         };
         served = std::mem::replace(&mut served, Ok(())).and(answered);
@@ -162,6 +163,18 @@ impl<'a> Urgent<'a> {
         for ranges in damaged.chunks(MAX_FRAME_RANGES) {
             self.writer
                 .send_with(FrameKind::Again, Patience::Endless, |payload| {
+                    wire::ranges_payload(ranges, payload);
+                })?;
+        }
+        Ok(())
+    }
+
+    /// Tells what need not come any more.
+    fn tell_given_up(&mut self) -> Result<()> {
+        let given_up = self.attempt.take_given_up();
+        for ranges in given_up.chunks(MAX_FRAME_RANGES) {
+            self.writer
+                .send_with(FrameKind::GivenUp, Patience::Endless, |payload| {
                     wire::ranges_payload(ranges, payload);
                 })?;
         }

@@ -14,15 +14,21 @@ use crate::source::transfer::Transfer;
 const CHUNK_PAGES: u64 = 64;
 
 impl Transfer<'_> {
-    /// Compares the source's memory, which stands still, with what the destination has received.
+    /// Compares the source's memory, which stands still, with what the destination has received; the
+    /// pages of `given_up` count as absent.
     ///
     /// # Errors
     /// If they differ: something wrote to the memory after it was sent.
-    pub(super) fn check_frozen(&self, ram: &RamMapping, received: Digest) -> Result<()> {
+    pub(super) fn check_frozen(
+        &self,
+        ram: &RamMapping,
+        given_up: &[PageRange],
+        received: Digest,
+    ) -> Result<()> {
         if self.options.verify == Verify::Off {
             return Ok(());
         }
-        let frozen = digest_of(ram)?;
+        let frozen = digest_of(ram, given_up)?;
         if frozen == received {
             return Ok(());
         }
@@ -33,8 +39,8 @@ impl Transfer<'_> {
     }
 }
 
-/// The digest of all of a memory that nobody writes.
-fn digest_of(ram: &RamMapping) -> Result<Digest> {
+/// The digest of all of a memory that nobody writes, as if the pages of `given_up` were absent.
+fn digest_of(ram: &RamMapping, given_up: &[PageRange]) -> Result<Digest> {
     let mut touched = PageBitmap::full(ram.pages());
     let mut digest = Digest::default();
     find_untouched(ram, |range| {
@@ -42,6 +48,11 @@ fn digest_of(ram: &RamMapping) -> Result<Digest> {
         digest.add_absent(range);
         Ok(())
     })?;
+    for page in given_up.iter().flat_map(|range| range.iter()) {
+        if touched.remove(page) {
+            digest.add(Digest::of_absent(page));
+        }
+    }
     let mut content = Vec::new();
     let mut at = 0;
     while let Some(run) = touched.next_run(at, ram.pages()) {

@@ -74,10 +74,11 @@ impl Transfer<'_> {
             .iter()
             .map(|link| Sender::new(sending, link.clone(), patience))
             .collect();
-        if let Some(sender) = senders.first_mut()
-            && !self.options.mode.has_rounds()
-        {
-            sender.list_untouched()?;
+        if let Some(sender) = senders.first_mut() {
+            sender.list_all_given_up()?;
+            if !self.options.mode.has_rounds() {
+                sender.list_untouched()?;
+            }
         }
         for (number, mut sender) in senders.into_iter().enumerate() {
             let name = format!("migrate-push-{number}");
@@ -105,7 +106,7 @@ impl Transfer<'_> {
                 destination_digest,
             });
         }
-        self.check_frozen(&sending.ram, complete.digest)?;
+        self.check_frozen(&sending.ram, &sending.given_up(), complete.digest)?;
         self.account.complete = Some(complete);
         self.advance(SourceEvent::CompleteReceived);
         Ok(())

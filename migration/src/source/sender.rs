@@ -84,6 +84,7 @@ impl<'a> Sender<'a> {
             match frame.kind {
                 FrameKind::Want => self.answer(&frame)?,
                 FrameKind::Again => self.repeat(&frame)?,
+                FrameKind::GivenUp => self.forgo(&frame)?,
                 _ => return Err(frame.into_error()),
             }
         }
@@ -120,6 +121,32 @@ impl<'a> Sender<'a> {
         Ok(())
     }
 
+    /// Lists pages that the guest gave up over there, unless they are on their way.
+    fn forgo(&mut self, frame: &Received<'_>) -> Result<()> {
+        let limit = self.sending.ram.pages();
+        for range in wire::decode_ranges(frame.kind, frame.payload, limit)? {
+            for range in self.sending.never_sent(range?) {
+                self.list_given_up(range)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whatever becomes of the list, these pages are listed from now on, in later laps, too: a page
+    /// that counts as absent must never be sent with its content.
+    fn list_given_up(&mut self, range: PageRange) -> Result<()> {
+        let mut ranges = Vec::new();
+        let sending = self.sending;
+        while let Some(run) = sending.order().next_within(range) {
+            sending.note(run, Fate::GivenUp);
+            ranges.push(run);
+        }
+        for ranges in ranges.chunks(MAX_FRAME_RANGES) {
+            list(&mut self.writer, ranges, self.patience)?;
+        }
+        Ok(())
+    }
+
     /// Lists all pages that were never touched, so that nobody reads them.
     pub(super) fn list_untouched(&mut self) -> Result<()> {
         let mut ranges = Vec::with_capacity(MAX_FRAME_RANGES);
@@ -134,6 +161,14 @@ impl<'a> Sender<'a> {
             Ok(())
         })?;
         self.list(&mut ranges, Fate::Absent)
+    }
+
+    /// Lists once more what was given up and whose list was lost.
+    pub(super) fn list_all_given_up(&mut self) -> Result<()> {
+        for range in self.sending.given_up() {
+            self.list_given_up(range)?;
+        }
+        Ok(())
     }
 
     /// Lists `ranges`, notes their fate and empties the list.

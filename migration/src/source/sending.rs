@@ -10,7 +10,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::options::SourceOptions;
 use crate::order::SendOrder;
-use crate::page::{PAGE_BYTES, PageRange};
+use crate::page::{PAGE_BYTES, PageRange, ranges_of};
 use crate::ram::RamMapping;
 use crate::source::limiter::Limiter;
 use crate::source::rounds::Rest;
@@ -41,6 +41,8 @@ struct Counts {
     tally: Tally,
     /// The pages in `tally`: what goes again must not be counted twice.
     counted: PageBitmap,
+    /// Those of them that count as absent because they were given up at the other end.
+    given_up: PageBitmap,
     /// Pages of this lap that have not gone yet.
     left: u64,
 }
@@ -54,6 +56,8 @@ pub(super) enum Fate<'a> {
     Zero,
     /// They were never touched, and listed.
     Absent,
+    /// The guest gave them up at the other end; they are listed, whatever they hold here.
+    GivenUp,
 }
 
 impl Sending {
@@ -69,6 +73,7 @@ impl Sending {
         let counts = Counts {
             tally: done,
             counted,
+            given_up: PageBitmap::empty(ram.pages()),
             left: unsent.count(),
         };
         let order = SendOrder::new(unsent, options.plan(), Some(&recency));
@@ -137,6 +142,18 @@ impl Sending {
     /// What was sent so far.
     pub(super) fn tally(&self) -> Tally {
         self.counts().tally
+    }
+
+    /// The pages that were given up at the other end before they were sent.
+    pub(super) fn given_up(&self) -> Vec<PageRange> {
+        ranges_of(self.counts().given_up.iter())
+    }
+
+    /// The pages of `range` that never went. Those that did count with the content they had, even if
+    /// they were lost on their way.
+    pub(super) fn never_sent(&self, range: PageRange) -> Vec<PageRange> {
+        let counts = self.counts();
+        ranges_of(range.iter().filter(|&page| !counts.counted.contains(page)))
     }
 
     /// Notes what became of `range`, which the order had handed out.
@@ -226,7 +243,12 @@ impl Counts {
                     self.tally.absent += 1;
                     self.tally.digest.add(Digest::of_absent(page));
                 }
-                (Fate::Zero | Fate::Absent, false) => {}
+                (Fate::GivenUp, true) => {
+                    self.given_up.insert(page);
+                    self.tally.absent += 1;
+                    self.tally.digest.add(Digest::of_absent(page));
+                }
+                (Fate::Zero | Fate::Absent | Fate::GivenUp, false) => {}
             }
         }
     }

@@ -69,6 +69,8 @@ pub enum FrameKind {
     Done = 22,
     /// Destination: pages that came damaged.
     Again = 23,
+    /// Destination: pages that the guest gave up there before they came.
+    GivenUp = 24,
     /// Either end: a nonce for the other to prove its key with.
     Challenge = 32,
     /// Either end: the proof.
@@ -76,7 +78,7 @@ pub enum FrameKind {
 }
 
 impl FrameKind {
-    const ALL: [Self; 25] = [
+    const ALL: [Self; 26] = [
         Self::Hello,
         Self::Accept,
         Self::Refuse,
@@ -100,6 +102,7 @@ impl FrameKind {
         Self::Missing,
         Self::Done,
         Self::Again,
+        Self::GivenUp,
         Self::Challenge,
         Self::Proof,
     ];
@@ -112,7 +115,7 @@ impl FrameKind {
             Self::State => MAX_STATE_BYTES,
             Self::Want => MAX_FRAME_WANTS * WANT_BYTES,
             Self::Pages => PAGES_PREFIX_BYTES + MAX_FRAME_PAGES * PAGE_BYTES,
-            Self::Absent | Self::Again => MAX_FRAME_RANGES * RANGE_BYTES,
+            Self::Absent | Self::Again | Self::GivenUp => MAX_FRAME_RANGES * RANGE_BYTES,
             Self::Discard | Self::Missing => MAX_FRAME_WORDS * WORD_BYTES,
             Self::Accept
             | Self::Attach

@@ -7,11 +7,12 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use migration::{
-    Arrival, CancelToken, DestinationOptions, DestinationVm, MachineError, MemoryLayout,
-    MemoryRegion, Notice, Offer, PAGE_BYTES, PageBitmap, Pfn, RamMapping, Refusal, Result,
-    SourceOptions, SourceVm, Streams, Timeouts, receive,
+    Arrival, ArrivingMemory, CancelToken, DestinationOptions, DestinationVm, MachineError,
+    MemoryLayout, MemoryRegion, Notice, Offer, PAGE_BYTES, PageBitmap, Pfn, RamMapping, Refusal,
+    Result, SourceOptions, SourceVm, Streams, Timeouts, receive,
 };
 
+use crate::giving_up;
 use crate::memory::{Memory, expected};
 
 /// Whether userfaultfd works here; if it does not, says so, and panics if it must.
@@ -158,12 +159,15 @@ pub struct Watch {
 enum Life {
     Busy,
     Idle,
+    /// Gives half of its memory up while the rest arrives.
+    Giving,
 }
 
 /// A VM that arrives. A busy guest visits every page in a scattered order, checks it, and writes it.
 pub struct FakeDestination {
     watch: Arc<Watch>,
     memory: Option<Arc<Memory>>,
+    arriving: Option<ArrivingMemory>,
     arrived: Arrived,
     life: Life,
 }
@@ -208,7 +212,8 @@ impl DestinationVm for FakeDestination {
         Ok(memory.mapping())
     }
 
-    fn restore(&mut self, state: &[u8]) -> Result<(), MachineError> {
+    fn restore(&mut self, state: &[u8], arriving: ArrivingMemory) -> Result<(), MachineError> {
+        self.arriving = Some(arriving);
         let memory = self.memory.as_ref().unwrap();
         for &page in self.watch.restore_touches.lock().unwrap().iter() {
             assert_eq!(memory.read(page), expected(page));
@@ -224,9 +229,13 @@ impl DestinationVm for FakeDestination {
         self.watch.resumed.fetch_add(1, Ordering::SeqCst);
         let memory = Arc::clone(self.memory.as_ref().unwrap());
         *self.arrived.memory.lock().unwrap() = Some(Arc::clone(&memory));
-        if self.life == Life::Busy {
-            *self.arrived.guest.lock().unwrap() = Some(thread::spawn(move || play_guest(&memory)));
-        }
+        let arriving = self.arriving.take().unwrap();
+        let guest = match self.life {
+            Life::Idle => return Ok(()),
+            Life::Busy => thread::spawn(move || play_guest(&memory)),
+            Life::Giving => thread::spawn(move || giving_up::play_guest(&memory, &arriving)),
+        };
+        *self.arrived.guest.lock().unwrap() = Some(guest);
         Ok(())
     }
 }
@@ -266,6 +275,11 @@ impl Waiting {
         Self::begin(options, Life::Idle)
     }
 
+    /// Waits for a VM whose guest gives memory up once it has arrived.
+    pub fn start_giving(options: DestinationOptions) -> Self {
+        Self::begin(options, Life::Giving)
+    }
+
     pub fn start_with(options: DestinationOptions) -> Self {
         Self::begin(options, Life::Busy)
     }
@@ -285,6 +299,7 @@ impl Waiting {
                     Box::new(FakeDestination {
                         watch: watch.clone(),
                         memory: None,
+                        arriving: None,
                         arrived: arrived.clone(),
                         life,
                     })

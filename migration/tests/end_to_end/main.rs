@@ -7,6 +7,8 @@ mod cutter;
 #[cfg(test)]
 mod destination_failures;
 #[cfg(test)]
+mod giving_up;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod machine;

@@ -9,7 +9,7 @@ use std::ptr::{self, NonNull};
 use std::sync::{Arc, Mutex};
 
 use migration::{PAGE_BYTES, PageBitmap, PageIndex, RamMapping};
-use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 
 /// The content of a page.
 pub type Page = [u8; PAGE_BYTES];
@@ -75,6 +75,13 @@ impl Memory {
         // SAFETY: the page lies in the mapping (checked by `address`), and `content` is as long.
         unsafe { ptr::copy_nonoverlapping(content.as_ptr(), self.address(page), PAGE_BYTES) };
         self.written.lock().unwrap().insert(PageIndex::new(page));
+    }
+
+    /// Makes the page one of zeroes, as a balloon does.
+    pub fn discard(&self, page: u64) {
+        // SAFETY: the page lies in the mapping (checked by `address`), which is anonymous and
+        // private; no reference points into it.
+        unsafe { madvise(self.address(page).cast(), PAGE_BYTES, Advice::LinuxDontNeed) }.unwrap();
     }
 
     /// Adds the pages written since the last call.

@@ -13,6 +13,7 @@ use migration::{
     RamMapping, SourceOptions,
 };
 use vmm::boot::{BootSource, KernelImage, RamLayout, VcpuCount};
+use vmm::config::BalloonMode;
 use vmm::host::HostKvm;
 use vmm::kvm::Hypervisor;
 use vmm::machine::{Assembly, Blueprint, Machine, MachineState, Wiring, Wish};
@@ -66,6 +67,7 @@ fn boot(words: &str) -> (Arc<Machine>, Output) {
     let blueprint = Blueprint {
         vcpus: VcpuCount::new(2).unwrap(),
         memory: RamLayout::new(128 << 20).unwrap(),
+        balloon: BalloonMode::On,
         kernel: "probe".to_owned(),
         generation_id: [7; 16],
     };

@@ -1,5 +1,6 @@
 //! The commands and their options as typed; the texts here are what `skiff help` shows.
 
+mod balloon;
 mod inspect;
 mod run;
 mod steer;
@@ -7,6 +8,7 @@ mod travel;
 
 use argh::FromArgs;
 
+pub(super) use balloon::BalloonArgs;
 pub(super) use inspect::{InfoArgs, LsArgs, PreflightArgs};
 pub(super) use run::RunArgs;
 pub(super) use steer::{CancelArgs, PauseArgs, ResumeArgs, StopArgs};
@@ -53,6 +55,7 @@ pub(super) enum Command {
     Pause(PauseArgs),
     Resume(ResumeArgs),
     Stop(StopArgs),
+    Balloon(BalloonArgs),
     Preflight(PreflightArgs),
 }
 
@@ -69,6 +72,7 @@ impl Command {
             Self::Pause(_) => "pause",
             Self::Resume(_) => "resume",
             Self::Stop(_) => "stop",
+            Self::Balloon(_) => "balloon",
             Self::Preflight(_) => "preflight",
         }
     }

@@ -129,6 +129,10 @@ fn text_info(info: &VmInfo) -> String {
         ["kvm", &info.kvm].map(str::to_owned),
         ["version", &info.version].map(str::to_owned),
     ];
+    if let Some(balloon) = &info.balloon {
+        let actual = bytes(balloon.actual_bytes);
+        rows.insert(5, ["balloon".to_owned(), actual]);
+    }
     if let Some(kernel) = &info.kernel {
         rows.insert(2, ["kernel", kernel].map(str::to_owned));
     }
@@ -166,6 +170,7 @@ mod tests {
             kvm: "AMD-V (kvm_amd)".into(),
             kernel: Some("probe".into()),
             migration: None,
+            balloon: None,
             version: "0.1.0".into(),
         }
     }

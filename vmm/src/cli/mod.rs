@@ -2,6 +2,7 @@
 //! exit code: 0 done, 1 failed, 2 wrong usage.
 
 mod args;
+mod balloon;
 mod errors;
 mod format;
 mod inspect;
@@ -71,6 +72,7 @@ fn execute(command: Command) -> Result<(), CommandError> {
         Command::Pause(args) => steer::pause(&args.vm),
         Command::Resume(args) => steer::resume(&args.vm),
         Command::Stop(args) => steer::stop(&args.vm),
+        Command::Balloon(args) => balloon::balloon(&args),
         Command::Preflight(args) => preflight::preflight(&args, |to, trust| {
             monitor::ask_peer(to, trust).map_err(|error| Failure::of(&error))
         }),

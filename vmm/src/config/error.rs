@@ -80,6 +80,12 @@ pub enum ConfigError {
         #[source]
         source: io::Error,
     },
+    /// Neither with nor without a balloon.
+    #[error("`{value}` is no balloon mode: give on or off")]
+    BalloonSyntax {
+        /// What was given.
+        value: Box<str>,
+    },
     /// Not one of the three ways to connect the serial port.
     #[error("`{value}` is no serial mode: give stdio, none or file=PATH")]
     SerialSyntax {

@@ -11,7 +11,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, Visitor};
 
-use super::{ByteSize, ConfigError, KernelSource, SerialMode, VmName};
+use super::{BalloonMode, ByteSize, ConfigError, KernelSource, SerialMode, VmName};
 use crate::boot::VcpuCount;
 
 /// The longest configuration file; our choice: far beyond what all keys can take.
@@ -42,6 +42,9 @@ pub struct VmSettings {
     /// `--serial`
     #[serde(default, deserialize_with = "text_or_number")]
     pub serial: Option<SerialMode>,
+    /// `--balloon`
+    #[serde(default, deserialize_with = "text_or_number")]
+    pub balloon: Option<BalloonMode>,
     /// `--name`
     #[serde(default, deserialize_with = "text_or_number")]
     pub name: Option<VmName>,
@@ -94,6 +97,7 @@ impl VmSettings {
             memory,
             cpus,
             serial,
+            balloon,
             name,
             api,
         } = self;
@@ -104,6 +108,7 @@ impl VmSettings {
             memory: memory.or(fallback.memory),
             cpus: cpus.or(fallback.cpus),
             serial: serial.or(fallback.serial),
+            balloon: balloon.or(fallback.balloon),
             name: name.or(fallback.name),
             api: api.or(fallback.api),
         }

@@ -1,6 +1,7 @@
 //! What the user asked for, as values that can be trusted: every type here is made only by a parser
 //! or a constructor that has checked it, so nothing after this module checks a size or a name again.
 
+mod balloon;
 mod endpoint;
 mod error;
 mod file;
@@ -15,6 +16,7 @@ mod trust;
 mod vcpus;
 mod vm;
 
+pub use balloon::BalloonMode;
 pub use endpoint::HostPort;
 pub use error::ConfigError;
 pub use file::VmSettings;

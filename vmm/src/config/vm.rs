@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::kernel::check_command_line;
-use super::{ByteSize, ConfigError, KernelSource, SerialMode, VmName, VmSettings};
+use super::{BalloonMode, ByteSize, ConfigError, KernelSource, SerialMode, VmName, VmSettings};
 use crate::boot::VcpuCount;
 
 /// The least memory of a VM.
@@ -31,6 +31,8 @@ pub struct VmConfig {
     pub cpus: VcpuCount,
     /// Where its serial port leads.
     pub serial: SerialMode,
+    /// Whether it has a memory balloon.
+    pub balloon: BalloonMode,
     /// Its name.
     pub name: VmName,
     /// The path chosen for its control socket, in place of the one made from the name.
@@ -50,6 +52,7 @@ impl VmConfig {
             memory,
             cpus,
             serial,
+            balloon,
             name,
             api,
         } = settings;
@@ -66,6 +69,7 @@ impl VmConfig {
             memory: check_memory(memory.unwrap_or(DEFAULT_MEMORY), host_memory)?,
             cpus: cpus.unwrap_or(VcpuCount::ONE),
             serial: serial.unwrap_or_default(),
+            balloon: balloon.unwrap_or_default(),
             name: name.map_or_else(VmName::generate, Ok)?,
             api,
         })

@@ -33,7 +33,9 @@ pub use client::ControlClient;
 pub use error::ControlError;
 pub use failure::Failure;
 pub use path::{SocketPath, VmAddress, runtime_directory, sockets_in};
-pub use protocol::{Direction, MigrationInfo, Progress, Request, Response, VmInfo, VmState};
+pub use protocol::{
+    BalloonInfo, Direction, MigrationInfo, Progress, Request, Response, VmInfo, VmState,
+};
 pub use reply::Reply;
 pub use server::{ControlHandler, ControlServer, MAX_CLIENTS};
 pub use socket::{ControlSocket, remove_if_dead};

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use balloon::Statistics;
+
 use super::Failure;
 use crate::config::{MigrateConfig, VmName};
 
@@ -21,6 +23,13 @@ pub enum Request {
     Migrate(MigrateConfig),
     /// Cancel a migration that has not handed over.
     Cancel,
+    /// Ask the guest to have so much in its balloon, if anything is asked; answered by a
+    /// [`BalloonInfo`].
+    Balloon {
+        /// How much.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        target_bytes: Option<u64>,
+    },
 }
 
 impl Request {
@@ -33,6 +42,7 @@ impl Request {
             Self::Stop => "stop",
             Self::Migrate(_) => "migrate",
             Self::Cancel => "cancel",
+            Self::Balloon { .. } => "balloon",
         }
     }
 }
@@ -94,6 +104,24 @@ pub enum Direction {
     Arriving,
 }
 
+/// What a monitor says about the balloon of its guest. Amounts are in bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BalloonInfo {
+    /// How much the host wants in the balloon.
+    pub target_bytes: u64,
+    /// How much the guest says is in it.
+    pub actual_bytes: u64,
+    /// How much the guest has reported free since it booted; the same memory may count many times.
+    pub reported_bytes: u64,
+    /// How much has gone back to a host since then, by inflating and by reporting.
+    pub discarded_bytes: u64,
+    /// Resident memory of the monitor's process.
+    pub resident_bytes: u64,
+    /// What the guest said of its memory last, if it ever did.
+    #[serde(default)]
+    pub statistics: Option<Statistics>,
+}
+
 /// What a monitor says about its VM.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VmInfo {
@@ -119,6 +147,9 @@ pub struct VmInfo {
     /// The migration that is under way.
     #[serde(default)]
     pub migration: Option<MigrationInfo>,
+    /// The guest's balloon, if it has one.
+    #[serde(default)]
+    pub balloon: Option<BalloonInfo>,
     /// The monitor's version.
     pub version: String,
 }
@@ -178,6 +209,16 @@ mod tests {
             (Request::Resume, r#"{"command":"resume"}"#),
             (Request::Stop, r#"{"command":"stop"}"#),
             (Request::Cancel, r#"{"command":"cancel"}"#),
+            (
+                Request::Balloon { target_bytes: None },
+                r#"{"command":"balloon"}"#,
+            ),
+            (
+                Request::Balloon {
+                    target_bytes: Some(0),
+                },
+                r#"{"command":"balloon","target_bytes":0}"#,
+            ),
             (
                 migrate,
                 r#"{"command":"migrate","to":"node2:7000","mode":"post-copy","prepaging":"bubble","growth":"adaptive","order":"physical","streams":1,"verify":"off"}"#,

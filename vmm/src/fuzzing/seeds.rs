@@ -6,11 +6,11 @@ use kvm_bindings::kvm_cpuid_entry2;
 use migration::fuzzing::Seed;
 
 use super::{interrupt, memory};
-use crate::boot::RamLayout;
-use crate::config::{MigrateConfig, MigrationMode};
+use crate::boot::{RamLayout, VcpuCount};
+use crate::config::{BalloonMode, MigrateConfig, MigrationMode};
 use crate::control::Request;
 use crate::host::KvmKind;
-use crate::machine::{CpuModel, MachineState};
+use crate::machine::{Blueprint, CpuModel, MachineState};
 use crate::memory::frames_of;
 use crate::transfer::Demands;
 
@@ -22,7 +22,7 @@ const CONFIGS: [(&str, &str); 9] = [
     ),
     (
         "every-key",
-        r#"{"kernel": "vmlinuz", "initrd": "initrd.img", "cmdline": "quiet", "memory": "1G", "cpus": 2, "serial": "file=log", "name": "web", "api": "/run/web.sock"}"#,
+        r#"{"kernel": "vmlinuz", "initrd": "initrd.img", "cmdline": "quiet", "memory": "1G", "cpus": 2, "serial": "file=log", "balloon": "off", "name": "web", "api": "/run/web.sock"}"#,
     ),
     (
         "numbers",
@@ -58,8 +58,8 @@ pub fn seeds() -> Vec<Seed> {
 
 fn demands() -> Vec<Seed> {
     let with = |mib: u64, vcpus: u32, leaves: usize| {
-        let memory = RamLayout::new(mib << 20).expect("the size is allowed");
-        let memory = frames_of(memory).expect("every size has a layout");
+        let layout = RamLayout::new(mib << 20).expect("the size is allowed");
+        let memory = frames_of(layout).expect("every size has a layout");
         let leaf = kvm_cpuid_entry2 {
             function: 1,
             edx: 0x0781_abfd,
@@ -71,7 +71,14 @@ fn demands() -> Vec<Seed> {
             tsc_khz: Some(2_400_000),
         };
         let mut bytes = postcard::to_stdvec(&(memory, vcpus)).expect("plain data encodes");
-        let demands = Demands::new(cpu, "vmlinuz".to_owned(), [7; 16]);
+        let blueprint = Blueprint {
+            vcpus: VcpuCount::ONE,
+            memory: layout,
+            balloon: BalloonMode::On,
+            kernel: "vmlinuz".to_owned(),
+            generation_id: [7; 16],
+        };
+        let demands = Demands::new(cpu, &blueprint);
         bytes.extend(postcard::to_stdvec(&demands).expect("plain data encodes"));
         bytes
     };

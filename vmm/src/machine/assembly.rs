@@ -2,14 +2,18 @@
 
 use std::sync::{Arc, Mutex};
 
+use ::balloon::Balloon;
 use ::devices::{GuestRequestLine, SerialOutput};
 use kvm_bindings::CpuId;
+use migration::ArrivingMemory;
 
 use super::custody::{Custody, Wish};
 use super::devices::{self, Buses, DeviceSet, DevicesState, InterruptLines};
+use super::reclaim::RamReclaim;
 use super::{Blueprint, CpuModel, Machine, MachineError, MachineState};
 use crate::boot::cpuid::{self, GuestClock};
 use crate::boot::{self, BootSource, Platform, VcpuIndex};
+use crate::config::BalloonMode;
 use crate::kvm::{Hypervisor, KvmVm};
 use crate::memory::GuestRam;
 use crate::vcpu::{FatalSink, Vcpu, VcpuContext, VcpuHandle};
@@ -43,7 +47,7 @@ impl Assembly {
     pub fn new(hypervisor: Hypervisor, blueprint: Blueprint) -> Result<Self, MachineError> {
         let ram = GuestRam::new(blueprint.memory)?;
         let vm = Arc::new(KvmVm::new(hypervisor, &ram)?);
-        let lines = InterruptLines::connect(&vm)?;
+        let lines = InterruptLines::connect(&vm, blueprint.balloon)?;
         let mut vcpus = Vec::with_capacity(usize::from(blueprint.vcpus.get()));
         for VcpuIndex(index) in blueprint.vcpus.indices() {
             let index = u32::from(index);
@@ -87,7 +91,7 @@ impl Assembly {
         let platform = Platform {
             ram: self.blueprint.memory,
             vcpus: self.blueprint.vcpus,
-            virtio: devices::windows().collect(),
+            virtio: devices::windows(self.blueprint.balloon).collect(),
             generation_id: self.blueprint.generation_id,
         };
         let entry = boot::load(self.ram.guest(), source, &platform)?;
@@ -99,7 +103,8 @@ impl Assembly {
         self.finish(cpu, Wish::Running, wiring, None)
     }
 
-    /// Takes over a guest that ran on `cpu`: sets all of its state, which may touch RAM.
+    /// Takes over a guest that ran on `cpu`, and whose memory is `arriving`: sets all of its state,
+    /// which may touch RAM.
     ///
     /// vCPUs come before the in-kernel devices, so that an interrupt those raise finds its APIC;
     /// our devices come last, because a restored serial port raises its interrupt at once.
@@ -111,6 +116,7 @@ impl Assembly {
         state: MachineState,
         cpu: CpuModel,
         wiring: Wiring,
+        arriving: ArrivingMemory,
     ) -> Result<Machine, MachineError> {
         let MachineState {
             paused_by_user,
@@ -134,7 +140,7 @@ impl Assembly {
         } else {
             Wish::Running
         };
-        self.finish(cpu, wish, wiring, Some(devices))
+        self.finish(cpu, wish, wiring, Some((devices, arriving)))
     }
 
     fn finish(
@@ -142,7 +148,7 @@ impl Assembly {
         cpu: CpuModel,
         wish: Wish,
         wiring: Wiring,
-        saved: Option<DevicesState>,
+        saved: Option<(DevicesState, ArrivingMemory)>,
     ) -> Result<Machine, MachineError> {
         let Self {
             vcpus,
@@ -152,7 +158,15 @@ impl Assembly {
             blueprint,
         } = self;
         let fatal = wiring.fatal.clone();
-        let (devices, buses) = DeviceSet::new(&vm, lines, ram.guest(), wiring, saved)?;
+        let (saved, arriving) = saved.unzip();
+        let balloon = match blueprint.balloon {
+            BalloonMode::On => {
+                let reclaim = RamReclaim::new(ram.clone(), arriving);
+                Some(Balloon::new(ram.guest().clone(), Box::new(reclaim)))
+            }
+            BalloonMode::Off => None,
+        };
+        let (devices, buses) = DeviceSet::new(&vm, lines, ram.guest(), balloon, wiring, saved)?;
         let Buses { ports, mmio } = buses;
         let context = Arc::new(VcpuContext {
             vm,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::boot::{RamLayout, VcpuCount};
 use crate::bounded::at_most;
+use crate::config::BalloonMode;
 use crate::host::KvmKind;
 
 /// Most CPUID leaves a vCPU can have (`KVM_MAX_CPUID_ENTRIES` of the kernel).
@@ -17,6 +18,8 @@ pub struct Blueprint {
     pub vcpus: VcpuCount,
     /// Its RAM.
     pub memory: RamLayout,
+    /// Whether it has a memory balloon.
+    pub balloon: BalloonMode,
     /// What the guest was booted from, for people.
     pub kernel: String,
     /// Identity of the guest, changed whenever it is duplicated (not when it moves).

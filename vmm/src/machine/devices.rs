@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use balloon::{Balloon, BalloonHandle};
 use devices::virtio::{
     MmioTransport, QUEUE_NOTIFY_OFFSET, QueueIndex, TransportState, VirtioDevice, VirtioTransport,
 };
@@ -16,10 +17,8 @@ use super::{MachineError, Wiring};
 use crate::boot::layout;
 use crate::boot::{Gsi, VirtioWindow};
 use crate::bounded::at_most;
+use crate::config::BalloonMode;
 use crate::kvm::KvmVm;
-
-/// Number of virtio devices: the entropy device.
-const VIRTIO_DEVICES: usize = 1;
 
 /// How long serial output may take to drain before the process ends; our choice.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
@@ -41,13 +40,13 @@ pub(super) struct InterruptLines {
 }
 
 impl InterruptLines {
-    pub(super) fn connect(vm: &KvmVm) -> Result<Self, MachineError> {
+    pub(super) fn connect(vm: &KvmVm, balloon: BalloonMode) -> Result<Self, MachineError> {
         let line = |gsi: Gsi| {
             let interrupt = Interrupt::new()?;
             vm.connect_interrupt(&interrupt, gsi)?;
             Ok::<_, MachineError>(interrupt)
         };
-        let virtio = windows()
+        let virtio = windows(balloon)
             .map(|window| line(window.gsi))
             .collect::<Result<_, _>>()?;
         Ok(Self {
@@ -57,9 +56,14 @@ impl InterruptLines {
     }
 }
 
-/// The windows of all virtio devices, in the order of [`DeviceSet::virtio`].
-pub(super) fn windows() -> impl Iterator<Item = VirtioWindow> {
-    (0..VIRTIO_DEVICES).filter_map(VirtioWindow::of_device)
+/// The windows of all virtio devices, in the order of [`DeviceSet::virtio`]: the entropy device, then
+/// the balloon if there is one.
+pub(super) fn windows(balloon: BalloonMode) -> impl Iterator<Item = VirtioWindow> {
+    let devices = match balloon {
+        BalloonMode::On => 2,
+        BalloonMode::Off => 1,
+    };
+    (0..devices).filter_map(VirtioWindow::of_device)
 }
 
 /// One virtio device, known to the bus by another handle.
@@ -71,6 +75,7 @@ pub struct DeviceSet {
     serial: Arc<Mutex<SerialPort>>,
     serial_output: SerialOutput,
     virtio: Vec<SharedTransport>,
+    balloon: Option<BalloonHandle>,
 }
 
 /// The buses the devices answer on.
@@ -86,6 +91,7 @@ impl DeviceSet {
         vm: &KvmVm,
         lines: InterruptLines,
         memory: &GuestMemory,
+        balloon: Option<Balloon>,
         wiring: Wiring,
         saved: Option<DevicesState>,
     ) -> Result<(Self, Buses), MachineError> {
@@ -112,10 +118,16 @@ impl DeviceSet {
             serial.clone(),
         )?;
 
-        let mut states = StateOfEach::new(virtio_states)?;
-        let mut virtio = Vec::with_capacity(VIRTIO_DEVICES);
-        for (window, line) in windows().zip(virtio_lines) {
+        let handle = balloon.as_ref().map(Balloon::handle);
+        let mut states = StateOfEach::new(virtio_states, virtio_lines.len())?;
+        let mut places = (0..).map_while(VirtioWindow::of_device).zip(virtio_lines);
+        let mut virtio = Vec::with_capacity(layout::VIRTIO_WINDOWS_MAX);
+        if let Some((window, line)) = places.next() {
             let transport = make_transport(Rng::default(), memory, line, states.next())?;
+            virtio.push(connect(vm, &mut buses.mmio, window, transport)?);
+        }
+        if let (Some((window, line)), Some(balloon)) = (places.next(), balloon) {
+            let transport = make_transport(balloon, memory, line, states.next())?;
             virtio.push(connect(vm, &mut buses.mmio, window, transport)?);
         }
         Ok((
@@ -123,6 +135,7 @@ impl DeviceSet {
                 serial,
                 serial_output: output,
                 virtio,
+                balloon: handle,
             },
             buses,
         ))
@@ -137,6 +150,12 @@ impl DeviceSet {
     #[must_use]
     pub fn virtio(&self) -> &[SharedTransport] {
         &self.virtio
+    }
+
+    /// The balloon, if the guest has one.
+    #[must_use]
+    pub fn balloon(&self) -> Option<&BalloonHandle> {
+        self.balloon.as_ref()
     }
 
     /// Waits until everything the guest printed is out, or a second has passed.
@@ -166,6 +185,7 @@ impl DeviceSet {
             serial,
             serial_output: _,
             virtio,
+            balloon: _, // has a transport among the others
         } = self;
         Ok(DevicesState {
             serial: lock(serial).save(),
@@ -181,12 +201,12 @@ impl DeviceSet {
 struct StateOfEach(Option<std::vec::IntoIter<TransportState>>);
 
 impl StateOfEach {
-    fn new(saved: Option<Vec<TransportState>>) -> Result<Self, MachineError> {
+    fn new(saved: Option<Vec<TransportState>>, expected: usize) -> Result<Self, MachineError> {
         match saved {
-            Some(states) if states.len() != VIRTIO_DEVICES => Err(MachineError::Mismatch {
+            Some(states) if states.len() != expected => Err(MachineError::Mismatch {
                 what: "virtio devices",
                 found: states.len(),
-                expected: VIRTIO_DEVICES,
+                expected,
             }),
             saved => Ok(Self(saved.map(Vec::into_iter))),
         }

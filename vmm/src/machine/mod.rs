@@ -17,6 +17,7 @@ mod assembly;
 mod blueprint;
 mod custody;
 mod devices;
+mod reclaim;
 mod state;
 
 pub use assembly::{Assembly, Wiring};

@@ -110,6 +110,7 @@ fn blueprint(config: &VmConfig) -> Result<Blueprint, MonitorError> {
     Ok(Blueprint {
         vcpus: VcpuCount::new(u32::from(config.cpus.get())).map_err(failed)?,
         memory: RamLayout::new(config.memory.bytes()).map_err(failed)?,
+        balloon: config.balloon,
         kernel: config.kernel.to_string(),
         generation_id: random_id()?,
     })

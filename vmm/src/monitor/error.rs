@@ -91,6 +91,19 @@ pub enum MonitorError {
     /// The source vanished when the guest ran here without all of its memory.
     #[error("the guest is lost: a part of its memory never arrived")]
     LostHere(#[source] migration::MigrationError),
+    /// The guest was started without a balloon.
+    #[error("this VM has no balloon")]
+    NoBalloon,
+    /// The balloon cannot be that large.
+    #[error(
+        "a balloon of {target_bytes} bytes does not fit: the VM has {memory_bytes}, in pages of 4096"
+    )]
+    BalloonTarget {
+        /// What was asked for.
+        target_bytes: u64,
+        /// The guest's memory.
+        memory_bytes: u64,
+    },
     /// There is no guest yet.
     #[error("no VM has arrived yet")]
     NoGuest,
@@ -115,6 +128,7 @@ impl MonitorError {
                  nested rig described in the README",
             ),
             Self::Crashed(diagnosis) => diagnosis.remedy(),
+            Self::NoBalloon => Some("start it without --balloon off"),
             Self::Listen { .. } => Some("choose a free port, or port 0 to have one chosen"),
             Self::Exposed { .. } => Some(
                 "give --key FILE or --tls DIR, here and to skiff migrate; or --insecure, if you trust every host \

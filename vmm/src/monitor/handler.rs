@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use balloon::{BalloonHandle, PAGE_BYTES};
 use migration::{CancelToken, Cancellation};
 
 use super::departure::{self, Ticket};
@@ -12,7 +13,7 @@ use super::notices::{Notice, Notifier};
 use super::place::{Activity, Place};
 use super::{Ending, MonitorError};
 use crate::config::{MigrateConfig, VmName};
-use crate::control::{ControlHandler, Failure, Reply, Request, VmInfo, VmState};
+use crate::control::{BalloonInfo, ControlHandler, Failure, Reply, Request, VmInfo, VmState};
 use crate::host::{self, KvmKind};
 use crate::machine::{Machine, Wish};
 
@@ -33,6 +34,12 @@ impl ControlHandler for Handler {
     fn handle(&mut self, request: Request, reply: Reply) {
         let done = match request {
             Request::Info => return reply.ok(&self.info()),
+            Request::Balloon { target_bytes } => {
+                return match self.balloon(target_bytes) {
+                    Ok(balloon) => reply.ok(&balloon),
+                    Err(error) => reply.error(Failure::of(&error)),
+                };
+            }
             Request::Migrate(config) => return self.migrate(config, reply),
             Request::Stop => {
                 self.notifier.send(Notice::End(Ending::Stopped));
@@ -66,6 +73,17 @@ impl Handler {
             },
             Activity::None | Activity::Arriving => Err(MonitorError::NothingToCancel),
         }
+    }
+
+    fn balloon(&self, target_bytes: Option<u64>) -> Result<BalloonInfo, MonitorError> {
+        let machine = self.machine()?;
+        let balloon = machine.devices().balloon().ok_or(MonitorError::NoBalloon)?;
+        if let Some(target_bytes) = target_bytes {
+            balloon.set_target(target_pages(&machine, target_bytes)?);
+        }
+        // They are there the next time.
+        balloon.request_statistics();
+        Ok(balloon_info(balloon))
     }
 
     fn migrate(&self, config: MigrateConfig, reply: Reply) {
@@ -127,8 +145,38 @@ impl Handler {
             kvm: self.kvm.to_string(),
             kernel: blueprint.map(|blueprint| blueprint.kernel.clone()),
             migration: tenant.migration.clone(),
+            balloon: tenant
+                .machine
+                .as_ref()
+                .and_then(|machine| machine.devices().balloon())
+                .map(balloon_info),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
+    }
+}
+
+/// A target for the balloon of `machine`, in pages.
+fn target_pages(machine: &Machine, target_bytes: u64) -> Result<u32, MonitorError> {
+    let memory_bytes = machine.blueprint().memory.memory_bytes();
+    let fits = target_bytes <= memory_bytes && target_bytes.is_multiple_of(PAGE_BYTES);
+    u32::try_from(target_bytes / PAGE_BYTES)
+        .ok()
+        .filter(|_| fits)
+        .ok_or(MonitorError::BalloonTarget {
+            target_bytes,
+            memory_bytes,
+        })
+}
+
+fn balloon_info(balloon: &BalloonHandle) -> BalloonInfo {
+    let status = balloon.status();
+    BalloonInfo {
+        target_bytes: u64::from(status.target_pages) * PAGE_BYTES,
+        actual_bytes: u64::from(status.actual_pages) * PAGE_BYTES,
+        reported_bytes: status.reported_bytes,
+        discarded_bytes: status.discarded_bytes,
+        resident_bytes: host::resident_bytes().unwrap_or(0),
+        statistics: status.statistics,
     }
 }
 

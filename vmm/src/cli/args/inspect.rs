@@ -96,6 +96,6 @@ impl PreflightArgs {
 }
 
 /// The one place where the switch `--json` is still a bool.
-fn format_of(json: bool) -> Format {
+pub(super) fn format_of(json: bool) -> Format {
     if json { Format::Json } else { Format::Text }
 }

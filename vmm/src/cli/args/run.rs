@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use argh::FromArgs;
 
 use crate::boot::VcpuCount;
-use crate::config::{ByteSize, ConfigError, KernelSource, SerialMode, VmName, VmSettings};
+use crate::config::{
+    BalloonMode, ByteSize, ConfigError, KernelSource, SerialMode, VmName, VmSettings,
+};
 
 /// boot a VM and stay with it until it powers off or has moved away
 #[derive(Debug, FromArgs)]
@@ -45,6 +47,9 @@ pub(in crate::cli) struct RunArgs {
     /// where the serial port leads: stdio, none or file=PATH; default: stdio
     #[argh(option, arg_name = "MODE")]
     serial: Option<SerialMode>,
+    /// memory balloon with free page reporting, by which freed memory goes back to the host: on or off; default: on
+    #[argh(option, arg_name = "MODE")]
+    balloon: Option<BalloonMode>,
     /// name of the VM; default: one is made up
     #[argh(option, arg_name = "NAME")]
     name: Option<VmName>,
@@ -66,6 +71,7 @@ impl RunArgs {
             memory,
             cpus,
             serial,
+            balloon,
             name,
             api,
             config,
@@ -77,6 +83,7 @@ impl RunArgs {
             memory,
             cpus,
             serial,
+            balloon,
             name,
             api,
         };
