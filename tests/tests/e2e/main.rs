@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 mod bad_input;
+mod balloon;
 mod boot;
 mod chains;
 mod console;

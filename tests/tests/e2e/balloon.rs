@@ -1,0 +1,159 @@
+//! The memory balloon: what a guest frees or gives up goes back to its host, and comes back when it is
+//! used again.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tests::harness::{Host, VmProcess};
+
+use crate::ground::{has_hardware, has_kvm};
+
+const PATIENCE: Duration = Duration::from_secs(180);
+
+const MIB: u64 = 1 << 20;
+
+/// What the guest fills and frees.
+const FILL: u64 = 200 * MIB;
+
+fn say(vm: &mut VmProcess, command: &str, answer: &str) {
+    vm.skiff.type_text(&format!("{command}\n")).unwrap();
+    vm.skiff.output().wait(answer, PATIENCE).unwrap();
+}
+
+/// What `skiff balloon` tells of a VM.
+fn balloon(host: &Host, name: &str, options: &[&str]) -> Value {
+    let words = ["balloon", name, "--json"];
+    let printed = host.command(&[&words[..], options].concat()).unwrap();
+    serde_json::from_str(&printed).unwrap()
+}
+
+fn bytes(balloon: &Value, key: &str) -> u64 {
+    let bytes = balloon[key].as_u64();
+    bytes.unwrap_or_else(|| panic!("no {key} in {balloon}"))
+}
+
+/// Waits until a number of the balloon is as wanted; gives it, and how long that took.
+fn until(host: &Host, name: &str, key: &str, wanted: impl Fn(u64) -> bool) -> (u64, Duration) {
+    let began = Instant::now();
+    loop {
+        let found = bytes(&balloon(host, name, &[]), key);
+        if wanted(found) {
+            return (found, began.elapsed());
+        }
+        assert!(began.elapsed() < PATIENCE, "{key} stays at {found}");
+        thread::sleep(Duration::from_millis(300));
+    }
+}
+
+#[test]
+fn freed_memory_of_a_stock_guest_goes_back_to_the_host_and_can_be_had_again() {
+    if !has_hardware("linux_reporting") {
+        return;
+    }
+    let host = Host::new().unwrap();
+    let mut vm = host.boot_linux("free", "1", "skiff.checksum=16").unwrap();
+    vm.skiff.output().wait("checksum ok n=1", PATIENCE).unwrap();
+    let (idle, _) = until(&host, "free", "resident_bytes", |_| true);
+    for round in 1..=2 {
+        let fill = "dd if=/dev/zero of=/run/fill bs=1M count=200 && echo filled";
+        say(
+            &mut vm,
+            &format!("{fill} $(({round} + 10))"),
+            &format!("filled 1{round}"),
+        );
+        let (full, _) = until(&host, "free", "resident_bytes", |_| true);
+        assert!(full >= idle + FILL * 9 / 10, "{idle}, then {full}");
+        vm.skiff.type_text("rm /run/fill\n").unwrap();
+        let (after, took) = until(&host, "free", "resident_bytes", |resident| {
+            resident <= idle + idle / 10
+        });
+        println!(
+            "resident: idle {} MiB, full {} MiB, {:.1} s after freeing {} MiB",
+            idle / MIB,
+            full / MIB,
+            took.as_secs_f64(),
+            after / MIB
+        );
+    }
+    let told = balloon(&host, "free", &[]);
+    assert!(
+        bytes(&told, "discarded_bytes") >= 2 * FILL * 9 / 10,
+        "{told}"
+    );
+    assert!(told["statistics"]["total_bytes"].is_u64(), "{told}");
+    let from = vm.skiff.output().count();
+    let fresh = vm.skiff.output().wait_from(from, "checksum ", PATIENCE);
+    assert!(fresh.unwrap().contains("checksum ok"));
+}
+
+#[test]
+fn balloon_of_a_stock_guest_inflates_moves_and_deflates() {
+    if !has_hardware("linux_balloon") {
+        return;
+    }
+    let host = Host::new().unwrap();
+    let mut source = host.boot_linux("full", "1", "skiff.checksum=16").unwrap();
+    source
+        .skiff
+        .output()
+        .wait("checksum ok n=1", PATIENCE)
+        .unwrap();
+    say(
+        &mut source,
+        "dd if=/dev/zero of=/run/fill bs=1M count=200; rm /run/fill; echo done $((1 + 1))",
+        "done 2",
+    );
+    balloon(&host, "full", &["--target", "300M"]);
+    until(&host, "full", "actual_bytes", |actual| actual == 300 * MIB);
+
+    let (mut target, address) = host.receive("full2").unwrap();
+    let report = source.migrate(&address, &["--mode", "post-copy"]).unwrap();
+    assert_eq!(report["outcome"], "completed", "{report}");
+    source.skiff.succeed(PATIENCE).unwrap();
+    let kept = report["pages"]["transferred"].as_u64().unwrap() * 4096;
+    println!(
+        "moved with 300 MiB in the balloon: {} MiB of 512",
+        kept / MIB
+    );
+    assert!(kept < 200 * MIB, "{report}");
+
+    let there = balloon(&host, "full2", &[]);
+    assert_eq!(bytes(&there, "actual_bytes"), 300 * MIB, "{there}");
+    assert_eq!(bytes(&there, "target_bytes"), 300 * MIB, "{there}");
+    balloon(&host, "full2", &["--target", "0"]);
+    until(&host, "full2", "actual_bytes", |actual| actual == 0);
+    say(
+        &mut target,
+        "dd if=/dev/zero of=/run/fill bs=1M count=200; echo again $((2 + 1))",
+        "again 3",
+    );
+    let from = target.skiff.output().count();
+    let fresh = target.skiff.output().wait_from(from, "checksum ", PATIENCE);
+    assert!(fresh.unwrap().contains("checksum ok"));
+}
+
+#[test]
+fn balloon_that_cannot_be_is_refused_with_the_reason() {
+    if !has_kvm("no_balloon") {
+        return;
+    }
+    let host = Host::new().unwrap();
+    let options = ["--kernel", "probe", "--memory", "64M"];
+    let with = host.boot("with", &options).unwrap();
+    with.wait_output("probe: ready").unwrap();
+    let error = host
+        .command(&["balloon", "with", "--target", "65M"])
+        .unwrap_err();
+    assert!(error.to_string().contains("does not fit"), "{error}");
+
+    let without = [&options[..], &["--balloon", "off"]].concat();
+    let without = host.boot("without", &without).unwrap();
+    without.wait_output("probe: ready").unwrap();
+    let error = host.command(&["balloon", "without"]).unwrap_err();
+    assert!(error.to_string().contains("--balloon off"), "{error}");
+    let (_target, address) = host.receive("moved").unwrap();
+    without.migrate(&address, &[]).unwrap();
+    let error = host.command(&["balloon", "moved"]).unwrap_err();
+    assert!(error.to_string().contains("no balloon"), "{error}");
+}
