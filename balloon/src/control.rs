@@ -6,7 +6,9 @@ use devices::virtio::DeviceSignals;
 
 use crate::config::Config;
 use crate::queues::Role;
-use crate::{Ledger, PfnRange, Statistics};
+use crate::{
+    Change, Ledger, Observation, PfnRange, SelfBallooning, SelfBallooningSettings, Statistics,
+};
 
 /// Controls and watches a balloon from any thread.
 ///
@@ -31,6 +33,8 @@ pub struct BalloonStatus {
     pub failed_discards: u64,
     /// The latest statistics, once the guest has sent any.
     pub statistics: Option<Statistics>,
+    /// How the target follows them, if it does.
+    pub self_ballooning: Option<SelfBallooningSettings>,
 }
 
 #[derive(Debug, Default)]
@@ -41,6 +45,12 @@ pub(crate) struct Shared {
     pub(crate) discarded_bytes: u64,
     pub(crate) failed_discards: u64,
     pub(crate) statistics: Option<Statistics>,
+    /// What was in the balloon when the latest statistics came, unless they have been acted on.
+    pub(crate) fresh_actual_pages: Option<u32>,
+    /// All memory of the guest.
+    pub(crate) memory_pages: u32,
+    /// What sets the target, if the guest's own statistics do.
+    pub(crate) policy: Option<SelfBallooning>,
     /// Somebody wants newer statistics than these.
     pub(crate) are_statistics_wanted: bool,
     /// While the device runs.
@@ -77,6 +87,41 @@ impl BalloonHandle {
         }
     }
 
+    /// Lets the target follow the guest's statistics, or leaves it where it is.
+    pub fn set_self_ballooning(&self, settings: Option<SelfBallooningSettings>) {
+        self.lock().policy = settings.map(SelfBallooning::new);
+    }
+
+    /// Acts on statistics that came since the last call, and asks for newer ones. To be called as
+    /// often as [`SelfBallooningSettings::poll_ms`] says.
+    pub fn poll(&self) -> Option<Change> {
+        let mut shared = self.lock();
+        let Shared {
+            config,
+            statistics,
+            fresh_actual_pages,
+            memory_pages,
+            policy,
+            ..
+        } = &mut *shared;
+        let policy = policy.as_mut()?;
+        let change = match (&*statistics, fresh_actual_pages.take()) {
+            (Some(statistics), Some(actual_pages)) => policy.poll(Observation {
+                statistics,
+                target_pages: config.target_pages,
+                actual_pages,
+                memory_pages: *memory_pages,
+            }),
+            _ => None,
+        };
+        drop(shared);
+        if let Some(change) = change {
+            self.set_target(change.target_pages);
+        }
+        self.request_statistics();
+        change
+    }
+
     /// Everything but the pages themselves.
     pub fn status(&self) -> BalloonStatus {
         let shared = self.lock();
@@ -88,6 +133,7 @@ impl BalloonHandle {
             discarded_bytes: shared.discarded_bytes,
             failed_discards: shared.failed_discards,
             statistics: shared.statistics,
+            self_ballooning: shared.policy.map(|policy| policy.settings()),
         }
     }
 

@@ -7,7 +7,10 @@ use devices::virtio::{
 };
 use devices::{DeviceError, GuestMemory, Misbehaviour};
 
+use vm_memory::{GuestMemoryBackend, GuestMemoryRegion};
+
 use crate::control::{Running, Shared};
+use crate::pfn::PAGE_BYTES;
 use crate::queues::{MAX_SIZES, OFFERED, Role};
 use crate::{BalloonHandle, Ledger, PageReclaim};
 
@@ -45,10 +48,15 @@ impl Balloon {
 
     /// Makes an empty balloon for a guest with this memory.
     pub fn new(memory: GuestMemory, reclaim: Box<dyn PageReclaim>) -> Self {
+        let memory_bytes: u64 = memory.iter().map(GuestMemoryRegion::len).sum();
+        let shared = Shared {
+            memory_pages: u32::try_from(memory_bytes / PAGE_BYTES).unwrap_or(u32::MAX),
+            ..Shared::default()
+        };
         Self {
             memory,
             reclaim,
-            shared: BalloonHandle(Arc::new(Mutex::new(Shared::default()))),
+            shared: BalloonHandle(Arc::new(Mutex::new(shared))),
             activation: None,
             statistics_buffer: None,
             misbehaviour: Misbehaviour::default(),
@@ -161,7 +169,7 @@ impl VirtioDevice for Balloon {
         }
     }
 
-    /// The target stays: it is the host's. A driver that starts anew knows of no page in the
+    /// The target and what sets it stay: they are the host's. A driver that starts anew knows of no page in the
     /// balloon and may use them all.
     fn reset(&mut self) {
         let Self {
@@ -182,6 +190,9 @@ impl VirtioDevice for Balloon {
             discarded_bytes: _,
             failed_discards: _,
             statistics,
+            fresh_actual_pages,
+            memory_pages: _,
+            policy: _,
             are_statistics_wanted,
             running,
         } = &mut *shared;
@@ -189,6 +200,7 @@ impl VirtioDevice for Balloon {
         config.poison_value = 0;
         *ledger = Ledger::default();
         *statistics = None;
+        *fresh_actual_pages = None;
         *are_statistics_wanted = false;
         *running = None;
     }

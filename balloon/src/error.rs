@@ -2,7 +2,7 @@
 
 use devices::DeviceError;
 
-use crate::{Balloon, PfnRange};
+use crate::{Balloon, PfnRange, SelfBallooningSettings};
 
 /// A request that no proper driver makes, or a state that no balloon was in.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +23,13 @@ pub enum BalloonError {
     OutsideMemory {
         /// What it gave.
         range: PfnRange,
+    },
+
+    /// Saved settings that nobody could have made.
+    #[error("self-ballooning with impossible settings: {settings:?}")]
+    Settings {
+        /// The settings.
+        settings: SelfBallooningSettings,
     },
 
     /// There is only ever one statistics buffer.

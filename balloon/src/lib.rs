@@ -10,6 +10,7 @@ mod device;
 mod error;
 mod ledger;
 mod pfn;
+mod policy;
 mod queues;
 mod requests;
 mod statistics;
@@ -19,6 +20,7 @@ pub use device::{Balloon, BalloonState};
 pub use error::BalloonError;
 pub use ledger::{Ledger, LedgerState};
 pub use pfn::{PAGE_BYTES, Pfn, PfnRange, coalesce};
+pub use policy::{Change, Observation, Reason, SelfBallooning, SelfBallooningSettings};
 pub use statistics::Statistics;
 
 /// Gives pages of guest RAM back to the host.

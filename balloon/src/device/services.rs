@@ -63,7 +63,10 @@ impl Services<'_> {
             }
             let mut bytes = [0; Statistics::MAX_BYTES];
             let len_bytes = chain.read(self.memory, &mut bytes)?;
-            self.shared.lock().statistics = Some(Statistics::decode(&bytes[..len_bytes]));
+            let mut shared = self.shared.lock();
+            shared.statistics = Some(Statistics::decode(&bytes[..len_bytes]));
+            shared.fresh_actual_pages = Some(shared.config.actual_pages);
+            drop(shared);
             *held = Some(chain);
         }
         let is_due =

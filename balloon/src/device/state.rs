@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::control::Shared;
 use crate::ledger::{Ledger, LedgerState};
 use crate::requests::is_in_memory;
-use crate::{BalloonError, Statistics};
+use crate::{BalloonError, SelfBallooning, Statistics};
 
 /// A balloon without its queues.
 ///
@@ -24,6 +24,8 @@ pub struct BalloonState {
     pub ledger: LedgerState,
     /// The latest statistics.
     pub statistics: Option<Statistics>,
+    /// What sets the target, if the statistics do.
+    pub self_ballooning: Option<SelfBallooning>,
     /// Newer ones were asked for and have not come.
     pub are_statistics_wanted: bool,
     /// How much was reported free.
@@ -56,6 +58,9 @@ impl Balloon {
             discarded_bytes,
             failed_discards,
             statistics,
+            fresh_actual_pages: _, // come again
+            memory_pages: _,
+            policy,
             are_statistics_wanted,
             running: _,
         } = &*shared.lock();
@@ -65,6 +70,7 @@ impl Balloon {
             poison_value: *poison_value,
             ledger: ledger.save(),
             statistics: *statistics,
+            self_ballooning: *policy,
             are_statistics_wanted: *are_statistics_wanted,
             reported_bytes: *reported_bytes,
             discarded_bytes: *discarded_bytes,
@@ -79,11 +85,19 @@ impl Balloon {
             poison_value,
             ledger,
             statistics,
+            self_ballooning,
             are_statistics_wanted,
             reported_bytes,
             discarded_bytes,
             failed_discards,
         } = state;
+        if let Some(policy) = self_ballooning
+            && !policy.settings().is_valid()
+        {
+            return Err(BalloonError::Settings {
+                settings: policy.settings(),
+            });
+        }
         let ledger = Ledger::restore(ledger);
         let outside = ledger
             .ranges()
@@ -92,7 +106,8 @@ impl Balloon {
         if let Some(range) = outside {
             return Err(BalloonError::OutsideMemory { range });
         }
-        *self.shared.lock() = Shared {
+        let mut shared = self.shared.lock();
+        *shared = Shared {
             config: Config {
                 target_pages,
                 actual_pages,
@@ -103,6 +118,9 @@ impl Balloon {
             discarded_bytes,
             failed_discards,
             statistics,
+            fresh_actual_pages: None,
+            memory_pages: shared.memory_pages,
+            policy: self_ballooning,
             are_statistics_wanted,
             running: None,
         };

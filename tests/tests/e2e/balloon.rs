@@ -157,3 +157,52 @@ fn balloon_that_cannot_be_is_refused_with_the_reason() {
     let error = host.command(&["balloon", "moved"]).unwrap_err();
     assert!(error.to_string().contains("no balloon"), "{error}");
 }
+
+#[test]
+fn self_ballooning_takes_what_is_free_gives_it_back_under_pressure_and_moves() {
+    if !has_hardware("linux_self_ballooning") {
+        return;
+    }
+    let host = Host::new().unwrap();
+    let mut source = host.boot_linux("self", "1", "skiff.checksum=16").unwrap();
+    let checked = source.skiff.output().wait("checksum ok n=1", PATIENCE);
+    checked.unwrap();
+    balloon(&host, "self", &["--auto", "on", "--interval", "1s"]);
+    let much = 250 * MIB;
+    let (taken, took) = until(&host, "self", "actual_bytes", |actual| actual > much);
+    println!(
+        "{} MiB taken within {:.1} s",
+        taken / MIB,
+        took.as_secs_f64()
+    );
+    say(
+        &mut source,
+        "dd if=/dev/zero of=/run/fill bs=1M count=200; echo filled $((1 + 1))",
+        "filled 2",
+    );
+    let (left, _) = until(&host, "self", "actual_bytes", |actual| actual < much);
+    println!("{} MiB left after 200 MiB were used", left / MIB);
+
+    let (mut target, address) = host.receive("self2").unwrap();
+    source.migrate(&address, &[]).unwrap();
+    source.skiff.succeed(PATIENCE).unwrap();
+    let there = balloon(&host, "self2", &[]);
+    assert_eq!(there["self_ballooning"]["interval_ms"], 1000, "{there}");
+    say(
+        &mut target,
+        "rm /run/fill; echo freed $((1 + 2))",
+        "freed 3",
+    );
+    // Ten intervals are held off.
+    until(&host, "self2", "actual_bytes", |actual| actual > much);
+    let text = target.skiff.output().text();
+    assert!(!text.contains("Out of memory"), "{text}");
+    let from = target.skiff.output().count();
+    let fresh = target.skiff.output().wait_from(from, "checksum ", PATIENCE);
+    assert!(fresh.unwrap().contains("checksum ok"));
+    let refused = host.command(&["balloon", "self2", "--target", "1M"]);
+    assert!(refused.unwrap_err().to_string().contains("--auto off"));
+    balloon(&host, "self2", &["--auto", "off"]);
+    balloon(&host, "self2", &["--target", "0"]);
+    until(&host, "self2", "actual_bytes", |actual| actual == 0);
+}

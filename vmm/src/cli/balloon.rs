@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::args::BalloonArgs;
 use super::errors::CommandError;
-use super::format::{bytes, table};
+use super::format::{bytes, milliseconds, table};
 use super::output::{Format, print, to_json};
 use crate::control::{BalloonInfo, ControlClient, Request};
 
@@ -16,10 +16,16 @@ const ANSWER_TIME: Duration = Duration::from_millis(200);
 /// Sets the target, if one was given, and shows the balloon.
 pub(super) fn balloon(args: &BalloonArgs) -> Result<(), CommandError> {
     let mut client = ControlClient::connect(&args.vm)?;
-    let target_bytes = args.target_bytes();
-    client.call::<BalloonInfo>(&Request::Balloon { target_bytes }, |_| {})?;
+    let set = Request::Balloon {
+        target_bytes: args.target_bytes(),
+        auto: args.auto()?,
+    };
+    client.call::<BalloonInfo>(&set, |_| {})?;
     thread::sleep(ANSWER_TIME);
-    let show = Request::Balloon { target_bytes: None };
+    let show = Request::Balloon {
+        target_bytes: None,
+        auto: None,
+    };
     let balloon: BalloonInfo = client.call(&show, |_| {})?;
     print(&match args.format() {
         Format::Text => text(&balloon),
@@ -36,6 +42,10 @@ fn text(balloon: &BalloonInfo) -> String {
         ("discarded", bytes(balloon.discarded_bytes)),
         ("resident", bytes(balloon.resident_bytes)),
     ];
+    if let Some(settings) = &balloon.self_ballooning {
+        let every = format!("every {}", milliseconds(settings.interval_ms.into()));
+        rows.insert(0, ("auto", every));
+    }
     if let Some(statistics) = &balloon.statistics {
         let known = [
             ("guest total", statistics.total_bytes.map(bytes)),
@@ -78,6 +88,7 @@ mod tests {
             reported_bytes: 3 << 30,
             discarded_bytes: 2 << 30,
             resident_bytes: 50 << 20,
+            self_ballooning: None,
             statistics: Some(Statistics {
                 free_bytes: Some(400 << 20),
                 oom_kills: Some(0),

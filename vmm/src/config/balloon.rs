@@ -15,6 +15,8 @@ pub enum BalloonMode {
     /// It has one.
     #[default]
     On,
+    /// The same, and how much is in it follows from what the guest says of its memory.
+    Auto,
     /// There is no such device.
     Off,
 }
@@ -25,6 +27,7 @@ impl FromStr for BalloonMode {
     fn from_str(value: &str) -> Result<Self, ConfigError> {
         match value {
             "on" => Ok(Self::On),
+            "auto" => Ok(Self::Auto),
             "off" => Ok(Self::Off),
             _ => Err(ConfigError::BalloonSyntax {
                 value: value.into(),
@@ -37,6 +40,7 @@ impl fmt::Display for BalloonMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::On => "on",
+            Self::Auto => "auto",
             Self::Off => "off",
         })
     }
@@ -48,12 +52,12 @@ mod tests {
 
     #[test]
     fn mode_is_read_as_it_is_shown_and_nothing_else_is() {
-        for mode in [BalloonMode::On, BalloonMode::Off] {
+        for mode in [BalloonMode::On, BalloonMode::Auto, BalloonMode::Off] {
             assert_eq!(mode.to_string().parse::<BalloonMode>().unwrap(), mode);
         }
         for text in ["", "On", "yes", "1", "on "] {
             let error = text.parse::<BalloonMode>().unwrap_err().to_string();
-            assert!(error.contains("on or off"), "{error}");
+            assert!(error.contains("on, auto or off"), "{error}");
         }
     }
 }

@@ -81,11 +81,17 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// Neither with nor without a balloon.
-    #[error("`{value}` is no balloon mode: give on or off")]
+    #[error("`{value}` is no balloon mode: give on, auto or off")]
     BalloonSyntax {
         /// What was given.
         value: Box<str>,
     },
+    /// Settings of self-ballooning for none.
+    #[error("--interval and --keep-cache are for --auto on")]
+    BalloonSettings,
+    /// Settings of self-ballooning out of range.
+    #[error("self-ballooning takes an interval of 10ms or more, and a share of 0 to 100 percent")]
+    BalloonRange,
     /// Not one of the three ways to connect the serial port.
     #[error("`{value}` is no serial mode: give stdio, none or file=PATH")]
     SerialSyntax {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use balloon::Statistics;
+use balloon::{SelfBallooningSettings, Statistics};
 
 use super::Failure;
 use crate::config::{MigrateConfig, VmName};
@@ -29,6 +29,9 @@ pub enum Request {
         /// How much.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         target_bytes: Option<u64>,
+        /// Whether that is to follow from what the guest says of its memory.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        auto: Option<SelfBallooningWish>,
     },
 }
 
@@ -104,6 +107,16 @@ pub enum Direction {
     Arriving,
 }
 
+/// Whether the target of a balloon follows from what the guest says of its memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SelfBallooningWish {
+    /// It stays where it is.
+    Off,
+    /// It does.
+    On(SelfBallooningSettings),
+}
+
 /// What a monitor says about the balloon of its guest. Amounts are in bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BalloonInfo {
@@ -117,6 +130,9 @@ pub struct BalloonInfo {
     pub discarded_bytes: u64,
     /// Resident memory of the monitor's process.
     pub resident_bytes: u64,
+    /// How the target follows from what the guest says, if it does.
+    #[serde(default)]
+    pub self_ballooning: Option<SelfBallooningSettings>,
     /// What the guest said of its memory last, if it ever did.
     #[serde(default)]
     pub statistics: Option<Statistics>,
@@ -210,14 +226,18 @@ mod tests {
             (Request::Stop, r#"{"command":"stop"}"#),
             (Request::Cancel, r#"{"command":"cancel"}"#),
             (
-                Request::Balloon { target_bytes: None },
+                Request::Balloon {
+                    target_bytes: None,
+                    auto: None,
+                },
                 r#"{"command":"balloon"}"#,
             ),
             (
                 Request::Balloon {
                     target_bytes: Some(0),
+                    auto: Some(SelfBallooningWish::Off),
                 },
-                r#"{"command":"balloon","target_bytes":0}"#,
+                r#"{"command":"balloon","target_bytes":0,"auto":"off"}"#,
             ),
             (
                 migrate,

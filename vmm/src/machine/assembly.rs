@@ -160,7 +160,7 @@ impl Assembly {
         let fatal = wiring.fatal.clone();
         let (saved, arriving) = saved.unzip();
         let balloon = match blueprint.balloon {
-            BalloonMode::On => {
+            BalloonMode::On | BalloonMode::Auto => {
                 let reclaim = RamReclaim::new(ram.clone(), arriving);
                 Some(Balloon::new(ram.guest().clone(), Box::new(reclaim)))
             }

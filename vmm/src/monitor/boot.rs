@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use balloon::SelfBallooningSettings;
 use devices::SerialOutput;
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -14,7 +15,7 @@ use super::event_loop::{EventLoop, Outside};
 use super::notices::{Notice, Notifier};
 use super::{Ending, MonitorError};
 use crate::boot::{BootSource, FileFormat, KernelImage, RamLayout, VcpuCount};
-use crate::config::{KernelSource, SerialMode, VmConfig};
+use crate::config::{BalloonMode, KernelSource, SerialMode, VmConfig};
 use crate::console::Signals;
 use crate::control::{ControlSocket, SocketPath};
 use crate::host::{HostKvm, KvmKind};
@@ -60,6 +61,9 @@ pub fn run(config: VmConfig) -> Result<(), MonitorError> {
         fatal: fatal_sink(&event_loop.notifier),
     };
     let machine = Arc::new(assembly.boot(source, wiring)?);
+    if let (BalloonMode::Auto, Some(balloon)) = (config.balloon, machine.devices().balloon()) {
+        balloon.set_self_ballooning(Some(SelfBallooningSettings::default()));
+    }
     settle(&event_loop, &machine);
     log::info!(
         "{} runs on {kvm}: {} of memory, vcpus: {}",

@@ -94,6 +94,15 @@ pub enum MonitorError {
     /// The guest was started without a balloon.
     #[error("this VM has no balloon")]
     NoBalloon,
+    /// Settings out of range.
+    #[error("no such self-ballooning: {settings:?}")]
+    SelfBallooning {
+        /// What was asked for.
+        settings: balloon::SelfBallooningSettings,
+    },
+    /// Two masters for one target.
+    #[error("the balloon's target follows from what the guest says of its memory")]
+    TargetFollows,
     /// The balloon cannot be that large.
     #[error(
         "a balloon of {target_bytes} bytes does not fit: the VM has {memory_bytes}, in pages of 4096"
@@ -129,6 +138,7 @@ impl MonitorError {
             ),
             Self::Crashed(diagnosis) => diagnosis.remedy(),
             Self::NoBalloon => Some("start it without --balloon off"),
+            Self::TargetFollows => Some("switch that off first: skiff balloon NAME --auto off"),
             Self::Listen { .. } => Some("choose a free port, or port 0 to have one chosen"),
             Self::Exposed { .. } => Some(
                 "give --key FILE or --tls DIR, here and to skiff migrate; or --insecure, if you trust every host \

@@ -84,7 +84,8 @@ impl EventLoop {
             room = Some(stdin.room_event()?);
             subscribers.push(shared(stdin));
         }
-        let guest = GuestEvents::new(requests.clone(), notices, ending.clone(), room);
+        let guest = GuestEvents::new(requests.clone(), notices, ending.clone(), room)
+            .map_err(system("make a timer"))?;
         subscribers.push(shared(guest));
         Ok(Self {
             place,

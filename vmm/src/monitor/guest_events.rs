@@ -1,15 +1,19 @@
 //! What the guest wants of the event loop: its queues served, its machine switched off.
 
 use std::cell::RefCell;
+use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
+use balloon::{BalloonHandle, PAGE_BYTES};
 use devices::virtio::QueueIndex;
 use devices::{GuestRequest, GuestRequestLine};
 use event_manager::{EventOps, Events, MutEventSubscriber};
 use vmm_sys_util::epoll::EventSet;
 use vmm_sys_util::eventfd::EventFd;
+use vmm_sys_util::timerfd::TimerFd;
 
 use super::Ending;
 use super::notices::{Notice, Notices};
@@ -28,6 +32,7 @@ pub(super) struct GuestEvents {
     /// Wakes the console when the guest's serial port has room for input.
     room: Option<EventFd>,
     machine: Option<Arc<Machine>>,
+    balloon_timer: TimerFd,
 }
 
 #[derive(Debug)]
@@ -43,15 +48,16 @@ impl GuestEvents {
         notices: Notices,
         ending: EndingCell,
         room: Option<EventFd>,
-    ) -> Self {
-        Self {
+    ) -> io::Result<Self> {
+        Ok(Self {
             requests,
             notices,
             ending,
             queues: Vec::new(),
             room,
             machine: None,
-        }
+            balloon_timer: TimerFd::new()?,
+        })
     }
 
     fn end(&self, ending: Ending) {
@@ -65,8 +71,10 @@ impl GuestEvents {
                     self.watch_queues(&machine, ops);
                     watch(ops, machine.devices().serial().room_event());
                     self.machine = Some(machine);
+                    self.pace_balloon();
                     self.wake_console();
                 }
+                Notice::Ballooning => self.pace_balloon(),
                 Notice::End(ending) => self.end(ending),
             }
         }
@@ -102,6 +110,36 @@ impl GuestEvents {
         }
     }
 
+    /// Sets the time of the next poll of the balloon, if it is to be polled.
+    fn pace_balloon(&mut self) {
+        let balloon = self.balloon().map(BalloonHandle::status);
+        let set = match balloon.and_then(|balloon| balloon.self_ballooning) {
+            Some(settings) => {
+                let next = Duration::from_millis(settings.poll_ms().into());
+                self.balloon_timer.reset(next, None)
+            }
+            None => self.balloon_timer.clear(),
+        };
+        if let Err(error) = set {
+            log::warn!("self-ballooning stops: {error}");
+        }
+    }
+
+    /// Lets the balloon act on what the guest has said of its memory.
+    fn poll_balloon(&mut self) {
+        // That it expired is known.
+        let _ = self.balloon_timer.wait();
+        if let Some(change) = self.balloon().and_then(BalloonHandle::poll) {
+            let mib = (u64::from(change.target_pages) * PAGE_BYTES) >> 20;
+            log::info!("balloon: target {mib} MiB, {}", change.reason);
+        }
+        self.pace_balloon();
+    }
+
+    fn balloon(&self) -> Option<&BalloonHandle> {
+        self.machine.as_ref()?.devices().balloon()
+    }
+
     fn wake_console(&self) {
         if let Some(room) = &self.room {
             // A full counter has woken it already.
@@ -123,6 +161,8 @@ impl MutEventSubscriber for GuestEvents {
         let fd = events.fd();
         if fd == self.notices.doorbell().as_raw_fd() {
             self.take_notices(ops);
+        } else if fd == self.balloon_timer.as_raw_fd() {
+            self.poll_balloon();
         } else if fd == self.requests.event().as_raw_fd() {
             self.take_request();
         } else {
@@ -133,11 +173,12 @@ impl MutEventSubscriber for GuestEvents {
     fn init(&mut self, ops: &mut EventOps) {
         watch(ops, self.notices.doorbell());
         watch(ops, self.requests.event());
+        watch(ops, &self.balloon_timer);
     }
 }
 
 /// Fails only when the kernel is out of memory for watches, which must not end a guest.
-fn watch(ops: &mut EventOps, event: &EventFd) {
+fn watch(ops: &mut EventOps, event: &impl AsRawFd) {
     if let Err(error) = ops.add(Events::new(event, EventSet::IN)) {
         log::warn!("an event is not watched: {error}");
     }

@@ -13,7 +13,9 @@ use super::notices::{Notice, Notifier};
 use super::place::{Activity, Place};
 use super::{Ending, MonitorError};
 use crate::config::{MigrateConfig, VmName};
-use crate::control::{BalloonInfo, ControlHandler, Failure, Reply, Request, VmInfo, VmState};
+use crate::control::{
+    BalloonInfo, ControlHandler, Failure, Reply, Request, SelfBallooningWish, VmInfo, VmState,
+};
 use crate::host::{self, KvmKind};
 use crate::machine::{Machine, Wish};
 
@@ -34,8 +36,8 @@ impl ControlHandler for Handler {
     fn handle(&mut self, request: Request, reply: Reply) {
         let done = match request {
             Request::Info => return reply.ok(&self.info()),
-            Request::Balloon { target_bytes } => {
-                return match self.balloon(target_bytes) {
+            Request::Balloon { target_bytes, auto } => {
+                return match self.balloon(target_bytes, auto) {
                     Ok(balloon) => reply.ok(&balloon),
                     Err(error) => reply.error(Failure::of(&error)),
                 };
@@ -75,10 +77,28 @@ impl Handler {
         }
     }
 
-    fn balloon(&self, target_bytes: Option<u64>) -> Result<BalloonInfo, MonitorError> {
+    fn balloon(
+        &self,
+        target_bytes: Option<u64>,
+        auto: Option<SelfBallooningWish>,
+    ) -> Result<BalloonInfo, MonitorError> {
         let machine = self.machine()?;
         let balloon = machine.devices().balloon().ok_or(MonitorError::NoBalloon)?;
+        match auto {
+            Some(SelfBallooningWish::On(settings)) if !settings.is_valid() => {
+                return Err(MonitorError::SelfBallooning { settings });
+            }
+            Some(SelfBallooningWish::On(settings)) => balloon.set_self_ballooning(Some(settings)),
+            Some(SelfBallooningWish::Off) => balloon.set_self_ballooning(None),
+            None => {}
+        }
+        if auto.is_some() {
+            self.notifier.send(Notice::Ballooning);
+        }
         if let Some(target_bytes) = target_bytes {
+            if balloon.status().self_ballooning.is_some() {
+                return Err(MonitorError::TargetFollows);
+            }
             balloon.set_target(target_pages(&machine, target_bytes)?);
         }
         // They are there the next time.
@@ -176,6 +196,7 @@ fn balloon_info(balloon: &BalloonHandle) -> BalloonInfo {
         reported_bytes: status.reported_bytes,
         discarded_bytes: status.discarded_bytes,
         resident_bytes: host::resident_bytes().unwrap_or(0),
+        self_ballooning: status.self_ballooning,
         statistics: status.statistics,
     }
 }

@@ -14,6 +14,8 @@ use crate::machine::Machine;
 pub(super) enum Notice {
     /// A guest is here: its queues want to be served.
     Arrived(Arc<Machine>),
+    /// Self-ballooning was switched on or off.
+    Ballooning,
     /// The process is to end.
     End(Ending),
 }

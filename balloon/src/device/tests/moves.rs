@@ -4,7 +4,7 @@ use devices::Interrupt;
 use devices::virtio::{MmioTransport, TransportState, VirtioTransport};
 
 use super::*;
-use crate::{LedgerState, Statistics};
+use crate::{LedgerState, SelfBallooning, SelfBallooningSettings, Statistics};
 
 #[test]
 fn balloon_moved_half_inflated_keeps_everything() {
@@ -74,6 +74,7 @@ fn state_of_a_balloon_holds_every_field() {
             oom_kills: Some(4),
             ..Statistics::default()
         }),
+        self_ballooning: Some(SelfBallooning::new(SelfBallooningSettings::default())),
         are_statistics_wanted: true,
         reported_bytes: 5,
         discarded_bytes: 6,
@@ -83,6 +84,27 @@ fn state_of_a_balloon_holds_every_field() {
     balloon.restore(state.clone()).unwrap();
     assert_eq!(balloon.save(), state);
     assert_eq!(handle.given_up(), [range(1, 1), range(3, 1)]);
+}
+
+#[test]
+fn state_with_settings_that_nobody_could_make_is_refused() {
+    for settings in [
+        SelfBallooningSettings {
+            interval_ms: 9,
+            ..SelfBallooningSettings::default()
+        },
+        SelfBallooningSettings {
+            keep_cache_percent: 101,
+            ..SelfBallooningSettings::default()
+        },
+    ] {
+        let state = BalloonState {
+            self_ballooning: Some(SelfBallooning::new(settings)),
+            ..BalloonState::default()
+        };
+        let (mut balloon, _) = Rig::new().fresh();
+        assert!(balloon.restore(state).is_err());
+    }
 }
 
 #[test]
