@@ -9,6 +9,7 @@ mod seeds;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use balloon::{Balloon, PageReclaim, PfnRange};
 use devices::virtio::{MmioTransport, TransportState};
 use devices::{GuestMemory, Interrupt, Rng, SerialOutput, SerialPort, SerialState};
 use migration::{MemoryLayout, Offer, PeerText};
@@ -79,9 +80,22 @@ fn check_state(state: &MachineState) {
         drop(error.to_string());
     }
     for state in virtio {
-        if let Err(error) = MmioTransport::restore(Rng::default(), memory(), interrupt(), state) {
+        let rng = MmioTransport::restore(Rng::default(), memory(), interrupt(), state.clone());
+        let balloon = Balloon::new(memory(), Box::new(NothingToReclaim));
+        let balloon = MmioTransport::restore(balloon, memory(), interrupt(), state);
+        for error in [rng.err(), balloon.err()].into_iter().flatten() {
             drop(error.to_string());
         }
+    }
+}
+
+/// Nobody's memory.
+#[derive(Debug)]
+struct NothingToReclaim;
+
+impl PageReclaim for NothingToReclaim {
+    fn discard(&self, _: PfnRange) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

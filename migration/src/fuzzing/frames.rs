@@ -41,6 +41,7 @@ const PAGES: &[(FrameKind, fn(&[u8], u64))] = &[
     (FrameKind::Pages, content),
     (FrameKind::Absent, ranges),
     (FrameKind::Again, ranges),
+    (FrameKind::GivenUp, ranges),
     (FrameKind::Discard, words),
     (FrameKind::Missing, words),
     (FrameKind::Want, wants),

@@ -140,7 +140,8 @@ fn pages() -> Vec<(FrameKind, &'static str, Vec<u8>)> {
     vec![
         (FrameKind::Pages, "pages", content),
         (FrameKind::Absent, "absent", ranges.clone()),
-        (FrameKind::Again, "again", ranges),
+        (FrameKind::Again, "again", ranges.clone()),
+        (FrameKind::GivenUp, "given-up", ranges),
         (FrameKind::Discard, "discard", words.clone()),
         (FrameKind::Missing, "missing", words),
         (FrameKind::Want, "want", want),

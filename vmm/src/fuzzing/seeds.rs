@@ -1,14 +1,15 @@
 //! The corpora of the fuzz targets, by the real encoders where there are any.
 
+use balloon::{Balloon, SelfBallooningSettings};
 use devices::virtio::{MmioTransport, VirtioTransport};
 use devices::{Rng, SerialState};
 use kvm_bindings::kvm_cpuid_entry2;
 use migration::fuzzing::Seed;
 
-use super::{interrupt, memory};
+use super::{NothingToReclaim, interrupt, memory};
 use crate::boot::{RamLayout, VcpuCount};
 use crate::config::{BalloonMode, MigrateConfig, MigrationMode};
-use crate::control::Request;
+use crate::control::{Request, SelfBallooningWish};
 use crate::host::KvmKind;
 use crate::machine::{Blueprint, CpuModel, MachineState};
 use crate::memory::frames_of;
@@ -103,7 +104,11 @@ fn state(vcpus: u8) -> MachineState {
         MmioTransport::new(Rng::default(), memory(), interrupt()).expect("a device can be made");
     rng.pause();
     let rng = rng.save().expect("a device that rests can be saved");
-    let devices = postcard::to_stdvec(&(SerialState::default(), vec![rng]));
+    let balloon = Balloon::new(memory(), Box::new(NothingToReclaim));
+    let mut balloon = MmioTransport::new(balloon, memory(), interrupt()).expect("so can this one");
+    balloon.pause();
+    let balloon = balloon.save().expect("a device that rests can be saved");
+    let devices = postcard::to_stdvec(&(SerialState::default(), vec![rng, balloon]));
     state.devices = postcard::from_bytes(&devices.expect("plain data encodes"))
         .expect("a struct is encoded as a tuple of its fields");
     state
@@ -146,6 +151,10 @@ fn requests() -> Vec<Seed> {
         Request::Stop,
         Request::Cancel,
         Request::Migrate(MigrateConfig::new(to())),
+        Request::Balloon {
+            target_bytes: Some(64 << 20),
+            auto: Some(SelfBallooningWish::On(SelfBallooningSettings::default())),
+        },
     ];
     let line = |request: &Request| serde_json::to_vec(request).expect("a request is plain data");
     let mut seeds: Vec<_> = plain
