@@ -11,7 +11,7 @@ use vm_memory::{GuestMemoryBackend, GuestMemoryRegion};
 
 use crate::control::{Running, Shared};
 use crate::pfn::PAGE_BYTES;
-use crate::queues::{MAX_SIZES, OFFERED, Role};
+use crate::queues::{MAX_SIZES, OFFERED, PAGE_REPORTING, Role};
 use crate::{BalloonHandle, Ledger, PageReclaim};
 
 mod services;
@@ -35,6 +35,7 @@ const REQUESTS_PER_TURN: u16 = 4;
 pub struct Balloon {
     memory: GuestMemory,
     reclaim: Box<dyn PageReclaim>,
+    offered: u64,
     shared: BalloonHandle,
     activation: Option<Activation>,
     /// The buffer that the driver leaves here until somebody wants statistics.
@@ -56,11 +57,19 @@ impl Balloon {
         Self {
             memory,
             reclaim,
+            offered: OFFERED,
             shared: BalloonHandle(Arc::new(Mutex::new(shared))),
             activation: None,
             statistics_buffer: None,
             misbehaviour: Misbehaviour::default(),
         }
+    }
+
+    /// Has the guest keep to itself what it frees: no free page reporting.
+    #[must_use]
+    pub fn without_reporting(mut self) -> Self {
+        self.offered &= !PAGE_REPORTING;
+        self
     }
 
     /// A handle to control and watch it with.
@@ -77,7 +86,7 @@ impl VirtioDevice for Balloon {
     }
 
     fn features(&self) -> u64 {
-        OFFERED
+        self.offered
     }
 
     fn queue_max_sizes(&self) -> &[u16] {
@@ -175,6 +184,7 @@ impl VirtioDevice for Balloon {
         let Self {
             memory: _,
             reclaim: _,
+            offered: _,
             shared,
             activation,
             statistics_buffer,

@@ -5,11 +5,12 @@
 //! a promise: that it does not panic, and that what decodes encodes to bytes which decode to the
 //! same value.
 
+mod balloon;
 mod seeds;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use balloon::{Balloon, PageReclaim, PfnRange};
+use ::balloon::{Balloon, PageReclaim, PfnRange};
 use devices::virtio::{MmioTransport, TransportState};
 use devices::{GuestMemory, Interrupt, Rng, SerialOutput, SerialPort, SerialState};
 use migration::{MemoryLayout, Offer, PeerText};
@@ -20,6 +21,7 @@ use crate::control::Request;
 use crate::machine::MachineState;
 use crate::transfer::{self, Demands};
 
+pub use self::balloon::drive_balloon;
 pub use seeds::seeds;
 
 /// Guest memory that the devices of a decoded state are put in front of, in bytes.

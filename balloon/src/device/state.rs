@@ -41,6 +41,7 @@ impl Balloon {
         let Self {
             memory: _,
             reclaim: _,
+            offered: _,
             shared,
             activation: _,
             statistics_buffer: _,

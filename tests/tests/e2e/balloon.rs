@@ -46,6 +46,20 @@ fn until(host: &Host, name: &str, key: &str, wanted: impl Fn(u64) -> bool) -> (u
     }
 }
 
+/// Resident memory once a guest that does nothing has reported what it does not use: it is the same
+/// after a few seconds, in which a guest reports at least once.
+fn settled(host: &Host, name: &str) -> u64 {
+    let (mut before, _) = until(host, name, "resident_bytes", |_| true);
+    loop {
+        thread::sleep(Duration::from_secs(4));
+        let (now, _) = until(host, name, "resident_bytes", |_| true);
+        if now.abs_diff(before) < before / 50 {
+            return now;
+        }
+        before = now;
+    }
+}
+
 #[test]
 fn freed_memory_of_a_stock_guest_goes_back_to_the_host_and_can_be_had_again() {
     if !has_hardware("linux_reporting") {
@@ -54,7 +68,7 @@ fn freed_memory_of_a_stock_guest_goes_back_to_the_host_and_can_be_had_again() {
     let host = Host::new().unwrap();
     let mut vm = host.boot_linux("free", "1", "skiff.checksum=16").unwrap();
     vm.skiff.output().wait("checksum ok n=1", PATIENCE).unwrap();
-    let (idle, _) = until(&host, "free", "resident_bytes", |_| true);
+    let idle = settled(&host, "free");
     for round in 1..=2 {
         let fill = "dd if=/dev/zero of=/run/fill bs=1M count=200 && echo filled";
         say(
@@ -63,7 +77,7 @@ fn freed_memory_of_a_stock_guest_goes_back_to_the_host_and_can_be_had_again() {
             &format!("filled 1{round}"),
         );
         let (full, _) = until(&host, "free", "resident_bytes", |_| true);
-        assert!(full >= idle + FILL * 9 / 10, "{idle}, then {full}");
+        assert!(full >= idle + FILL * 3 / 4, "{idle}, then {full}");
         vm.skiff.type_text("rm /run/fill\n").unwrap();
         let (after, took) = until(&host, "free", "resident_bytes", |resident| {
             resident <= idle + idle / 10
@@ -78,7 +92,7 @@ fn freed_memory_of_a_stock_guest_goes_back_to_the_host_and_can_be_had_again() {
     }
     let told = balloon(&host, "free", &[]);
     assert!(
-        bytes(&told, "discarded_bytes") >= 2 * FILL * 9 / 10,
+        bytes(&told, "discarded_bytes") >= 2 * FILL * 3 / 4,
         "{told}"
     );
     assert!(told["statistics"]["total_bytes"].is_u64(), "{told}");
@@ -205,4 +219,35 @@ fn self_ballooning_takes_what_is_free_gives_it_back_under_pressure_and_moves() {
     balloon(&host, "self2", &["--auto", "off"]);
     balloon(&host, "self2", &["--target", "0"]);
     until(&host, "self2", "actual_bytes", |actual| actual == 0);
+}
+
+#[test]
+fn record_of_a_balloon_has_a_line_for_each_moment_until_the_vm_ends() {
+    if !has_kvm("balloon_record") {
+        return;
+    }
+    let host = Host::new().unwrap();
+    let vm = host.boot_probe("seen", "64M", "workload=idle").unwrap();
+    vm.wait_output("t_ms=").unwrap();
+    let file = host.runtime().join("record.csv");
+    let words = ["balloon", "seen", "--every", "50ms", "--record"];
+    let words = [&words[..], &[file.to_str().unwrap()]].concat();
+    let lines = || std::fs::read_to_string(&file).map_or(0, |text| text.lines().count());
+    thread::scope(|scope| {
+        let recorder = scope.spawn(|| host.command(&words));
+        let began = Instant::now();
+        while lines() < 4 {
+            assert!(began.elapsed() < PATIENCE, "{} lines", lines());
+            thread::sleep(Duration::from_millis(20));
+        }
+        vm.tell("stop").unwrap();
+        recorder.join().unwrap().unwrap();
+    });
+    let text = std::fs::read_to_string(&file).unwrap();
+    let columns = |line: &str| line.split(',').count();
+    let head = text.lines().next().unwrap();
+    assert!(head.starts_with("t_ms,target,actual,"), "{head}");
+    assert!(text.lines().all(|line| columns(line) == columns(head)));
+    let wrong = host.command(&["balloon", "seen", "--every", "1s"]);
+    assert!(wrong.unwrap_err().to_string().contains("--record"));
 }

@@ -1,37 +1,101 @@
 //! `skiff balloon`: what the guest has given up.
 
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::args::BalloonArgs;
-use super::errors::CommandError;
+use super::errors::{ClientError, CommandError};
 use super::format::{bytes, milliseconds, table};
 use super::output::{Format, print, to_json};
-use crate::control::{BalloonInfo, ControlClient, Request};
+use crate::control::{BalloonInfo, ControlClient, ControlError, Request};
 
 /// How long the guest has to answer with fresh statistics. Our choice: a driver that is there needs
 /// less than a tenth of it.
 const ANSWER_TIME: Duration = Duration::from_millis(200);
 
+/// Asks for nothing but how things stand, and the guest for fresh statistics.
+const SHOW: Request = Request::Balloon {
+    target_bytes: None,
+    auto: None,
+};
+
+/// The columns of a record: a time in ms, amounts in bytes, a count.
+const CSV_HEAD: &str =
+    "t_ms,target,actual,reported,discarded,resident,free,available,caches,major_faults";
+
 /// Sets the target, if one was given, and shows the balloon.
 pub(super) fn balloon(args: &BalloonArgs) -> Result<(), CommandError> {
-    let mut client = ControlClient::connect(&args.vm)?;
     let set = Request::Balloon {
         target_bytes: args.target_bytes(),
         auto: args.auto()?,
     };
+    let to_record = args.record()?;
+    let mut client = ControlClient::connect(&args.vm)?;
     client.call::<BalloonInfo>(&set, |_| {})?;
+    if let Some((path, every)) = to_record {
+        return record(&mut client, path, every);
+    }
     thread::sleep(ANSWER_TIME);
-    let show = Request::Balloon {
-        target_bytes: None,
-        auto: None,
-    };
-    let balloon: BalloonInfo = client.call(&show, |_| {})?;
+    let balloon: BalloonInfo = client.call(&SHOW, |_| {})?;
     print(&match args.format() {
         Format::Text => text(&balloon),
         Format::Json => to_json(&balloon),
     })?;
     Ok(())
+}
+
+/// Writes a line for now, and one every so often, until the VM is gone.
+fn record(client: &mut ControlClient, path: &Path, every: Duration) -> Result<(), CommandError> {
+    let failed = |source| ClientError::Record {
+        path: path.to_owned(),
+        source,
+    };
+    let mut file: Box<dyn Write> = if path == Path::new("-") {
+        Box::new(io::stdout())
+    } else {
+        Box::new(File::create(path).map_err(failed)?)
+    };
+    let began = Instant::now();
+    let mut next = began;
+    writeln!(file, "{CSV_HEAD}").map_err(failed)?;
+    loop {
+        let balloon: BalloonInfo = match client.call(&SHOW, |_| {}) {
+            Ok(balloon) => balloon,
+            Err(ControlError::Closed { .. }) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let line = csv_line(began.elapsed(), &balloon);
+        writeln!(file, "{line}")
+            .and_then(|()| file.flush())
+            .map_err(failed)?;
+        next += every;
+        thread::sleep(next.saturating_duration_since(Instant::now()));
+    }
+}
+
+/// A line of [`CSV_HEAD`]; what the guest did not say is left empty.
+fn csv_line(elapsed: Duration, balloon: &BalloonInfo) -> String {
+    let said = balloon.statistics.unwrap_or_default();
+    let numbers = [
+        Some(balloon.target_bytes),
+        Some(balloon.actual_bytes),
+        Some(balloon.reported_bytes),
+        Some(balloon.discarded_bytes),
+        Some(balloon.resident_bytes),
+        said.free_bytes,
+        said.available_bytes,
+        said.disk_caches_bytes,
+        said.major_faults,
+    ];
+    let mut line = elapsed.as_millis().to_string();
+    for number in numbers {
+        line.push(',');
+        line.extend(number.map(|number| number.to_string()));
+    }
+    line
 }
 
 fn text(balloon: &BalloonInfo) -> String {
@@ -79,6 +143,26 @@ mod tests {
     use balloon::Statistics;
 
     use super::*;
+
+    #[test]
+    fn line_of_a_record_has_the_columns_of_its_head() {
+        let balloon = BalloonInfo {
+            target_bytes: 1,
+            actual_bytes: 2,
+            reported_bytes: 3,
+            discarded_bytes: 4,
+            resident_bytes: 5,
+            self_ballooning: None,
+            statistics: Some(Statistics {
+                available_bytes: Some(7),
+                major_faults: Some(9),
+                ..Statistics::default()
+            }),
+        };
+        let line = csv_line(Duration::from_millis(1500), &balloon);
+        assert_eq!(line, "1500,1,2,3,4,5,,7,,9");
+        assert_eq!(line.split(',').count(), CSV_HEAD.split(',').count());
+    }
 
     #[test]
     fn balloon_is_shown_with_what_the_guest_said_and_nothing_it_did_not() {

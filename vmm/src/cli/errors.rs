@@ -46,6 +46,15 @@ pub(super) enum ClientError {
         #[source]
         source: io::Error,
     },
+    /// The record could not be written.
+    #[error("cannot write the record to `{}`", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// The failed system call.
+        #[source]
+        source: io::Error,
+    },
     /// Waiting for the monitor failed.
     #[error("cannot wait for the monitor")]
     Wait {

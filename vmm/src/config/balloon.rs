@@ -7,16 +7,18 @@ use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
 
-/// Whether the guest gets a balloon, with free page reporting: what a guest reports free goes back to
-/// the host at once.
+/// Whether the guest gets a balloon, and of which kind. With free page reporting, what it reports free
+/// goes back to the host at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BalloonMode {
-    /// It has one.
+    /// It has one, with free page reporting.
     #[default]
     On,
     /// The same, and how much is in it follows from what the guest says of its memory.
     Auto,
+    /// It has one without free page reporting: only what is asked for is given up.
+    Plain,
     /// There is no such device.
     Off,
 }
@@ -28,6 +30,7 @@ impl FromStr for BalloonMode {
         match value {
             "on" => Ok(Self::On),
             "auto" => Ok(Self::Auto),
+            "plain" => Ok(Self::Plain),
             "off" => Ok(Self::Off),
             _ => Err(ConfigError::BalloonSyntax {
                 value: value.into(),
@@ -41,6 +44,7 @@ impl fmt::Display for BalloonMode {
         f.write_str(match self {
             Self::On => "on",
             Self::Auto => "auto",
+            Self::Plain => "plain",
             Self::Off => "off",
         })
     }
@@ -52,12 +56,13 @@ mod tests {
 
     #[test]
     fn mode_is_read_as_it_is_shown_and_nothing_else_is() {
-        for mode in [BalloonMode::On, BalloonMode::Auto, BalloonMode::Off] {
+        use BalloonMode::{Auto, Off, On, Plain};
+        for mode in [On, Auto, Plain, Off] {
             assert_eq!(mode.to_string().parse::<BalloonMode>().unwrap(), mode);
         }
         for text in ["", "On", "yes", "1", "on "] {
             let error = text.parse::<BalloonMode>().unwrap_err().to_string();
-            assert!(error.contains("on, auto or off"), "{error}");
+            assert!(error.contains("on, auto, plain or off"), "{error}");
         }
     }
 }

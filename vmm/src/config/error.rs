@@ -81,7 +81,7 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// Neither with nor without a balloon.
-    #[error("`{value}` is no balloon mode: give on, auto or off")]
+    #[error("`{value}` is no balloon mode: give on, auto, plain or off")]
     BalloonSyntax {
         /// What was given.
         value: Box<str>,
@@ -89,6 +89,9 @@ pub enum ConfigError {
     /// Settings of self-ballooning for none.
     #[error("--interval and --keep-cache are for --auto on")]
     BalloonSettings,
+    /// A pace for no record.
+    #[error("--every is for --record")]
+    RecordPace,
     /// Settings of self-ballooning out of range.
     #[error("self-ballooning takes an interval of 10ms or more, and a share of 0 to 100 percent")]
     BalloonRange,

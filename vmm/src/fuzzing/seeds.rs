@@ -53,6 +53,7 @@ pub fn seeds() -> Vec<Seed> {
     let mut seeds = demands();
     seeds.extend(states());
     seeds.extend(requests());
+    seeds.extend(super::balloon::seeds());
     seeds.extend(CONFIGS.map(|(name, text)| seed("config", name, text.into())));
     seeds
 }
@@ -170,7 +171,7 @@ fn requests() -> Vec<Seed> {
     seeds
 }
 
-fn seed(target: &'static str, name: &str, bytes: Vec<u8>) -> Seed {
+pub(super) fn seed(target: &'static str, name: &str, bytes: Vec<u8>) -> Seed {
     let name = name.to_owned();
     Seed {
         target,

@@ -159,11 +159,13 @@ impl Assembly {
         } = self;
         let fatal = wiring.fatal.clone();
         let (saved, arriving) = saved.unzip();
+        let balloon = || {
+            let reclaim = RamReclaim::new(ram.clone(), arriving);
+            Balloon::new(ram.guest().clone(), Box::new(reclaim))
+        };
         let balloon = match blueprint.balloon {
-            BalloonMode::On | BalloonMode::Auto => {
-                let reclaim = RamReclaim::new(ram.clone(), arriving);
-                Some(Balloon::new(ram.guest().clone(), Box::new(reclaim)))
-            }
+            BalloonMode::On | BalloonMode::Auto => Some(balloon()),
+            BalloonMode::Plain => Some(balloon().without_reporting()),
             BalloonMode::Off => None,
         };
         let (devices, buses) = DeviceSet::new(&vm, lines, ram.guest(), balloon, wiring, saved)?;

@@ -60,7 +60,7 @@ impl InterruptLines {
 /// the balloon if there is one.
 pub(super) fn windows(balloon: BalloonMode) -> impl Iterator<Item = VirtioWindow> {
     let devices = match balloon {
-        BalloonMode::On | BalloonMode::Auto => 2,
+        BalloonMode::On | BalloonMode::Auto | BalloonMode::Plain => 2,
         BalloonMode::Off => 1,
     };
     (0..devices).filter_map(VirtioWindow::of_device)

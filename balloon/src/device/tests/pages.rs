@@ -216,3 +216,13 @@ fn driver_without_features_inflates_all_the_same_but_promises_nothing() {
     assert_eq!(rig.discarded(), [range(800, 1)]);
     assert_eq!(rig.handle.given_up(), []);
 }
+
+#[test]
+fn balloon_without_reporting_offers_all_but_that() {
+    let memory = FakeDriver::<Balloon>::small_memory();
+    let balloon = || Balloon::new(memory.clone(), Box::new(Unwilling));
+    let with = VirtioDevice::features(&balloon());
+    let without = VirtioDevice::features(&balloon().without_reporting());
+    assert_eq!(with & !without, crate::queues::PAGE_REPORTING);
+    assert_eq!(without & !with, 0);
+}

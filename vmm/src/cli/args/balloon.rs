@@ -1,5 +1,8 @@
 //! `skiff balloon` as typed.
 
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
 use argh::FromArgs;
 use balloon::SelfBallooningSettings;
 
@@ -14,7 +17,7 @@ use crate::control::{SelfBallooningWish, VmAddress};
     subcommand,
     name = "balloon",
     help_triggers("--help", "-h", "help"),
-    example = "  {command_name} web\n  {command_name} web --target 256M\n  {command_name} web --auto on --interval 1s\n  {command_name} web --json | jq .statistics",
+    example = "  {command_name} web\n  {command_name} web --target 256M\n  {command_name} web --auto on --interval 1s\n  {command_name} web --json | jq .statistics\n  {command_name} web --record web.csv --every 500ms",
     note = "\
 The target is the size of the balloon: what the guest gives up, not what it keeps. The guest
 inflates as fast as it can, and deflates by itself before it runs out of memory. What it reports
@@ -39,6 +42,12 @@ pub(in crate::cli) struct BalloonArgs {
     /// with --auto on: how much of its page cache the guest keeps, in percent; default: 100
     #[argh(option, arg_name = "PERCENT")]
     keep_cache: Option<u8>,
+    /// write a line of CSV to this file at once and every second, until Ctrl-C or the end of the VM; - is standard output
+    #[argh(option, arg_name = "FILE")]
+    record: Option<PathBuf>,
+    /// with --record: how often; default: 1s
+    #[argh(option, arg_name = "TIME")]
+    every: Option<TimeSpan>,
     /// show the balloon as JSON
     #[argh(switch)]
     json: bool,
@@ -73,6 +82,19 @@ impl BalloonArgs {
     /// The size that is asked for, in bytes.
     pub(in crate::cli) fn target_bytes(&self) -> Option<u64> {
         self.target
+    }
+
+    /// The file to record in, and how often.
+    ///
+    /// # Errors
+    /// A pace without a file.
+    pub(in crate::cli) fn record(&self) -> Result<Option<(&Path, Duration)>, ConfigError> {
+        let default = Duration::from_secs(1);
+        match (&self.record, self.every) {
+            (Some(path), every) => Ok(Some((path, every.map_or(default, TimeSpan::duration)))),
+            (None, Some(_)) => Err(ConfigError::RecordPace),
+            (None, None) => Ok(None),
+        }
     }
 
     /// Whether the target is to follow from what the guest says.
