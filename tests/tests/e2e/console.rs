@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,6 +19,25 @@ use tests::harness::{Host, skiff_binary};
 use crate::ground::has_kvm;
 
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What each thread of a process is at: its name, its state, and where it waits in the kernel.
+fn threads_of(pid: u32) -> String {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let read =
+        |task: &Path, file: &str| std::fs::read_to_string(task.join(file)).unwrap_or_default();
+    let tell = |task: &Path| {
+        let status = read(task, "status");
+        let told = status.lines().filter(|line| {
+            let known = ["Name:", "State:", "SigPnd:", "ShdPnd:", "SigBlk:"];
+            known.iter().any(|name| line.starts_with(name))
+        });
+        let told: Vec<_> = told.collect();
+        let (wchan, call) = (read(task, "wchan"), read(task, "syscall"));
+        format!("{}\t{wchan}\t{}", told.join("\t"), call.trim_end())
+    };
+    let lines: Vec<_> = tasks.map(|task| tell(&task.unwrap().path())).collect();
+    lines.join("\n")
+}
 
 /// A terminal with skiff in its foreground.
 struct Session {
@@ -97,7 +117,11 @@ impl Session {
             if let Some(status) = self.skiff.try_wait().unwrap() {
                 break status;
             }
-            assert!(Instant::now() < deadline, "skiff has not ended");
+            assert!(
+                Instant::now() < deadline,
+                "skiff has not ended; its threads:\n{}",
+                threads_of(self.skiff.id())
+            );
             thread::sleep(Duration::from_millis(5));
         };
         let after = tcgetattr(&self.terminal).unwrap();
