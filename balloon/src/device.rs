@@ -6,7 +6,6 @@ use devices::virtio::{
     Activation, Chain, DeviceType, Progress, QueueIndex, Queues, VirtioDevice, read_config_bytes,
 };
 use devices::{DeviceError, GuestMemory, Misbehaviour};
-
 use vm_memory::{GuestMemoryBackend, GuestMemoryRegion};
 
 use crate::control::{Running, Shared};
@@ -178,8 +177,8 @@ impl VirtioDevice for Balloon {
         }
     }
 
-    /// The target and what sets it stay: they are the host's. A driver that starts anew knows of no page in the
-    /// balloon and may use them all.
+    /// The target and what sets it stay: they are the host's. A driver that starts anew knows of no
+    /// page in the balloon and may use them all.
     fn reset(&mut self) {
         let Self {
             memory: _,

@@ -114,8 +114,8 @@ impl Rig {
         self
     }
 
-    /// Sets the number of CPUs of the outer VM, each a thread of QEMU. QEMU 7.2 has come to a stand
-    /// with 2, never with 1, and is no faster with 2.
+    /// Sets the number of CPUs of the outer VM, each a thread of QEMU. With 2 it is no faster, and
+    /// guests in it have stalled and crashed in ways that were never seen with 1.
     #[must_use]
     pub fn cpus(mut self, cpus: u32) -> Self {
         self.cpus = cpus;

@@ -10,7 +10,7 @@ mod seeds;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ::balloon::{Balloon, PageReclaim, PfnRange};
+use ::balloon::Balloon;
 use devices::virtio::{MmioTransport, TransportState};
 use devices::{GuestMemory, Interrupt, Rng, SerialOutput, SerialPort, SerialState};
 use migration::{MemoryLayout, Offer, PeerText};
@@ -21,6 +21,7 @@ use crate::control::Request;
 use crate::machine::MachineState;
 use crate::transfer::{self, Demands};
 
+use self::balloon::Checked;
 pub use self::balloon::drive_balloon;
 pub use seeds::seeds;
 
@@ -83,21 +84,11 @@ fn check_state(state: &MachineState) {
     }
     for state in virtio {
         let rng = MmioTransport::restore(Rng::default(), memory(), interrupt(), state.clone());
-        let balloon = Balloon::new(memory(), Box::new(NothingToReclaim));
+        let balloon = Balloon::new(memory(), Box::new(Checked));
         let balloon = MmioTransport::restore(balloon, memory(), interrupt(), state);
         for error in [rng.err(), balloon.err()].into_iter().flatten() {
             drop(error.to_string());
         }
-    }
-}
-
-/// Nobody's memory.
-#[derive(Debug)]
-struct NothingToReclaim;
-
-impl PageReclaim for NothingToReclaim {
-    fn discard(&self, _: PfnRange) -> std::io::Result<()> {
-        Ok(())
     }
 }
 

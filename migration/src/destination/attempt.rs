@@ -21,6 +21,7 @@ use crate::page::{PAGE_BYTES, PageIndex, PageRange, to_usize};
 use crate::stop::{Doorbell, Stop};
 use crate::wire::{MAX_FRAME_PAGES, PagesPrefix};
 pub use give_up::ArrivingMemory;
+use give_up::GivenUp;
 use lap::Lap;
 pub(super) use lap::{Attached, Returned};
 
@@ -57,8 +58,7 @@ struct Inner {
     came_in_rounds: u64,
     /// Pages that came in rounds, and damaged.
     damaged: Vec<PageRange>,
-    /// Pages that the guest gave up before they came, of which the source does not know.
-    given_up: Vec<PageRange>,
+    given_up: GivenUp,
     last_arrival: Instant,
 }
 
@@ -91,8 +91,6 @@ pub(super) struct Counts {
     pub(super) absent: u64,
     /// Pages that came although they were there.
     pub(super) duplicate: u64,
-    /// Pages that were given up before they came.
-    pub(super) given_up: u64,
     pub(super) digest: Digest,
 }
 
@@ -129,7 +127,7 @@ impl Attempt {
                 counts: Counts::default(),
                 came_in_rounds: 0,
                 damaged: Vec::new(),
-                given_up: Vec::new(),
+                given_up: GivenUp::default(),
                 last_arrival: Instant::now(),
             }),
             changed: Condvar::new(),
@@ -312,7 +310,6 @@ impl Attempt {
             received,
             absent,
             duplicate,
-            given_up: _, // counted when it happens
             digest,
         } = part;
         let mut inner = self.lock();

@@ -371,7 +371,7 @@ impl<'a> Host<'a> {
                 latency_us: latency.into(),
                 latency_parts_us: parts.into(),
             },
-            given_up_pages: counts.given_up,
+            given_up_pages: self.attempt.given_up_pages(),
         }
     }
 }

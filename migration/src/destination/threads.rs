@@ -11,7 +11,7 @@ use crate::destination::table::PageState;
 use crate::destination::underway::Slot;
 use crate::error::{Error, Result};
 use crate::link::{FrameReader, FrameWriter, Now, Patience, Received};
-use crate::page::PageIndex;
+use crate::page::{PageIndex, PageRange};
 use crate::stop::wait_any;
 use crate::wire::{self, FrameKind, MAX_FRAME_RANGES, MAX_FRAME_WANTS};
 
@@ -159,24 +159,19 @@ impl<'a> Urgent<'a> {
 
     /// Asks for what came damaged on any connection.
     fn ask_again(&mut self) -> Result<()> {
-        let damaged = self.attempt.take_damaged();
-        for ranges in damaged.chunks(MAX_FRAME_RANGES) {
-            self.writer
-                .send_with(FrameKind::Again, Patience::Endless, |payload| {
-                    wire::ranges_payload(ranges, payload);
-                })?;
-        }
-        Ok(())
+        self.send_ranges(FrameKind::Again, &self.attempt.take_damaged())
     }
 
     /// Tells what need not come any more.
     fn tell_given_up(&mut self) -> Result<()> {
-        let given_up = self.attempt.take_given_up();
-        for ranges in given_up.chunks(MAX_FRAME_RANGES) {
-            self.writer
-                .send_with(FrameKind::GivenUp, Patience::Endless, |payload| {
-                    wire::ranges_payload(ranges, payload);
-                })?;
+        self.send_ranges(FrameKind::GivenUp, &self.attempt.take_given_up())
+    }
+
+    fn send_ranges(&mut self, kind: FrameKind, ranges: &[PageRange]) -> Result<()> {
+        for ranges in ranges.chunks(MAX_FRAME_RANGES) {
+            self.writer.send_with(kind, Patience::Endless, |payload| {
+                wire::ranges_payload(ranges, payload);
+            })?;
         }
         Ok(())
     }

@@ -169,9 +169,7 @@ impl FrameReader {
         if !self.fill(HEADER_BYTES, patience)? {
             return Err(Error::Closed { peer });
         }
-        let bytes = self.buffer[self.start..self.end].first_chunk();
-        let Header { kind, length_bytes } =
-            Header::decode(*bytes.expect("that many were received"))?;
+        let Header { kind, length_bytes } = self.header()?;
         if length_bytes > max_bytes {
             return Err(Error::Unexpected { kind });
         }
@@ -209,9 +207,7 @@ impl FrameReader {
         if !self.fill(HEADER_BYTES, patience)? {
             return Ok(None);
         }
-        let bytes = self.buffer[self.start..self.end].first_chunk();
-        let Header { kind, length_bytes } =
-            Header::decode(*bytes.expect("that many were received"))?;
+        let Header { kind, length_bytes } = self.header()?;
         if kind == FrameKind::Pages && length_bytes >= PAGES_PREFIX_BYTES {
             self.fill(HEADER_BYTES + PAGES_PREFIX_BYTES, patience)?;
             let prefix = self.buffer[self.start + HEADER_BYTES..self.end].first_chunk();
@@ -230,9 +226,7 @@ impl FrameReader {
             Filled::NotYet => return Ok(Now::NotYet),
             Filled::Ended => return Ok(Now::Ended),
         }
-        let bytes = self.buffer[self.start..self.end].first_chunk();
-        let Header { kind, length_bytes } =
-            Header::decode(*bytes.expect("that many were received"))?;
+        let Header { kind, length_bytes } = self.header()?;
         match self.fill_now(HEADER_BYTES + length_bytes)? {
             Filled::Yes => {}
             Filled::NotYet => return Ok(Now::NotYet),
@@ -249,6 +243,12 @@ impl FrameReader {
             payload: self.consume(length_bytes),
             peer,
         }))
+    }
+
+    /// The header of the next frame, all of which has been received.
+    fn header(&self) -> Result<Header> {
+        let bytes = self.buffer[self.start..self.end].first_chunk();
+        Header::decode(*bytes.expect("that many were received"))
     }
 
     fn fill_now(&mut self, wanted: usize) -> Result<Filled> {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::absent::find_untouched;
 use crate::digest::Digest;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::link::{FrameReader, FrameWriter, Link, Patience, Received};
 use crate::page::{PAGE_BYTES, PageRange, to_u64};
 use crate::source::chunk::ChunkSize;
@@ -124,8 +124,16 @@ impl<'a> Sender<'a> {
     /// Lists pages that the guest gave up over there, unless they are on their way.
     fn forgo(&mut self, frame: &Received<'_>) -> Result<()> {
         let limit = self.sending.ram.pages();
+        let mut named = 0;
         for range in wire::decode_ranges(frame.kind, frame.payload, limit)? {
-            for range in self.sending.never_sent(range?) {
+            let range = range?;
+            named += range.pages();
+            if named > limit {
+                // Nobody gives the same page up twice; each is looked at under a lock.
+                let (kind, length_bytes) = (frame.kind, frame.payload.len());
+                return Err(Error::Malformed { kind, length_bytes });
+            }
+            for range in self.sending.never_sent(range) {
                 self.list_given_up(range)?;
             }
         }

@@ -3,13 +3,13 @@
 use std::thread;
 
 use migration::{
-    ArrivingMemory, Bandwidth, CancelToken, DestinationOptions, Mode, Outcome, PAGE_BYTES,
-    PageIndex, PageRange, Progress, Report, SourceOptions, Streams, Verify, migrate,
+    ArrivingMemory, Bandwidth, DestinationOptions, Mode, PAGE_BYTES, PageIndex, PageRange, Report,
+    SourceOptions, Streams,
 };
 
-use crate::cutter::Cutter;
-use crate::machine::{FakeSource, Waiting, can_receive, written};
+use crate::machine::{Waiting, can_receive, written};
 use crate::memory::{Kind, Memory, expected, kind};
+use crate::recovery::move_cut;
 
 /// 64 MiB.
 const PAGES: u64 = 1 << 14;
@@ -100,31 +100,10 @@ fn move_giving(
     adjust: impl FnOnce(&mut SourceOptions),
 ) -> (Report, u64) {
     let waiting = Waiting::start_giving(DestinationOptions::default());
-    let cutter = Cutter::new(waiting.address, cuts);
-    let vm = FakeSource::new(Memory::filled(PAGES));
-    let mut options = SourceOptions::new(cutter.address().to_string());
-    options.verify = Verify::On;
-    adjust(&mut options);
-    let cancel = CancelToken::new().unwrap();
-    let sink = |progress: &Progress| cutter.arm(!progress.phase.owns_guest());
-    let report = migrate(&vm, &options, &sink, &cancel).unwrap();
-
-    let arrived = waiting.arrived.clone();
-    let theirs = waiting.join().unwrap().outcome.unwrap();
-    let guest = arrived.guest.lock().unwrap().take().unwrap();
-    assert_eq!(guest.join().unwrap(), 0, "pages with wrong content");
-    let memory = arrived.memory.lock().unwrap().take().unwrap();
+    let (report, theirs, memory) = move_cut(waiting, cuts, PAGES, adjust);
     for page in 0..PAGES {
         assert!(memory.read(page) == left(page), "page {page}");
     }
-    assert_eq!(report.outcome, Outcome::Completed);
-    let counts = &report.pages;
-    assert_eq!(
-        counts.total,
-        counts.transferred - counts.duplicate + counts.zero + counts.absent
-    );
-    let digest = report.digest.unwrap();
-    assert_eq!(digest.source, digest.destination);
     (report, theirs.given_up_pages)
 }
 

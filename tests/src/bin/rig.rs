@@ -36,7 +36,7 @@ struct Args {
     #[argh(option, default = "MemoryArg(2048)")]
     memory: MemoryArg,
 
-    /// CPUs of the outer VM (default 1; QEMU 7.2 has come to a stand with 2)
+    /// CPUs of the outer VM (default 1, which is no slower than 2)
     #[argh(option, default = "1")]
     cpus: u32,
 

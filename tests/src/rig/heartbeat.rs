@@ -1,8 +1,8 @@
 //! Whether the outer VM still runs: each of its CPUs says so every two seconds.
 //!
-//! QEMU 7.2 with one thread per emulated CPU has been seen to come to a stand for good, all its
-//! threads spinning, with none of our programs inside. What a program would have done then is
-//! unknown, so such a run says nothing about it.
+//! QEMU 7.2 has been seen to come to a stand for good, with any number of CPUs and whatever ran
+//! inside (see `qemu.rs`). What a program would have done then is unknown, so such a run says
+//! nothing about it.
 
 use std::time::{Duration, Instant};
 

@@ -33,6 +33,10 @@ fn bytes(balloon: &Value, key: &str) -> u64 {
     bytes.unwrap_or_else(|| panic!("no {key} in {balloon}"))
 }
 
+fn resident(host: &Host, name: &str) -> u64 {
+    bytes(&balloon(host, name, &[]), "resident_bytes")
+}
+
 /// Waits until a number of the balloon is as wanted; gives it, and how long that took.
 fn until(host: &Host, name: &str, key: &str, wanted: impl Fn(u64) -> bool) -> (u64, Duration) {
     let began = Instant::now();
@@ -49,10 +53,10 @@ fn until(host: &Host, name: &str, key: &str, wanted: impl Fn(u64) -> bool) -> (u
 /// Resident memory once a guest that does nothing has reported what it does not use: it is the same
 /// after a few seconds, in which a guest reports at least once.
 fn settled(host: &Host, name: &str) -> u64 {
-    let (mut before, _) = until(host, name, "resident_bytes", |_| true);
+    let mut before = resident(host, name);
     loop {
         thread::sleep(Duration::from_secs(4));
-        let (now, _) = until(host, name, "resident_bytes", |_| true);
+        let now = resident(host, name);
         if now.abs_diff(before) < before / 50 {
             return now;
         }
@@ -76,7 +80,7 @@ fn freed_memory_of_a_stock_guest_goes_back_to_the_host_and_can_be_had_again() {
             &format!("{fill} $(({round} + 10))"),
             &format!("filled 1{round}"),
         );
-        let (full, _) = until(&host, "free", "resident_bytes", |_| true);
+        let full = resident(&host, "free");
         assert!(full >= idle + FILL * 3 / 4, "{idle}, then {full}");
         vm.skiff.type_text("rm /run/fill\n").unwrap();
         // Linux reports blocks of 2 MiB, so pages that are free among others in use are not.
@@ -220,6 +224,39 @@ fn self_ballooning_takes_what_is_free_gives_it_back_under_pressure_and_moves() {
     balloon(&host, "self2", &["--auto", "off"]);
     balloon(&host, "self2", &["--target", "0"]);
     until(&host, "self2", "actual_bytes", |actual| actual == 0);
+}
+
+#[test]
+fn balloon_of_each_kind_is_what_the_guest_gets() {
+    if !has_kvm("balloon_kinds") {
+        return;
+    }
+    let host = Host::new().unwrap();
+    for (kind, interval_ms) in [
+        ("on", Value::Null),
+        ("plain", Value::Null),
+        ("auto", 5000.into()),
+    ] {
+        let options = ["--kernel", "probe", "--memory", "64M", "--balloon", kind];
+        let vm = host.boot(kind, &options).unwrap();
+        vm.wait_output("probe: ready").unwrap();
+        let told = balloon(&host, kind, &[]);
+        assert_eq!(
+            told["self_ballooning"]["interval_ms"], interval_ms,
+            "{told}"
+        );
+        // A request that is refused in one part does nothing.
+        let both = ["balloon", kind, "--auto", "on", "--target", "1M"];
+        host.command(&both).unwrap_err();
+        assert_eq!(
+            balloon(&host, kind, &[])["self_ballooning"],
+            told["self_ballooning"]
+        );
+        let (_target, address) = host.receive(&format!("{kind}-moved")).unwrap();
+        vm.migrate(&address, &[]).unwrap();
+        let moved = balloon(&host, &format!("{kind}-moved"), &[]);
+        assert_eq!(moved["self_ballooning"], told["self_ballooning"]);
+    }
 }
 
 #[test]

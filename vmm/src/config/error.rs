@@ -93,7 +93,9 @@ pub enum ConfigError {
     #[error("--every is for --record")]
     RecordPace,
     /// Settings of self-ballooning out of range.
-    #[error("self-ballooning takes an interval of 10ms or more, and a share of 0 to 100 percent")]
+    #[error(
+        "self-ballooning takes an interval of 10ms to 49 days, and a share of 0 to 100 percent"
+    )]
     BalloonRange,
     /// Not one of the three ways to connect the serial port.
     #[error("`{value}` is no serial mode: give stdio, none or file=PATH")]

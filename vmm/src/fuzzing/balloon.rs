@@ -33,7 +33,7 @@ const TURNS: u32 = 4;
 
 /// Checks that nothing is discarded that is no memory.
 #[derive(Debug)]
-struct Checked;
+pub(super) struct Checked;
 
 impl PageReclaim for Checked {
     fn discard(&self, range: PfnRange) -> std::io::Result<()> {

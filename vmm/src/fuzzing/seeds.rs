@@ -6,7 +6,7 @@ use devices::{Rng, SerialState};
 use kvm_bindings::kvm_cpuid_entry2;
 use migration::fuzzing::Seed;
 
-use super::{NothingToReclaim, interrupt, memory};
+use super::{Checked, interrupt, memory};
 use crate::boot::{RamLayout, VcpuCount};
 use crate::config::{BalloonMode, MigrateConfig, MigrationMode};
 use crate::control::{Request, SelfBallooningWish};
@@ -105,7 +105,7 @@ fn state(vcpus: u8) -> MachineState {
         MmioTransport::new(Rng::default(), memory(), interrupt()).expect("a device can be made");
     rng.pause();
     let rng = rng.save().expect("a device that rests can be saved");
-    let balloon = Balloon::new(memory(), Box::new(NothingToReclaim));
+    let balloon = Balloon::new(memory(), Box::new(Checked));
     let mut balloon = MmioTransport::new(balloon, memory(), interrupt()).expect("so can this one");
     balloon.pause();
     let balloon = balloon.save().expect("a device that rests can be saved");

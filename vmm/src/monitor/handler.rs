@@ -84,22 +84,25 @@ impl Handler {
     ) -> Result<BalloonInfo, MonitorError> {
         let machine = self.machine()?;
         let balloon = machine.devices().balloon().ok_or(MonitorError::NoBalloon)?;
-        match auto {
+        let self_ballooning = match auto {
             Some(SelfBallooningWish::On(settings)) if !settings.is_valid() => {
                 return Err(MonitorError::SelfBallooning { settings });
             }
-            Some(SelfBallooningWish::On(settings)) => balloon.set_self_ballooning(Some(settings)),
-            Some(SelfBallooningWish::Off) => balloon.set_self_ballooning(None),
-            None => {}
-        }
+            Some(SelfBallooningWish::On(settings)) => Some(settings),
+            Some(SelfBallooningWish::Off) => None,
+            None => balloon.status().self_ballooning,
+        };
+        let target_pages = match target_bytes {
+            Some(_) if self_ballooning.is_some() => return Err(MonitorError::TargetFollows),
+            Some(target_bytes) => Some(target_pages(&machine, target_bytes)?),
+            None => None,
+        };
         if auto.is_some() {
+            balloon.set_self_ballooning(self_ballooning);
             self.notifier.send(Notice::Ballooning);
         }
-        if let Some(target_bytes) = target_bytes {
-            if balloon.status().self_ballooning.is_some() {
-                return Err(MonitorError::TargetFollows);
-            }
-            balloon.set_target(target_pages(&machine, target_bytes)?);
+        if let Some(target_pages) = target_pages {
+            balloon.set_target(target_pages);
         }
         // They are there the next time.
         balloon.request_statistics();

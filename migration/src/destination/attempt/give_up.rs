@@ -42,6 +42,14 @@ impl ArrivingMemory {
     }
 }
 
+/// Pages that the guest gave up before they came.
+#[derive(Debug, Default)]
+pub(super) struct GivenUp {
+    pages: u64,
+    /// Those of which the source does not know.
+    untold: Vec<PageRange>,
+}
+
 impl Attempt {
     fn give_up(&self, range: PageRange) -> Result<()> {
         let mut rest = Some(range);
@@ -88,9 +96,10 @@ impl Attempt {
     fn tell_given_up(&self, pages: &[PageIndex]) {
         let ranges = ranges_of(pages.iter().copied());
         let mut inner = self.lock();
-        inner.counts.given_up += to_u64(pages.len());
-        if inner.given_up.len() + ranges.len() <= MAX_UNTOLD_RANGES {
-            inner.given_up.extend(ranges);
+        let given_up = &mut inner.given_up;
+        given_up.pages += to_u64(pages.len());
+        if given_up.untold.len() + ranges.len() <= MAX_UNTOLD_RANGES {
+            given_up.untold.extend(ranges);
         }
         drop(inner);
         self.doorbell.ring();
@@ -98,6 +107,11 @@ impl Attempt {
 
     /// The pages that were given up before they came, since the last call.
     pub(in crate::destination) fn take_given_up(&self) -> Vec<PageRange> {
-        std::mem::take(&mut self.lock().given_up)
+        std::mem::take(&mut self.lock().given_up.untold)
+    }
+
+    /// How many were, so far.
+    pub(in crate::destination) fn given_up_pages(&self) -> u64 {
+        self.lock().given_up.pages
     }
 }

@@ -110,12 +110,14 @@ impl BalloonArgs {
             None => return Ok(None),
         }
         let default = SelfBallooningSettings::default();
-        let interval_ms = |span: TimeSpan| u32::try_from(span.duration().as_millis());
+        let interval_ms = match self.interval {
+            Some(span) => {
+                u32::try_from(span.duration().as_millis()).map_err(|_| ConfigError::BalloonRange)?
+            }
+            None => default.interval_ms,
+        };
         let settings = SelfBallooningSettings {
-            interval_ms: self
-                .interval
-                .map_or(Ok(default.interval_ms), interval_ms)
-                .unwrap_or(u32::MAX),
+            interval_ms,
             keep_cache_percent: self.keep_cache.unwrap_or(default.keep_cache_percent),
         };
         if settings.is_valid() {
