@@ -57,9 +57,10 @@ impl Session {
         let open = || rustix::fs::open(&name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty());
         let terminal = open().unwrap();
         let before = tcgetattr(&terminal).unwrap();
-        // setsid -c makes the terminal the controlling one, as a login does.
+        // setsid -c makes the terminal the controlling one, as a login does. Who started this test
+        // in the background of a script has it ignore Ctrl-C, which skiff would respect.
         let skiff = Command::new("setsid")
-            .arg("-c")
+            .args(["-c", "env", "--default-signal=INT,QUIT"])
             .arg(skiff_binary().unwrap())
             .args([
                 "run", "--kernel", "probe", "--memory", "64M", "--name", "tty",
