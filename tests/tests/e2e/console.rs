@@ -39,6 +39,21 @@ fn threads_of(pid: u32) -> String {
     lines.join("\n")
 }
 
+/// The words before a command that make it heed Ctrl-C: who starts this test in the background of a
+/// script has it ignore that, and skiff would respect it.
+fn heeding_ctrl_c() -> &'static [&'static str] {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = u64::from_str_radix(ignored.unwrap().trim(), 16).unwrap();
+    let both = [Signal::INT, Signal::QUIT];
+    let is_ignored = |signal: Signal| ignored >> (signal.as_raw() - 1) & 1 == 1;
+    if both.into_iter().any(is_ignored) {
+        &["env", "--default-signal=INT,QUIT"]
+    } else {
+        &[]
+    }
+}
+
 /// A terminal with skiff in its foreground.
 struct Session {
     keyboard: File,
@@ -57,10 +72,10 @@ impl Session {
         let open = || rustix::fs::open(&name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty());
         let terminal = open().unwrap();
         let before = tcgetattr(&terminal).unwrap();
-        // setsid -c makes the terminal the controlling one, as a login does. Who started this test
-        // in the background of a script has it ignore Ctrl-C, which skiff would respect.
+        // setsid -c makes the terminal the controlling one, as a login does.
         let skiff = Command::new("setsid")
-            .args(["-c", "env", "--default-signal=INT,QUIT"])
+            .arg("-c")
+            .args(heeding_ctrl_c())
             .arg(skiff_binary().unwrap())
             .args([
                 "run", "--kernel", "probe", "--memory", "64M", "--name", "tty",
