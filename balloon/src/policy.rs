@@ -17,8 +17,8 @@ mod tests;
 /// Polls in an interval: signs of pressure are looked for more often than memory is taken. Our choice.
 const POLLS_PER_INTERVAL: u32 = 5;
 
-/// The share of free memory, that in the balloon included, which is taken (VEE 2009, section 4.4): with
-/// more the guest's OOM killer wakes.
+/// The share of what is free that is taken at each interval (VEE 2009, section 4.4): with more at once
+/// the guest's OOM killer wakes.
 const TAKEN_PERCENT: u64 = 95;
 
 /// Intervals without inflating after a sign of pressure (VEE 2009, section 4.4).
@@ -192,11 +192,13 @@ impl SelfBallooning {
             ..
         } = seen;
         let grew = |now: Option<u64>, before: u64| now.unwrap_or(0).saturating_sub(before);
-        let kept_pages = self.takable_pages(seen)? * (100 - TAKEN_PERCENT) / 100;
-        let available = statistics.available_bytes.or(statistics.free_bytes);
+        // What Linux calls available leaves out what is free below a watermark.
+        let available = statistics
+            .free_bytes?
+            .max(statistics.available_bytes.unwrap_or(0));
         if actual_pages < before.actual_pages.min(target_pages) {
             Some(Reason::Deflated)
-        } else if available.is_some_and(|bytes| bytes / PAGE_BYTES < kept_pages / 2) {
+        } else if available / PAGE_BYTES < reserve_pages(seen.memory_pages) / 2 {
             Some(Reason::Scarce)
         } else if grew(statistics.major_faults, before.major_faults) > CALM_MAJOR_FAULTS
             || grew(statistics.swap_out_bytes, before.swap_out_bytes) > 0
@@ -207,9 +209,11 @@ impl SelfBallooning {
         }
     }
 
-    /// What is to be in the balloon: most of what is free or in it.
+    /// What is to be in the balloon: what is in it and most of what is free, but for the reserve.
     fn wanted_pages(&self, seen: Observation<'_>) -> Option<u32> {
-        let wanted = self.takable_pages(seen)? * TAKEN_PERCENT / 100;
+        let takable = self.takable_pages(seen)?;
+        let left = (takable * (100 - TAKEN_PERCENT) / 100).max(reserve_pages(seen.memory_pages));
+        let wanted = (u64::from(seen.actual_pages) + takable).saturating_sub(left);
         Some(
             u32::try_from(wanted)
                 .unwrap_or(u32::MAX)
@@ -217,13 +221,20 @@ impl SelfBallooning {
         )
     }
 
-    /// What is free, in the balloon, or page cache that need not stay; nothing if the guest does not
-    /// say what is free.
+    /// What is free, or page cache that need not stay; nothing if the guest does not say what is free.
     fn takable_pages(&self, seen: Observation<'_>) -> Option<u64> {
         let pages = |bytes: u64| (bytes / PAGE_BYTES).min(u64::from(seen.memory_pages));
         let free = pages(seen.statistics.free_bytes?);
         let caches = pages(seen.statistics.disk_caches_bytes.unwrap_or(0));
         let spare = 100_u64.saturating_sub(u64::from(self.settings.keep_cache_percent));
-        Some(free + caches * spare / 100 + u64::from(seen.actual_pages))
+        Some(free + caches * spare / 100)
     }
+}
+
+/// What always stays free in a guest with so much memory, in pages: twice the 4 times square root of KiB
+/// that Linux itself does (`Documentation/admin-guide/sysctl/vm.rst`, `min_free_kbytes`), because it
+/// begins to reclaim at less than that and a half.
+fn reserve_pages(memory_pages: u32) -> u64 {
+    let memory_kib = u64::from(memory_pages) * (PAGE_BYTES / 1024);
+    2 * 4 * memory_kib.isqrt() / (PAGE_BYTES / 1024)
 }
