@@ -3,5 +3,6 @@
 pub mod bench;
 pub mod demo;
 pub mod harness;
+pub mod picture;
 pub mod relay;
 pub mod rig;

@@ -6,6 +6,7 @@
 //! run shows is a [`Sample`]; [`verdict`] holds samples against what was promised. Everything but
 //! [`floors`], [`link`], [`noise`] and [`run`] is pure.
 
+pub mod balloon;
 mod cell;
 mod column;
 mod error;

@@ -82,11 +82,23 @@ impl Host {
         cpus: &str,
         words: &str,
     ) -> Result<VmProcess, HarnessError> {
+        self.boot_linux_with(name, &["--memory", "512M", "--cpus", cpus], words)
+    }
+
+    /// The same with options of the caller's choice.
+    ///
+    /// # Errors
+    /// There is no image of it and none can be made, or skiff does not start.
+    pub fn boot_linux_with(
+        &self,
+        name: &str,
+        options: &[&str],
+        words: &str,
+    ) -> Result<VmProcess, HarnessError> {
         let images = guest_images()?;
         let file = |name: &str| images.join(name).to_string_lossy().into_owned();
         let (kernel, initrd) = (file("vmlinuz"), file("initramfs.cpio.lz4"));
         let cmdline = format!("console=ttyS0 panic=-1 {words}");
-        let sizes = ["--memory", "512M", "--cpus", cpus];
         let guest = [
             "--kernel",
             &kernel,
@@ -95,7 +107,7 @@ impl Host {
             "--cmdline",
             &cmdline,
         ];
-        self.boot(name, &[&sizes[..], &guest[..]].concat())
+        self.boot(name, &[options, &guest[..]].concat())
     }
 
     /// Starts a monitor that waits for a VM, and returns the address it listens on.
