@@ -138,7 +138,7 @@ fn sections_hold_no_relocation_and_zeroes_come_last() {
 
 #[test]
 fn size_is_small_on_disk_and_in_memory() {
-    assert!(PROBE.len() <= 80 << 10, "{} bytes", PROBE.len());
+    assert!(PROBE.len() <= 96 << 10, "{} bytes", PROBE.len());
     let end = loaded()
         .iter()
         .map(|segment| segment.physical_address + segment.memory_bytes)

@@ -2,6 +2,7 @@
 //! set for everything.
 
 use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
+use core::sync::atomic::AtomicU8;
 
 use super::paging;
 use crate::boot;
@@ -41,13 +42,15 @@ pub struct WorkingSet {
     pages: MemoryMap,
     count: u64,
     generations_gpa: u64,
+    owners_gpa: u64,
 }
 
 impl WorkingSet {
-    /// Takes `count` pages, and those for their generations, from the front of `memory`, or nothing if
-    /// it has too few. Maps all of `memory`.
+    /// Takes `count` pages, and those for the tables of all pages, from the front of `memory`, or nothing
+    /// if it has too few. Maps all of `memory`.
     pub fn take(mut memory: MemoryMap, count: u64) -> Option<Self> {
         let generations_gpa = memory.take(generation_pages(count))?;
+        let owners_gpa = memory.take(owner_pages(memory.pages()))?;
         if memory.pages() < count {
             return None;
         }
@@ -59,6 +62,7 @@ impl WorkingSet {
             pages: memory,
             count,
             generations_gpa,
+            owners_gpa,
         })
     }
 
@@ -66,12 +70,25 @@ impl WorkingSet {
     pub fn most_pages(memory: &MemoryMap) -> u64 {
         memory
             .pages()
-            .saturating_sub(generation_pages(memory.pages()))
+            .saturating_sub(generation_pages(memory.pages()) + owner_pages(memory.pages()))
     }
 
     /// How many pages there are.
     pub fn pages(&self) -> u64 {
         self.count
+    }
+
+    /// All memory: the pages of the set, and after them those that no work uses.
+    pub fn memory(&self) -> &MemoryMap {
+        &self.pages
+    }
+
+    /// A table with a byte for each page of [`Self::memory`]; what it holds at first is left open.
+    pub fn owners(&self) -> &'static [AtomicU8] {
+        let table = with_exposed_provenance(address(self.owners_gpa));
+        // SAFETY: these are pages that were taken from the map for it, mapped, and only ever used as
+        // atomics.
+        unsafe { core::slice::from_raw_parts(table, address(self.pages.pages())) }
     }
 }
 
@@ -81,19 +98,34 @@ fn generation_pages(count: u64) -> u64 {
         .div_ceil(PAGE_BYTES)
 }
 
-/// The part of the working set that one processor works on.
-#[derive(Debug)]
-pub struct OwnPages<'a> {
-    set: &'a WorkingSet,
+/// One byte for each page.
+fn owner_pages(count: u64) -> u64 {
+    count.div_ceil(PAGE_BYTES)
 }
 
-impl<'a> OwnPages<'a> {
+/// Has the pages that nobody works on.
+pub trait Lender {
+    /// Lends a page; comes back when it may be used.
+    fn take(&self, index: u64);
+    /// Has a page back.
+    fn give_back(&self, index: u64);
+}
+
+/// The part of the working set that one processor works on, and of the pages after the set those that
+/// it takes from the lender.
+#[derive(Debug)]
+pub struct OwnPages<'a, L> {
+    set: &'a WorkingSet,
+    lender: L,
+}
+
+impl<'a, L> OwnPages<'a, L> {
     /// Access to `set` for one processor.
     ///
     /// # Safety
-    /// No two processors may use the same page of the set.
-    pub unsafe fn new(set: &'a WorkingSet) -> Self {
-        Self { set }
+    /// No two processors may use the same page.
+    pub unsafe fn new(set: &'a WorkingSet, lender: L) -> Self {
+        Self { set, lender }
     }
 
     fn generation_place(&self, index: u64) -> *mut u32 {
@@ -102,7 +134,7 @@ impl<'a> OwnPages<'a> {
     }
 }
 
-impl Pages for OwnPages<'_> {
+impl<L: Lender> Pages for OwnPages<'_, L> {
     fn page(&mut self, index: u64) -> &mut Page {
         let gpa = address(self.gpa(index));
         // The pointer passes through here so that nothing is assumed of what is behind it.
@@ -127,6 +159,14 @@ impl Pages for OwnPages<'_> {
     fn set_generation(&mut self, index: u64, generation: u32) {
         // SAFETY: as above.
         unsafe { self.generation_place(index).write(generation) }
+    }
+
+    fn take(&mut self, index: u64) {
+        self.lender.take(index);
+    }
+
+    fn give_back(&mut self, index: u64) {
+        self.lender.give_back(index);
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod local_apic;
+pub mod lock;
 pub mod memory;
 pub mod once;
 pub mod paging;
@@ -10,3 +11,4 @@ pub mod power;
 pub mod processor;
 pub mod serial;
 pub mod start;
+pub mod virtio_mmio;

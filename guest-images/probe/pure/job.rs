@@ -58,11 +58,7 @@ impl<'a> Job<'a> {
         for (number, sort) in (own.first..own.first + own.pages).zip(sorts.iter_mut()) {
             sort.start(whole.share(number, arrays(options, pages)), options.seed);
         }
-        let walk = Walk::new(
-            options.workload,
-            whole.share(share.number, share.of),
-            options.seed,
-        );
+        let walk = Walk::new(options, whole.share(share.number, share.of));
         match (walk, SortQueue::new(sorts)) {
             (Some(walk), _) => Self::Walk(walk),
             (None, Some(sorts)) => Self::Sorts(sorts),

@@ -2,7 +2,9 @@
 //! The crate's own tests include this folder, so it is tested on the build host as well.
 
 pub mod acpi;
+pub mod balloon;
 pub mod boot_info;
+pub mod command;
 pub mod job;
 pub mod memory_map;
 pub mod mix;
@@ -14,5 +16,7 @@ pub mod permutation;
 pub mod sort;
 pub mod sort_queue;
 pub mod text;
+pub mod virtio;
+pub mod virtqueue;
 pub mod walk;
 pub mod zipf;

@@ -58,6 +58,17 @@ impl Workload {
     }
 }
 
+/// What is done with a balloon, if there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BalloonUse {
+    /// It is filled as its device wants, and pages that became free are reported.
+    Follow,
+    /// Only commands move pages; statistics are sent all the same.
+    Manual,
+    /// The device is left alone.
+    Off,
+}
+
 /// A valid command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -73,6 +84,11 @@ pub struct Options {
     pub seed: u64,
     /// `passes=`: how many passes to make before the end; without end if not given.
     pub passes: Option<u64>,
+    /// `revisits=`: visits to pages in use for each that `grow-shrink` takes or gives back, 1 if not
+    /// given.
+    pub revisits: u64,
+    /// `balloon=`, follow if not given.
+    pub balloon: BalloonUse,
     /// `inject=`, a test aid: offset of the working set's byte that is flipped after the first fill.
     pub inject_offset_bytes: Option<u64>,
 }
@@ -99,6 +115,8 @@ impl Options {
             rate_pages_per_s: None,
             seed: 1,
             passes: None,
+            revisits: 1,
+            balloon: BalloonUse::Follow,
             inject_offset_bytes: None,
         };
         let words = command_line.split(|byte| byte.is_ascii_whitespace());
@@ -115,11 +133,22 @@ impl Options {
                 b"rate" => options.rate_pages_per_s = Some(at_least_one(value).map_err(bad)?),
                 b"seed" => options.seed = number(value).ok_or(bad("a number"))?,
                 b"passes" => options.passes = Some(at_least_one(value).map_err(bad)?),
+                b"revisits" => options.revisits = at_least_one(value).map_err(bad)?,
+                b"balloon" => options.balloon = balloon(value).map_err(bad)?,
                 b"inject" => options.inject_offset_bytes = Some(size_bytes(value).map_err(bad)?),
                 _ => {}
             }
         }
         Ok(options)
+    }
+
+    /// How many pages of a working set of `pages` the work never gives back.
+    #[must_use]
+    pub fn kept_pages(&self, pages: u64) -> u64 {
+        match self.workload {
+            Workload::Idle | Workload::GrowShrink => 0,
+            _ => pages,
+        }
     }
 
     /// Size of the working set in whole pages, where `available_pages` are there for it.
@@ -137,6 +166,15 @@ fn workload(value: &[u8]) -> Result<Workload, &'static str> {
     named
         .map(|(_, workload)| *workload)
         .ok_or("idle, seq-read, seq-write, random, zipf, chase, quicksort or grow-shrink")
+}
+
+fn balloon(value: &[u8]) -> Result<BalloonUse, &'static str> {
+    match value {
+        b"follow" => Ok(BalloonUse::Follow),
+        b"manual" => Ok(BalloonUse::Manual),
+        b"off" => Ok(BalloonUse::Off),
+        _ => Err("follow, manual or off"),
+    }
 }
 
 fn procs(value: &[u8]) -> Result<u64, &'static str> {
@@ -174,12 +212,26 @@ fn size_bytes(value: &[u8]) -> Result<u64, &'static str> {
         .ok_or("a size such as 64M")
 }
 
-fn number(digits: &[u8]) -> Option<u64> {
+/// A number in decimal.
+#[must_use]
+pub fn number(digits: &[u8]) -> Option<u64> {
+    digits_of(digits, 10)
+}
+
+/// An address in hexadecimal, with `0x` in front.
+#[must_use]
+pub fn address(digits: &[u8]) -> Option<u64> {
+    digits_of(digits.strip_prefix(b"0x")?, 16)
+}
+
+fn digits_of(digits: &[u8], base: u32) -> Option<u64> {
     if digits.is_empty() {
         return None;
     }
-    digits.iter().try_fold(0u64, |number, byte| {
-        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
-        number.checked_mul(10)?.checked_add(digit)
+    digits.iter().try_fold(0u64, |number, &byte| {
+        let digit = char::from(byte).to_digit(base)?;
+        number
+            .checked_mul(u64::from(base))?
+            .checked_add(u64::from(digit))
     })
 }

@@ -15,6 +15,10 @@ pub trait Pages {
     fn generation(&self, index: u64) -> u32;
     /// Notes how often the page was written.
     fn set_generation(&mut self, index: u64, generation: u32);
+    /// Takes a page into use that was given back or never taken; comes back when it is there.
+    fn take(&mut self, index: u64);
+    /// Gives a page back until it is taken again; its content is not needed any more.
+    fn give_back(&mut self, index: u64);
 }
 
 /// What a visit does with its page.

@@ -12,7 +12,7 @@ mod breathing;
 use breathing::Breathing;
 
 use super::mix::Random;
-use super::options::Workload;
+use super::options::{Options, Workload};
 use super::pages::{Action, Corrupt, Pages, Visit};
 use super::permutation::Permutation;
 use super::zipf;
@@ -77,12 +77,13 @@ pub struct Walk {
 }
 
 impl Walk {
-    /// Prepares to fill and then to visit `part`, or nothing if `workload` does not visit pages.
+    /// Prepares to fill and then to visit `part`, or nothing if the workload does not visit pages.
     #[must_use]
-    pub fn new(workload: Workload, part: Part, seed: u64) -> Option<Self> {
+    pub fn new(options: &Options, part: Part) -> Option<Self> {
+        let seed = options.seed;
         let random = Random::new(seed ^ part.first);
         let permutation = Permutation::new(part.pages, seed ^ part.first);
-        let order = match workload {
+        let order = match options.workload {
             Workload::Idle | Workload::Quicksort => return None,
             Workload::SeqRead => Order::Sequential {
                 next: 0,
@@ -105,7 +106,7 @@ impl Walk {
                     page,
                 }
             }
-            Workload::GrowShrink => Order::Breathing(Breathing::new(part.pages)),
+            Workload::GrowShrink => Order::Breathing(Breathing::new(part.pages, options.revisits)),
         };
         (part.pages > 0).then_some(Self {
             part,
@@ -127,7 +128,14 @@ impl Walk {
         } else {
             self.next_visit()
         };
+        let changes_hands = matches!(&self.order, Order::Breathing(_));
+        if changes_hands && visit.action == Action::Fill {
+            pages.take(visit.index);
+        }
         let outcome = visit.make(pages, self.seed);
+        if changes_hands && !self.is_filling() && !self.holds(visit.index) {
+            pages.give_back(visit.index);
+        }
         if let (Order::Chase { page, .. }, Action::Check) = (&mut self.order, visit.action) {
             *page = outcome.unwrap_or(visit.link);
         }

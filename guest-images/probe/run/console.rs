@@ -2,9 +2,11 @@
 //! damage, and the end.
 
 use super::Plan;
+use super::balloon::{Account, Balloon, Chores, State};
 use super::board::{BOARD, Progress};
 use super::worker::Worker;
 use crate::hw::{power, processor, serial};
+use crate::pure::command::{Command, Input, Verb, Wish};
 use crate::pure::pages::Corrupt;
 use crate::pure::text::Line;
 
@@ -16,6 +18,10 @@ const INPUT_LOOKS_PER_S: u64 = 20;
 /// While the other processors are awaited.
 const ANSWER_LOOKS_PER_S: u64 = 1000;
 
+/// How often the device's answer is looked for while it is at work: our choice, because a request takes
+/// about so long.
+const BALLOON_LOOKS_PER_S: u64 = 5000;
+
 /// When the next line and the next look at the input are due.
 #[derive(Debug)]
 pub struct Console {
@@ -23,17 +29,21 @@ pub struct Console {
     ready: u64,
     next_line: u64,
     next_look: u64,
+    input: Input,
+    chores: Option<Chores>,
 }
 
 impl Console {
     /// Counts the time from `ready`, when the first line was out.
-    pub fn new(plan: &'static Plan, ready: u64) -> Self {
+    pub fn new(plan: &'static Plan, ready: u64, chores: Option<Chores>) -> Self {
         let next_line = ready + plan.clock.ticks_of(1, PROGRESS_LINES_PER_S);
         Self {
             plan,
             ready,
             next_line,
             next_look: ready,
+            input: Input::EMPTY,
+            chores,
         }
     }
 
@@ -55,22 +65,72 @@ impl Console {
             self.next_line = (self.next_line + period).max(now);
             self.print_progress(worker, BOARD.progress());
         }
-        self.next_line.min(self.next_look)
+        let wake = self.next_line.min(self.next_look);
+        let Plan { clock, balloon, .. } = self.plan;
+        let (Some(balloon), Some(chores)) = (balloon, &mut self.chores) else {
+            return wake;
+        };
+        match chores.turn(balloon, clock, now) {
+            State::Busy => wake.min(now + clock.ticks_of(1, BALLOON_LOOKS_PER_S)),
+            State::Resting => wake,
+        }
     }
 
-    fn look(&self, worker: &mut Worker) {
+    fn look(&mut self, worker: &mut Worker) {
         print_damage(worker);
         let wanted = self.plan.options.passes;
         let passes_made = wanted.is_some_and(|wanted| BOARD.passes() >= Some(wanted));
-        match serial::receive() {
-            Some(b'd') => {
+        if passes_made {
+            self.finish(worker);
+        }
+        if let Some(balloon) = &self.plan.balloon {
+            balloon.look();
+        }
+        while let Some(byte) = serial::receive() {
+            if let Some(wish) = self.input.take(byte) {
+                self.fulfil(worker, wish);
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn fulfil(&self, worker: &mut Worker, wish: Wish) {
+        match (wish, &self.plan.balloon) {
+            (Wish::Digest, _) => {
                 let digest = self.digest(worker, BOARD.request_digest());
                 print(worker, Line::record("digest=").hexadecimal(digest));
             }
-            Some(b'q') => self.finish(worker),
-            _ if passes_made => self.finish(worker),
-            _ => {}
+            (Wish::Quit, _) => self.finish(worker),
+            (Wish::Pages(command), Some(balloon)) => self.obey(worker, balloon, command),
+            (Wish::Pages(_), None) => print(worker, &mut Line::record("refused: no balloon")),
+            (Wish::Unknown, _) => print(worker, &mut Line::record("refused: no such command")),
         }
+    }
+
+    /// Does something with pages, and says with how many.
+    fn obey(&self, worker: &mut Worker, balloon: &Balloon, command: Command) {
+        let Command { verb, first, count } = command;
+        let mut line = Line::record(verb.name());
+        line.text(" first=").decimal(first);
+        line.text(" count=").decimal(count).text(" pages=");
+        let pages = worker.pages();
+        match verb {
+            Verb::Fill => {
+                line.decimal(balloon.frames().fill(first, count, pages));
+            }
+            Verb::Touch => {
+                let touched = balloon.frames().touch(first, count, pages);
+                line.decimal(touched.pages);
+                line.text(" zero=").decimal(touched.zero);
+                line.text(" filled=").decimal(touched.filled);
+            }
+            Verb::Ask(request) => {
+                let account = Account::new(self.plan, 0);
+                let (moved, actual) = balloon.ask(request, first, count, &|| account.pause());
+                line.decimal(moved).text(" actual=").decimal(actual);
+            }
+        }
+        print(worker, &mut line);
     }
 
     fn finish(&self, worker: &mut Worker) -> ! {
@@ -80,6 +140,7 @@ impl Console {
     }
 
     /// Waits for the answers of all processors, this one's own included.
+    #[inline(never)]
     fn digest(&self, worker: &mut Worker, request: u32) -> u64 {
         let own = worker.digest();
         BOARD.desks[0].answer(request, own);
@@ -124,6 +185,7 @@ fn print_damage(worker: &mut Worker) {
 }
 
 /// Sends a line; a stall between two bytes of it counts as a gap like any other.
+#[inline(never)]
 fn print(worker: &mut Worker, line: &mut Line) {
     for &byte in line.finish() {
         serial::send(byte);

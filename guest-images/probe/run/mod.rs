@@ -1,6 +1,7 @@
 //! What the processors do in ring 3: the boot processor reads the monitor's tables, says that it is
 //! ready, starts the others, and talks to the serial line; all of them work.
 
+mod balloon;
 mod board;
 mod console;
 mod damage;
@@ -11,11 +12,13 @@ use crate::hw::memory::{self, Monitors, WorkingSet};
 use crate::hw::once::{Once, Shelf};
 use crate::hw::{local_apic, paging, power, processor, serial, start};
 use crate::pure::acpi::{MOST_PROCESSORS, Processors};
+use crate::pure::balloon::order::Order;
 use crate::pure::boot_info::{BootInfo, Protocol};
 use crate::pure::job::arrays_of;
-use crate::pure::options::{MOST_PROCS, Options, PAGE_BYTES};
+use crate::pure::options::{BalloonUse, MOST_PROCS, Options, PAGE_BYTES};
 use crate::pure::sort::Sort;
 use crate::pure::text::Line;
+use balloon::{Balloon, Chores};
 use board::BOARD;
 use console::Console;
 use worker::Worker;
@@ -29,6 +32,7 @@ pub struct Plan {
     options: Options,
     set: WorkingSet,
     clock: Clock,
+    balloon: Option<Balloon>,
 }
 
 static PLAN: Once<Plan> = Once::new();
@@ -69,14 +73,19 @@ pub fn boot_processor(protocol: Protocol, parameters_gpa: u64) -> ! {
     let ready = processor::ticks();
     local_apic::enable();
     let clock = Clock::measure();
+    let balloon = Balloon::open(&options, info.command_line(), &set);
+    let all_pages = set.memory().pages();
+    let order = Order::new(all_pages, pages, processors.apic_ids().len().max(1) as u64);
     PLAN.set(Plan {
         options,
         set,
         clock,
+        balloon,
     });
     let plan = PLAN.get().expect("it was set one line above");
     BOARD.begin(start_others(plan, &processors));
-    let mut console = Console::new(plan, ready);
+    let follows = plan.options.balloon == BalloonUse::Follow;
+    let mut console = Console::new(plan, ready, follows.then(|| Chores::new(order)));
     let mut worker = worker(plan, 0);
     loop {
         worker.tick();

@@ -1,13 +1,14 @@
 //! The loop that every processor runs: visit when due, sleep otherwise, answer requests.
 
 use super::Plan;
+use super::balloon::Account;
 use super::board::{BOARD, Desk};
 use crate::hw::memory::OwnPages;
 use crate::hw::processor;
 use crate::pure::job::{Job, Share};
 use crate::pure::options::PAGE_BYTES;
 use crate::pure::pace::{GapMeter, Next, Pace};
-use crate::pure::pages::flip_byte;
+use crate::pure::pages::{Pages, flip_byte};
 use crate::pure::sort::Sort;
 
 /// How often a processor without anything to do looks for requests: our choice, because an answer may
@@ -21,7 +22,7 @@ pub struct Worker {
     number: usize,
     desk: &'static Desk,
     job: Job<'static>,
-    pages: OwnPages<'static>,
+    pages: OwnPages<'static, Account>,
     pace: Pace,
     meter: GapMeter,
     visits: u64,
@@ -54,8 +55,9 @@ impl Worker {
         let now = processor::ticks();
         let options = &plan.options;
         let job = Job::new(options, plan.set.pages(), share, sorts);
-        // SAFETY: shares do not overlap, and a job uses the pages of its share only.
-        let pages = unsafe { OwnPages::new(&plan.set) };
+        // SAFETY: shares do not overlap, and a job uses the pages of its share only; other pages are
+        // used as long as they are claimed, which one processor at a time can.
+        let pages = unsafe { OwnPages::new(&plan.set, Account::new(plan, number)) };
         let desk = &BOARD.desks[number];
         desk.set_progress(0, job.passes());
         Self {
@@ -124,6 +126,11 @@ impl Worker {
                 processor::halt_forever();
             }
         }
+    }
+
+    /// The pages as this processor gets at them.
+    pub fn pages(&mut self) -> &mut impl Pages {
+        &mut self.pages
     }
 
     /// Checks this processor's part and returns its digest.

@@ -1,6 +1,6 @@
 //! Tests of the command line.
 
-use super::{Options, Workload};
+use super::{BalloonUse, Options, Workload};
 
 fn parse(line: &str) -> Options {
     Options::parse(line.as_bytes()).unwrap()
@@ -12,14 +12,16 @@ fn parse_nothing_gives_the_defaults() {
     assert_eq!(options.workload, Workload::Idle);
     assert_eq!((options.procs, options.seed), (8, 1));
     assert_eq!((options.rate_pages_per_s, options.passes), (None, None));
+    assert_eq!((options.revisits, options.balloon), (1, BalloonUse::Follow));
     assert_eq!(options.working_set_pages(1 << 30), 65536);
     assert_eq!(options.working_set_pages(101), 50);
 }
 
 #[test]
 fn parse_every_key_reads_its_value() {
-    let options =
-        parse("workload=seq-write ws=3M procs=128 rate=500 seed=42 passes=2\tinject=1K\n");
+    let options = parse(
+        "workload=seq-write ws=3M procs=128 rate=500 seed=42 passes=2\tinject=1K revisits=7\n",
+    );
     assert_eq!(options.workload, Workload::SeqWrite);
     assert_eq!(options.working_set_pages(0), 768);
     assert_eq!((options.procs, options.seed), (128, 42));
@@ -27,7 +29,12 @@ fn parse_every_key_reads_its_value() {
         (options.rate_pages_per_s, options.passes),
         (Some(500), Some(2))
     );
-    assert_eq!(options.inject_offset_bytes, Some(1024));
+    assert_eq!(
+        (options.inject_offset_bytes, options.revisits),
+        (Some(1024), 7)
+    );
+    assert_eq!(parse("balloon=manual").balloon, BalloonUse::Manual);
+    assert_eq!(parse("balloon=off").balloon, BalloonUse::Off);
 }
 
 #[test]
@@ -74,10 +81,19 @@ fn parse_bad_value_names_the_word() {
         "passes=0",
         "passes=18446744073709551616",
         "inject=x",
+        "revisits=0",
+        "balloon=on",
     ] {
         let line = format!("quiet {word} seed=3");
         let bad = Options::parse(line.as_bytes()).unwrap_err();
         assert_eq!(bad.word, word.as_bytes());
         assert!(!bad.wanted.is_empty());
     }
+}
+
+#[test]
+fn kept_pages_are_all_unless_the_work_gives_some_back() {
+    let kept = |name: &str| parse(&format!("workload={name}")).kept_pages(10);
+    assert_eq!(["idle", "grow-shrink"].map(kept), [0, 0]);
+    assert_eq!(["seq-read", "chase", "quicksort"].map(kept), [10, 10, 10]);
 }

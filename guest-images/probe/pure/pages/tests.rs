@@ -2,7 +2,8 @@
 
 use super::{Action, Corrupt, Page, Pages, Visit, flip_byte, page_digest};
 
-/// Pages in a vector, placed from 1 MiB up.
+/// Pages in a vector, placed from 1 MiB up. Nobody else wants them: that some are given back changes
+/// nothing.
 #[derive(Debug)]
 pub struct VecPages(pub Vec<(Page, u32)>);
 
@@ -30,6 +31,8 @@ impl Pages for VecPages {
     fn set_generation(&mut self, index: u64, generation: u32) {
         self.place(index).1 = generation;
     }
+    fn take(&mut self, _index: u64) {}
+    fn give_back(&mut self, _index: u64) {}
 }
 
 const FILL: Visit = Visit {

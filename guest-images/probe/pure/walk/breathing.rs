@@ -1,5 +1,6 @@
 //! The order of `grow-shrink`: the used part grows page by page from an eighth to the whole, then
-//! shrinks back, and between two such steps one page of the used part is checked and rewritten.
+//! shrinks back, and between two such steps pages of the used part are checked and rewritten, one
+//! unless more are wanted.
 //!
 //! ```text
 //! growing --(all pages used)--> shrinking --(an eighth used: one cycle done)--> growing
@@ -9,12 +10,6 @@ use crate::pure::pages::Action;
 
 /// Our choice: because the paper's self-ballooning has to see most of the memory come and go.
 const LEAST_SHARE: u64 = 8;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    Resize,
-    Revisit,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Direction {
@@ -28,19 +23,23 @@ pub struct Breathing {
     pages: u64,
     used: u64,
     revisited: u64,
-    turn: Turn,
+    /// Pages to revisit before the next step.
+    revisits_left: u64,
+    revisits: u64,
     direction: Direction,
     cycles: u64,
 }
 
 impl Breathing {
-    /// Starts with the least part in use, which has to be filled first.
-    pub fn new(pages: u64) -> Self {
+    /// Starts with the least part in use, which has to be filled first; makes `revisits` between two
+    /// steps.
+    pub fn new(pages: u64, revisits: u64) -> Self {
         let mut breathing = Self {
             pages,
             used: 0,
             revisited: 0,
-            turn: Turn::Resize,
+            revisits_left: 0,
+            revisits,
             direction: Direction::Growing,
             cycles: 0,
         };
@@ -65,17 +64,13 @@ impl Breathing {
 
     /// The next page and what to do with it.
     pub fn next(&mut self) -> (u64, Action) {
-        match self.turn {
-            Turn::Resize => {
-                self.turn = Turn::Revisit;
-                self.resize()
-            }
-            Turn::Revisit => {
-                self.turn = Turn::Resize;
-                self.revisited = (self.revisited + 1) % self.used;
-                (self.revisited, Action::CheckAndRewrite)
-            }
-        }
+        let Some(left) = self.revisits_left.checked_sub(1) else {
+            self.revisits_left = self.revisits;
+            return self.resize();
+        };
+        self.revisits_left = left;
+        self.revisited = (self.revisited + 1) % self.used;
+        (self.revisited, Action::CheckAndRewrite)
     }
 
     fn resize(&mut self) -> (u64, Action) {

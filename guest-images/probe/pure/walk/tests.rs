@@ -1,8 +1,9 @@
 //! Tests of the walks over a few pages.
 
-use super::super::options::Workload;
+use super::super::options::{Options, Workload};
 use super::super::pages::tests::VecPages;
 use super::super::pages::{Corrupt, Pages, flip_byte};
+use super::super::pattern::Page;
 use super::{Part, Walk};
 
 const WALKS: [Workload; 6] = [
@@ -19,8 +20,13 @@ const PART: Part = Part {
     pages: 40,
 };
 
+fn options(workload: Workload) -> Options {
+    Options::parse(format!("workload={}", workload.name()).as_bytes()).unwrap()
+}
+
 fn walk(workload: Workload) -> (Walk, VecPages) {
-    (Walk::new(workload, PART, 1).unwrap(), VecPages::new(50))
+    let walk = Walk::new(&options(workload), PART);
+    (walk.unwrap(), VecPages::new(50))
 }
 
 fn fill(walk: &mut Walk, pages: &mut VecPages) {
@@ -106,6 +112,70 @@ fn step_grow_shrink_uses_an_eighth_to_all() {
 }
 
 #[test]
+fn step_grow_shrink_makes_as_many_revisits_as_are_wanted() {
+    let options = Options {
+        revisits: 9,
+        ..options(Workload::GrowShrink)
+    };
+    let mut walk = Walk::new(&options, PART).unwrap();
+    let mut pages = VecPages::new(50);
+    fill(&mut walk, &mut pages);
+    for held in 6..=40 {
+        for _ in 0..10 {
+            walk.step(&mut pages).unwrap();
+            assert_eq!(walk.held_pages(), held);
+        }
+    }
+}
+
+/// Pages that lose their content when they are given back, and that may be used only when taken.
+struct Lent {
+    pages: VecPages,
+    taken: Vec<bool>,
+}
+
+impl Lent {
+    fn is_taken(&mut self, index: u64) -> &mut bool {
+        &mut self.taken[usize::try_from(index).unwrap()]
+    }
+}
+
+impl Pages for Lent {
+    fn page(&mut self, index: u64) -> &mut Page {
+        assert!(*self.is_taken(index), "page {index} is somebody else's");
+        self.pages.page(index)
+    }
+    fn gpa(&self, index: u64) -> u64 {
+        self.pages.gpa(index)
+    }
+    fn generation(&self, index: u64) -> u32 {
+        self.pages.generation(index)
+    }
+    fn set_generation(&mut self, index: u64, generation: u32) {
+        self.pages.set_generation(index, generation);
+    }
+    fn take(&mut self, index: u64) {
+        assert!(!std::mem::replace(self.is_taken(index), true));
+    }
+    fn give_back(&mut self, index: u64) {
+        assert!(std::mem::replace(self.is_taken(index), false));
+        self.pages.page(index).fill(0);
+    }
+}
+
+#[test]
+fn step_grow_shrink_uses_only_pages_that_it_has_taken() {
+    let (mut walk, pages) = walk(Workload::GrowShrink);
+    let taken = vec![false; 50];
+    let mut lent = Lent { pages, taken };
+    while walk.passes() < 3 {
+        walk.step(&mut lent).unwrap();
+        let taken = lent.taken.iter().filter(|taken| **taken).count() as u64;
+        assert_eq!(taken, walk.held_pages());
+    }
+}
+
+#[test]
 fn step_after_a_flipped_byte_reports_it_and_goes_on() {
     for workload in WALKS {
         let (mut walk, mut pages) = walk(workload);
@@ -128,8 +198,9 @@ fn step_after_a_flipped_byte_reports_it_and_goes_on() {
 #[test]
 fn new_one_page_or_none_works() {
     for workload in WALKS {
-        assert!(Walk::new(workload, Part { first: 0, pages: 0 }, 1).is_none());
-        let mut walk = Walk::new(workload, Part { first: 0, pages: 1 }, 1).unwrap();
+        let options = options(workload);
+        assert!(Walk::new(&options, Part { first: 0, pages: 0 }).is_none());
+        let mut walk = Walk::new(&options, Part { first: 0, pages: 1 }).unwrap();
         let mut pages = VecPages::new(1);
         (0..20).for_each(|_| walk.step(&mut pages).unwrap());
         assert!(walk.passes() > 1);
