@@ -9,7 +9,7 @@ endif
 
 step := @setup/step.sh
 
-.PHONY: help setup build guest-images demo test fuzz fuzz-corpus bench-boot bench-migrate clean
+.PHONY: help setup build guest-images demo test fuzz fuzz-corpus bench-balloon bench-boot bench-migrate clean
 
 help: ## prints this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -47,6 +47,11 @@ fuzz: setup ## runs every fuzz target over its corpus and a fixed number of fres
 
 fuzz-corpus: setup ## writes the fuzz targets' corpora anew, after a change of frames
 	$(step) "corpora" fuzz/corpus.sh
+
+bench-balloon: setup ## measures what memory comes back from a guest, what that saves a move and costs the guest; an hour in all
+	$(step) "guest images" guest-images/linux/build.sh
+	$(step) "programs" cargo build --release -p vmm -p tests --bins
+	$(step) "balloon" target/release/bench-balloon --out target/bench-balloon.json --picture target/bench-balloon.svg
 
 bench-boot: setup ## measures the start of a VM and the memory of an idle one
 	$(step) "programs" cargo build --release -p vmm -p tests --bins

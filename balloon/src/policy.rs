@@ -24,6 +24,14 @@ const TAKEN_PERCENT: u64 = 95;
 /// Intervals without inflating after a sign of pressure (VEE 2009, section 4.4).
 const HOLD_OFF_INTERVALS: u32 = 10;
 
+/// What stays free at most, of all memory: what the paper leaves of a guest that uses nothing (VEE 2009,
+/// section 4.4).
+const MOST_RESERVE_PERCENT: u32 = 5;
+
+/// Intervals without pressure after which less is left free again. Our choice: so many that a guest which
+/// needs what was left pays for one mistake in ten minutes.
+const CALM_INTERVALS: u32 = 120;
+
 /// A new target must differ from the old one by this share of the guest's memory, so that noise moves
 /// no page. Our choice.
 const STEP_PERCENT: u64 = 1;
@@ -73,6 +81,10 @@ pub struct SelfBallooning {
     settings: SelfBallooningSettings,
     /// Polls until memory may be taken.
     polls_to_go: u32,
+    /// What the guest has shown to need free, in pages.
+    learned_pages: u32,
+    /// Polls since the last sign of pressure, or since less was left free.
+    calm_polls: u32,
     before: Option<Before>,
 }
 
@@ -137,6 +149,8 @@ impl SelfBallooning {
         Self {
             settings,
             polls_to_go: POLLS_PER_INTERVAL,
+            learned_pages: 0,
+            calm_polls: 0,
             before: None,
         }
     }
@@ -165,11 +179,23 @@ impl SelfBallooning {
         if let Some(reason) = self.pressure(seen, before).filter(|_| actual_pages > 0) {
             // At once, and much, since it is not known how much more is needed.
             self.polls_to_go = (HOLD_OFF_INTERVALS + 1) * POLLS_PER_INTERVAL;
+            // The same amount taken again would only come back again.
+            let most = seen.memory_pages / 100 * MOST_RESERVE_PERCENT;
+            self.learned_pages = self
+                .reserve_pages(seen.memory_pages)
+                .saturating_mul(2)
+                .min(most);
+            self.calm_polls = 0;
             let target_pages = target_pages.min(actual_pages / 2);
             return Some(Change {
                 target_pages,
                 reason,
             });
+        }
+        self.calm_polls = self.calm_polls.saturating_add(1);
+        if self.calm_polls >= CALM_INTERVALS * POLLS_PER_INTERVAL {
+            self.learned_pages /= 2;
+            self.calm_polls = 0;
         }
         if self.polls_to_go > 0 {
             return None;
@@ -198,7 +224,7 @@ impl SelfBallooning {
             .max(statistics.available_bytes.unwrap_or(0));
         if actual_pages < before.actual_pages.min(target_pages) {
             Some(Reason::Deflated)
-        } else if available / PAGE_BYTES < reserve_pages(seen.memory_pages) / 2 {
+        } else if available / PAGE_BYTES < u64::from(least_reserve_pages(seen.memory_pages) / 2) {
             Some(Reason::Scarce)
         } else if grew(statistics.major_faults, before.major_faults) > CALM_MAJOR_FAULTS
             || grew(statistics.swap_out_bytes, before.swap_out_bytes) > 0
@@ -212,13 +238,19 @@ impl SelfBallooning {
     /// What is to be in the balloon: what is in it and most of what is free, but for the reserve.
     fn wanted_pages(&self, seen: Observation<'_>) -> Option<u32> {
         let takable = self.takable_pages(seen)?;
-        let left = (takable * (100 - TAKEN_PERCENT) / 100).max(reserve_pages(seen.memory_pages));
+        let left = (takable * (100 - TAKEN_PERCENT) / 100)
+            .max(u64::from(self.reserve_pages(seen.memory_pages)));
         let wanted = (u64::from(seen.actual_pages) + takable).saturating_sub(left);
         Some(
             u32::try_from(wanted)
                 .unwrap_or(u32::MAX)
                 .min(seen.memory_pages),
         )
+    }
+
+    /// What stays free, in pages.
+    fn reserve_pages(&self, memory_pages: u32) -> u32 {
+        self.learned_pages.max(least_reserve_pages(memory_pages))
     }
 
     /// What is free, or page cache that need not stay; nothing if the guest does not say what is free.
@@ -231,10 +263,11 @@ impl SelfBallooning {
     }
 }
 
-/// What always stays free in a guest with so much memory, in pages: twice the 4 times square root of KiB
-/// that Linux itself does (`Documentation/admin-guide/sysctl/vm.rst`, `min_free_kbytes`), because it
-/// begins to reclaim at less than that and a half.
-fn reserve_pages(memory_pages: u32) -> u64 {
+/// What always stays free in a guest with so much memory, in pages: twice what Linux itself keeps by
+/// default (`min_free_kbytes`: 4 times the square root of its KiB), because it begins to reclaim at one
+/// and a half times that.
+fn least_reserve_pages(memory_pages: u32) -> u32 {
     let memory_kib = u64::from(memory_pages) * (PAGE_BYTES / 1024);
-    2 * 4 * memory_kib.isqrt() / (PAGE_BYTES / 1024)
+    let linux_keeps_kib = 4 * memory_kib.isqrt();
+    u32::try_from(2 * linux_keeps_kib / (PAGE_BYTES / 1024)).expect("the root of a 34-bit number")
 }

@@ -102,14 +102,14 @@ fn idle_guest_gives_up_most_of_what_is_free_within_three_intervals_and_then_noth
     guest.polls(2 * POLLS_PER_INTERVAL - 1, &mut policy);
     assert_eq!(guest.actual, free - free * 5 / 100);
     guest.polls(POLLS_PER_INTERVAL + 1, &mut policy);
-    assert_eq!(guest.free(), reserve_pages(1024 * 256));
+    assert_eq!(guest.free(), u64::from(least_reserve_pages(1024 * 256)));
     assert_eq!(guest.polls(1000, &mut policy), 0);
 }
 
 #[test]
 fn reserve_is_twice_what_linux_keeps_free() {
     for (mib, reserve_mib) in [(64, 2), (1024, 8), (16 * 1024, 32)] {
-        assert_eq!(reserve_pages(mib * 256), reserve_mib * MIB_PAGES);
+        assert_eq!(least_reserve_pages(mib * 256), reserve_mib * 256);
     }
 }
 
@@ -164,6 +164,27 @@ fn guest_that_grows_and_shrinks_for_hours_changes_its_target_a_few_times_a_cycle
     }
     // Each of four levels is found within a few steps, and then nothing moves.
     assert!(changes <= 4 * 4 * cycles, "{changes} in {cycles} cycles");
+}
+
+#[test]
+fn guest_that_needs_more_free_than_is_left_is_left_more_and_then_nothing_moves() {
+    // Takes pages out of the balloon whenever less than this is free, as a kernel that cannot use all
+    // that is free.
+    let unusable = 20 * MIB_PAGES;
+    let mut guest = Guest::new(700 * MIB_PAGES, 0);
+    let mut policy = SelfBallooning::new(SelfBallooningSettings::default());
+    let mut step = |guest: &mut Guest| {
+        let change = guest.poll(&mut policy);
+        let lacking = unusable.saturating_sub(guest.free()).min(guest.actual);
+        guest.actual -= lacking;
+        change
+    };
+    let intervals = |count: u32| 0..count * POLLS_PER_INTERVAL;
+    let learning = intervals(50).filter_map(|_| step(&mut guest)).count();
+    assert!(learning <= 12, "{learning} changes");
+    let calm = intervals(CALM_INTERVALS - 30).filter_map(|_| step(&mut guest));
+    assert_eq!(calm.count(), 0);
+    assert!(guest.free() < MEMORY_PAGES * 6 / 100);
 }
 
 #[test]

@@ -1,47 +1,115 @@
 //! `bench-balloon`: what comes back of a guest's memory, and at which price.
 
+use std::env;
+use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::time::Duration;
 
-use ::tests::bench::BenchError;
-use ::tests::bench::balloon::freed::{self, Load};
-use ::tests::bench::balloon::{Giving, moved};
-use ::tests::harness::remove_on_signal;
+use ::tests::bench::balloon::drag::{self, Drag, Load};
+use ::tests::bench::balloon::{Giving, freed, moved};
+use ::tests::harness::{remove_on_signal, skiff_binary};
+use ::tests::rig::{Echo, Rig, RigEnd};
 use argh::FromArgs;
 use serde_json::{Value, json};
+use vmm::host::HostKvm;
 
-/// Says how soon memory that a guest frees is the host's again, and what that saves a move.
+/// The intervals of the sweep; those of the paper, and down to where one is hardly over when the next
+/// begins.
+const INTERVALS_MS: [u32; 9] = [10, 50, 100, 200, 500, 1000, 2000, 5000, 10_000];
+
+/// A guest with about half a minute for one breath on a machine of 2020.
+const fn load(breaths: u64) -> Load {
+    Load {
+        memory_mib: 512,
+        hot_mib: 400,
+        revisits: 105,
+        breaths,
+    }
+}
+
+/// Two guests of 2 GiB, one of which arrives.
+const RIG_MEMORY_MIB: u32 = 6144;
+
+/// Several times what it took.
+const RIG_PATIENCE: Duration = Duration::from_secs(3 * 3600);
+
+/// Says how soon memory that a guest frees is the host's again, what that saves a move, and what
+/// self-ballooning costs a guest that grows and shrinks.
 #[derive(FromArgs)]
 #[argh(note = "\
-Suites: freed (resident memory after a Linux guest frees memory), moved (bytes on the wire of a
-Linux guest that has freed memory).")]
+Suites: drag (slow-down of a guest that breathes, at the paper's interval of 5 s), sweep (the same
+for intervals from 10 ms to 10 s, as the paper's figure 11), freed (resident memory after a Linux
+guest has freed memory), moved (bytes on the wire of such a guest). Where no stock kernel runs,
+the last two run in the nested rig. Without options it takes about half an hour.")]
 struct Args {
-    /// freed or moved; may be repeated (default: all)
+    /// drag, sweep, freed or moved; may be repeated (default: all)
     #[argh(option)]
     suite: Vec<Suite>,
+
+    /// rounds of drag and sweep (default 3)
+    #[argh(option, default = "3")]
+    rounds: usize,
+
+    /// breaths of half a minute in each run of drag (default 4)
+    #[argh(option, default = "4")]
+    breaths: u64,
+
+    /// how the Linux guest gives memory back: neither, reporting or DSB; may be repeated (default: all)
+    #[argh(option)]
+    giving: Vec<Giving>,
+
+    /// further words of the Linux guest's command line
+    #[argh(option, default = "String::new()")]
+    words: String,
+
+    /// draw the sweep into this file, as SVG
+    #[argh(option)]
+    picture: Option<PathBuf>,
 
     /// also write everything to this file, as JSON
     #[argh(option)]
     out: Option<PathBuf>,
 }
 
+impl Args {
+    fn giving(&self) -> Vec<Giving> {
+        match self.giving.as_slice() {
+            [] => Giving::ALL.to_vec(),
+            chosen => chosen.to_vec(),
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Suite {
+    Drag,
+    Sweep,
     Freed,
     Moved,
+}
+
+impl Suite {
+    const ALL: [Self; 4] = [Self::Drag, Self::Sweep, Self::Freed, Self::Moved];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Drag => "drag",
+            Self::Sweep => "sweep",
+            Self::Freed => "freed",
+            Self::Moved => "moved",
+        }
+    }
 }
 
 impl FromStr for Suite {
     type Err = String;
 
     fn from_str(word: &str) -> Result<Self, String> {
-        match word {
-            "freed" => Ok(Self::Freed),
-            "moved" => Ok(Self::Moved),
-            _ => Err(format!("no suite `{word}`; there are freed and moved")),
-        }
+        let named = Self::ALL.into_iter().find(|suite| suite.name() == word);
+        named.ok_or_else(|| format!("no suite `{word}`; there are drag, sweep, freed and moved"))
     }
 }
 
@@ -50,7 +118,7 @@ fn main() -> ExitCode {
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let mut cause: Option<&dyn std::error::Error> = Some(&error);
+            let mut cause = Some(&*error as &dyn Error);
             while let Some(error) = cause {
                 eprintln!("bench-balloon: {error}");
                 cause = error.source();
@@ -60,37 +128,86 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: &Args) -> Result<(), BenchError> {
+fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     remove_on_signal()?;
     let wanted = |suite| args.suite.is_empty() || args.suite.contains(&suite);
     let mut results = json!({ "schema": 1, "benchmark": "balloon" });
-    if wanted(Suite::Freed) {
-        let load = Load {
-            memory_mib: 1024,
-            fill_mib: 700,
-        };
-        let all =
-            [Giving::Reporting, Giving::SelfBallooning].map(|giving| freed::measure(giving, load));
-        let all: Vec<_> = all.into_iter().collect::<Result<_, _>>()?;
-        freed::print(&all);
-        results["freed"] = json!(all);
+    if wanted(Suite::Drag) {
+        let drag = Drag::measure(load(args.breaths), &[5000], args.rounds)?;
+        drag.print();
+        results["drag"] = drag.json();
     }
-    if wanted(Suite::Moved) {
-        let load = Load {
-            memory_mib: 2048,
-            fill_mib: 1536,
-        };
-        let mut all = Vec::new();
-        for giving in Giving::ALL {
-            all.extend(moved::measure(giving, load)?);
+    if wanted(Suite::Sweep) {
+        let sweep = Drag::measure(load(1), &INTERVALS_MS, args.rounds)?;
+        sweep.print();
+        if let Some(path) = &args.picture {
+            drag::draw(&sweep, path)?;
         }
-        moved::print(&all);
-        results["moved"] = json!(all);
+        results["sweep"] = sweep.json();
     }
-    write(args, &results)
+    let linux: Vec<_> = [Suite::Freed, Suite::Moved]
+        .into_iter()
+        .filter(|&suite| wanted(suite))
+        .collect();
+    if !linux.is_empty() && runs_linux() {
+        if wanted(Suite::Freed) {
+            let giving = args.giving().into_iter();
+            let freed = giving.map(|giving| freed::measure(giving, &args.words));
+            let freed: Vec<_> = freed.collect::<Result<_, _>>()?;
+            freed::print(&freed);
+            results["freed"] = json!(freed);
+        }
+        if wanted(Suite::Moved) {
+            let mut moved = Vec::new();
+            for giving in args.giving() {
+                moved.extend(moved::measure(giving, &args.words)?);
+            }
+            moved::print(&moved);
+            results["moved"] = json!(moved);
+        }
+    } else if !linux.is_empty() {
+        println!(
+            "\nno stock kernel runs here; the Linux guest runs in the nested rig, where it is slow"
+        );
+        let found = in_rig(&linux, args)?;
+        for suite in linux {
+            results[suite.name()] = found[suite.name()].clone();
+        }
+    }
+    if let Some(path) = &args.out {
+        fs::write(path, format!("{results:#}\n"))?;
+    }
+    Ok(())
 }
 
-fn write(args: &Args, results: &Value) -> Result<(), BenchError> {
-    let Some(path) = &args.out else { return Ok(()) };
-    fs::write(path, format!("{results:#}\n")).map_err(BenchError::system("write the results"))
+/// Whether a stock kernel runs on this host.
+fn runs_linux() -> bool {
+    HostKvm::open().is_ok_and(|host| host.kind.runs_stock_kernels())
+}
+
+/// Runs the Linux suites in the nested rig, and gives what they found.
+fn in_rig(suites: &[Suite], args: &Args) -> Result<Value, Box<dyn Error>> {
+    let own = env::current_exe()?;
+    let own = own.to_str().ok_or("this program lies in no path of text")?;
+    let mut command = vec![own, "--words", &args.words, "--out", "/out/linux.json"];
+    for suite in suites {
+        command.extend(["--suite", suite.name()]);
+    }
+    let giving: Vec<_> = args.giving().iter().map(Giving::to_string).collect();
+    for giving in &giving {
+        command.extend(["--giving", giving]);
+    }
+    let directory = tempfile::tempdir()?;
+    let outcome = Rig::new()
+        .input(skiff_binary()?)
+        .memory_mib(RIG_MEMORY_MIB)
+        .timeout(RIG_PATIENCE)
+        .output_dir(directory.path())
+        .echo(Echo::Live)
+        .run(&command)?;
+    if outcome.end != RigEnd::Exited(0) {
+        return Err(format!("the rig ended so: {:?}\n{}", outcome.end, outcome.diagnosis).into());
+    }
+    let text = fs::read_to_string(directory.path().join("linux.json"))?;
+    Ok(serde_json::from_str(&text)?)
 }

@@ -11,9 +11,6 @@ use crate::bench::BenchError;
 /// Nothing is waited for longer.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The interval of self-ballooning, in s.
-const INTERVAL_S: f64 = 5.0;
-
 /// What fills and frees memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Load {
@@ -30,6 +27,8 @@ pub struct Freed {
     pub giving: Giving,
     /// Its load.
     pub load: Load,
+    /// The interval of self-ballooning.
+    pub interval_s: u32,
     /// Resident memory before anything was filled.
     pub idle_mib: u64,
     /// The same when it was filled.
@@ -54,7 +53,7 @@ impl Freed {
         match self.giving {
             Giving::Nothing => None,
             Giving::Reporting => Some(40.0),
-            Giving::SelfBallooning => Some(3.0 * INTERVAL_S),
+            Giving::SelfBallooning => Some(3.0 * f64::from(self.interval_s)),
         }
     }
 
@@ -70,16 +69,17 @@ impl Freed {
     }
 }
 
-/// Fills and frees once, and fills again.
+/// Has a guest with `words` on its command line fill and free once, and fill again.
 ///
 /// # Errors
 /// The guest does not do what it is told.
-pub fn measure(giving: Giving, load: Load) -> Result<Freed, BenchError> {
-    let Load {
-        memory_mib,
-        fill_mib,
-    } = load;
-    let mut guest = LinuxGuest::boot(memory_mib, giving)?;
+pub fn measure(giving: Giving, words: &str) -> Result<Freed, BenchError> {
+    let load = Load {
+        memory_mib: 1024,
+        fill_mib: 700,
+    };
+    let fill_mib = load.fill_mib;
+    let mut guest = LinuxGuest::boot(load.memory_mib, giving, words)?;
     let idle_mib = guest.resident_mib()?;
     eprintln!("{giving}: an idle guest holds {idle_mib} MiB");
     guest.fill(fill_mib)?;
@@ -98,6 +98,7 @@ pub fn measure(giving: Giving, load: Load) -> Result<Freed, BenchError> {
     Ok(Freed {
         giving,
         load,
+        interval_s: super::interval_s(),
         idle_mib,
         full_mib,
         after_mib,
@@ -152,6 +153,7 @@ mod tests {
                 memory_mib: 1024,
                 fill_mib: 700,
             },
+            interval_s: 5,
             idle_mib: 100,
             full_mib: 800,
             after_mib: 100,

@@ -52,11 +52,11 @@ impl LinuxGuest {
     ///
     /// # Errors
     /// It does not boot.
-    pub fn boot(memory_mib: u32, giving: Giving) -> Result<Self, BenchError> {
+    pub fn boot(memory_mib: u32, giving: Giving, words: &str) -> Result<Self, BenchError> {
         let host = Host::new()?;
         let memory = format!("{memory_mib}M");
         let options = ["--memory", &memory, "--balloon", giving.device()];
-        let vm = host.boot_linux_with("linux0", &options, "skiff.shell")?;
+        let vm = host.boot_linux_with("linux0", &options, &format!("skiff.shell {words}"))?;
         vm.skiff.output().wait("skiff: ready", PATIENCE)?;
         let mut guest = Self {
             host,
@@ -79,9 +79,9 @@ impl LinuxGuest {
     /// The monitor refuses.
     pub fn begin(&self) -> Result<(), BenchError> {
         if self.giving == Giving::SelfBallooning {
-            let name = self.name();
+            let (name, every) = (self.name(), format!("{}s", super::interval_s()));
             self.host
-                .command(&["balloon", &name, "--auto", "on", "--interval", "5s"])?;
+                .command(&["balloon", &name, "--auto", "on", "--interval", &every])?;
         }
         Ok(())
     }

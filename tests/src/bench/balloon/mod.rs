@@ -4,16 +4,19 @@
 //! | suite | question | guest |
 //! |---|---|---|
 //! | [`freed`] | how soon is the host's memory back that a guest has freed? | Linux |
+//! | [`drag`] | what does self-ballooning cost a guest that grows and shrinks, by its interval? | probe |
 //! | [`moved`] | how much goes over the wire of a guest that has freed most of what it had used? | Linux |
 //!
 //! Where no stock kernel runs, the Linux suites run in the nested rig.
 
+pub mod drag;
 pub mod freed;
 mod linux;
 pub mod moved;
 pub mod record;
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::Serialize;
 
@@ -44,6 +47,17 @@ impl Giving {
     }
 }
 
+impl FromStr for Giving {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        let named = Self::ALL
+            .into_iter()
+            .find(|giving| giving.to_string() == word);
+        named.ok_or_else(|| format!("no way `{word}`; there are neither, reporting and DSB"))
+    }
+}
+
 impl fmt::Display for Giving {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
@@ -51,6 +65,17 @@ impl fmt::Display for Giving {
             Self::Reporting => "reporting",
             Self::SelfBallooning => "DSB",
         })
+    }
+}
+
+/// The interval of self-ballooning of a Linux guest, in s: the paper's, and twice that in the nested
+/// rig, where a guest needs as long to give up a gigabyte.
+#[must_use]
+fn interval_s() -> u32 {
+    if std::env::var_os("SKIFF_RIG").is_some() {
+        10
+    } else {
+        5
     }
 }
 

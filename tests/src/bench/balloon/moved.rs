@@ -49,12 +49,17 @@ impl Moved {
     }
 }
 
-/// Fills, frees, waits until nothing more is given back, and moves the guest in each mode in turn.
+/// Has a guest with `words` on its command line fill and free, waits until nothing more is given back,
+/// and moves it in each mode in turn.
 ///
 /// # Errors
 /// The guest does not do what it is told, or a move fails.
-pub fn measure(giving: Giving, load: Load) -> Result<Vec<Moved>, BenchError> {
-    let mut guest = LinuxGuest::boot(load.memory_mib, giving)?;
+pub fn measure(giving: Giving, words: &str) -> Result<Vec<Moved>, BenchError> {
+    let load = Load {
+        memory_mib: 2048,
+        fill_mib: 1536,
+    };
+    let mut guest = LinuxGuest::boot(load.memory_mib, giving, words)?;
     guest.fill(load.fill_mib)?;
     guest.free()?;
     guest.begin()?;
