@@ -13,6 +13,7 @@ use crate::{BalloonStatus, Pfn, PfnRange};
 
 mod hints;
 mod hostile;
+mod interrupted;
 mod moves;
 mod pages;
 mod statistics;
