@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | 0..4 | num_pages: what the host wants in the balloon | device |
 //! | 4..8 | actual: what is in it | driver |
-//! | 8..12 | free_page_hint_cmd_id: 0, hinting is not offered | device |
+//! | 8..12 | free_page_hint_cmd_id: what the host wants of hints | device |
 //! | 12..16 | poison_val: what free pages are filled with | driver |
 
 const ACTUAL_OFFSET: u64 = 4;
@@ -19,14 +19,15 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    pub(crate) fn to_bytes(self) -> [u8; 16] {
+    /// The space, with what hinting has in it.
+    pub(crate) fn to_bytes(self, hint_command: u32) -> [u8; 16] {
         let Self {
             target_pages,
             actual_pages,
             poison_value,
         } = self;
         let mut bytes = [0; 16];
-        let fields = [target_pages, actual_pages, 0, poison_value];
+        let fields = [target_pages, actual_pages, hint_command, poison_value];
         for (place, field) in bytes.chunks_exact_mut(4).zip(fields) {
             place.copy_from_slice(&field.to_le_bytes());
         }

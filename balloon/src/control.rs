@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use devices::virtio::DeviceSignals;
 
 use crate::config::Config;
+use crate::hinting::Hinting;
 use crate::queues::Role;
 use crate::{
     Change, Ledger, Observation, PfnRange, SelfBallooning, SelfBallooningSettings, Statistics,
@@ -44,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) reported_bytes: u64,
     pub(crate) discarded_bytes: u64,
     pub(crate) failed_discards: u64,
+    pub(crate) hinting: Hinting,
     pub(crate) statistics: Option<Statistics>,
     /// What was in the balloon when the latest statistics came, unless they have been acted on.
     pub(crate) fresh_actual_pages: Option<u32>,
@@ -64,15 +66,22 @@ pub(crate) struct Running {
     pub(crate) signals: DeviceSignals,
 }
 
+impl Shared {
+    /// Tells the driver, if the device runs, that its configuration is another.
+    pub(crate) fn config_changed(&self) {
+        if let Some(running) = &self.running {
+            running.signals.config_changed();
+        }
+    }
+}
+
 impl BalloonHandle {
     /// Asks the guest to have `pages` of 4 KiB in the balloon. It complies as fast as it can and
     /// wants to; see [`BalloonStatus::actual_pages`].
     pub fn set_target(&self, pages: u32) {
         let mut shared = self.lock();
         shared.config.target_pages = pages;
-        if let Some(running) = &shared.running {
-            running.signals.config_changed();
-        }
+        shared.config_changed();
     }
 
     /// Asks the guest for new statistics. They arrive some time later, if it is willing; a request

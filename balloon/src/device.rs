@@ -10,7 +10,7 @@ use vm_memory::{GuestMemoryBackend, GuestMemoryRegion};
 
 use crate::control::{Running, Shared};
 use crate::pfn::PAGE_BYTES;
-use crate::queues::{MAX_SIZES, OFFERED, PAGE_REPORTING, Role};
+use crate::queues::{FREE_PAGE_HINT, MAX_SIZES, OFFERED, PAGE_REPORTING, Role};
 use crate::{BalloonHandle, Ledger, PageReclaim};
 
 mod services;
@@ -71,6 +71,16 @@ impl Balloon {
         self
     }
 
+    /// Has the guest name free pages when it is asked to, see [`BalloonHandle::ask_for_hints`]. That
+    /// is of little use beside reporting, which has given most of them back, and is not for nothing:
+    /// a Linux guest allocates what it names, keeps it until the end, and with `init_on_alloc`, the
+    /// default of many distributions, fills it with zeroes before.
+    #[must_use]
+    pub fn with_hinting(mut self) -> Self {
+        self.offered |= FREE_PAGE_HINT;
+        self
+    }
+
     /// A handle to control and watch it with.
     pub fn handle(&self) -> BalloonHandle {
         self.shared.clone()
@@ -93,7 +103,9 @@ impl VirtioDevice for Balloon {
     }
 
     fn read_config(&self, offset: u64, data: &mut [u8]) {
-        read_config_bytes(&self.shared.lock().config.to_bytes(), offset, data);
+        let shared = self.shared.lock();
+        let bytes = shared.config.to_bytes(shared.hinting.command());
+        read_config_bytes(&bytes, offset, data);
     }
 
     fn write_config(&mut self, offset: u64, data: &[u8]) {
@@ -109,8 +121,10 @@ impl VirtioDevice for Balloon {
         let Activation {
             features, signals, ..
         } = &activation;
-        // The target may have changed while nobody could be told.
-        if shared.config.target_pages != shared.config.actual_pages {
+        // Either may have changed while nobody could be told. Who asked for hints elsewhere has what
+        // it wanted.
+        let is_released = shared.hinting.settle();
+        if is_released || shared.config.target_pages != shared.config.actual_pages {
             signals.config_changed();
         }
         shared.running = Some(Running {
@@ -172,6 +186,7 @@ impl VirtioDevice for Balloon {
         match role {
             Role::Inflate => queue.serve(REQUESTS_PER_TURN, |chain| services.inflate(chain)),
             Role::Deflate => queue.serve(REQUESTS_PER_TURN, |chain| services.deflate(chain)),
+            Role::Hints => queue.serve(REQUESTS_PER_TURN, |chain| services.hint(chain)),
             Role::Reporting => queue.serve(REQUESTS_PER_TURN, |chain| services.report(chain)),
             Role::Statistics => services.collect_statistics(queue, statistics_buffer),
         }
@@ -198,6 +213,7 @@ impl VirtioDevice for Balloon {
             reported_bytes: _,
             discarded_bytes: _,
             failed_discards: _,
+            hinting,
             statistics,
             fresh_actual_pages,
             memory_pages: _,
@@ -208,6 +224,7 @@ impl VirtioDevice for Balloon {
         config.actual_pages = 0;
         config.poison_value = 0;
         *ledger = Ledger::default();
+        hinting.reset();
         *statistics = None;
         *fresh_actual_pages = None;
         *are_statistics_wanted = false;

@@ -18,6 +18,13 @@ pub enum BalloonError {
     #[error("request with buffers of the wrong direction")]
     Direction,
 
+    /// What begins or ends a list of hints is no command id.
+    #[error("command id of {len_bytes} bytes")]
+    CommandLength {
+        /// Its length.
+        len_bytes: u64,
+    },
+
     /// The guest gives what it does not have.
     #[error("{} pages from page {:#x} on are not in guest memory", range.pages, range.start.0)]
     OutsideMemory {

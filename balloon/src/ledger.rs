@@ -32,17 +32,18 @@ impl Ledger {
         if self.words.len() < words {
             self.words.resize(words, 0);
         }
-        for pfn in range.start.0..range.end().0 {
-            self.words[word_of(Pfn(pfn))] |= bit_of(Pfn(pfn));
+        for (word, mask) in words_of(range) {
+            self.words[word] |= mask;
         }
     }
 
     /// Takes `range` out, as far as it is in.
     pub fn remove(&mut self, range: PfnRange) {
-        for pfn in range.start.0..range.end().0 {
-            if let Some(word) = self.words.get_mut(word_of(Pfn(pfn))) {
-                *word &= !bit_of(Pfn(pfn));
-            }
+        for (word, mask) in words_of(range) {
+            let Some(word) = self.words.get_mut(word) else {
+                break;
+            };
+            *word &= !mask;
         }
         while self.words.last() == Some(&0) {
             self.words.pop();
@@ -100,6 +101,17 @@ impl Ledger {
         }
         ledger
     }
+}
+
+/// Each word that has pages of `range`, and a mask of those.
+fn words_of(range: PfnRange) -> impl Iterator<Item = (usize, u64)> {
+    let (start, end) = (range.start.0, range.end().0);
+    (start / 64..end.div_ceil(64)).map(move |word| {
+        let below = start.saturating_sub(word * 64);
+        let above = ((word + 1) * 64).saturating_sub(end);
+        let mask = (u64::MAX << below) & (u64::MAX >> above);
+        (word_of(Pfn(word * 64)), mask)
+    })
 }
 
 fn word_of(pfn: Pfn) -> usize {

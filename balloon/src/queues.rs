@@ -6,17 +6,19 @@ use devices::virtio::QueueIndex;
 pub(crate) const MUST_TELL_HOST: u64 = 1 << 0;
 pub(crate) const STATISTICS: u64 = 1 << 1;
 pub(crate) const DEFLATE_ON_OOM: u64 = 1 << 2;
+pub(crate) const FREE_PAGE_HINT: u64 = 1 << 3;
 pub(crate) const PAGE_POISON: u64 = 1 << 4;
 pub(crate) const PAGE_REPORTING: u64 = 1 << 5;
 
-/// What is offered. Page poison is there for the sake of reporting: without it, a Linux guest that
-/// poisons its free pages does not report any.
+/// What is offered unless something else is asked for. Page poison is there for the sake of reporting
+/// and hints: without it, a Linux guest that poisons its free pages does not report any, and would
+/// give hints that must not be used.
 pub(crate) const OFFERED: u64 =
     MUST_TELL_HOST | STATISTICS | DEFLATE_ON_OOM | PAGE_POISON | PAGE_REPORTING;
 
 /// One size for all queues. Linux reports up to 32 ranges in a request and does not report at all
 /// if the queue has fewer entries (`PAGE_REPORTING_CAPACITY`).
-pub(crate) const MAX_SIZES: [u16; 4] = [128; 4];
+pub(crate) const MAX_SIZES: [u16; 5] = [128; 5];
 
 /// What a queue is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,16 +26,18 @@ pub(crate) enum Role {
     Inflate,
     Deflate,
     Statistics,
+    Hints,
     Reporting,
 }
 
 impl Role {
     /// In the order in which queues are numbered, with the feature that each one needs. Linux
     /// numbers those it has without gaps.
-    const ORDER: [(Self, u64); 4] = [
+    const ORDER: [(Self, u64); 5] = [
         (Self::Inflate, 0),
         (Self::Deflate, 0),
         (Self::Statistics, STATISTICS),
+        (Self::Hints, FREE_PAGE_HINT),
         (Self::Reporting, PAGE_REPORTING),
     ];
 
@@ -68,11 +72,16 @@ mod tests {
 
     #[test]
     fn queues_are_numbered_without_gaps_over_the_features_agreed_on() {
-        use Role::{Deflate, Inflate, Reporting, Statistics};
+        use Role::{Deflate, Hints, Inflate, Reporting, Statistics};
         assert_eq!(roles(0), [Inflate, Deflate]);
         assert_eq!(roles(STATISTICS), [Inflate, Deflate, Statistics]);
         assert_eq!(roles(PAGE_REPORTING), [Inflate, Deflate, Reporting]);
         assert_eq!(roles(OFFERED), [Inflate, Deflate, Statistics, Reporting]);
+        assert_eq!(roles(FREE_PAGE_HINT), [Inflate, Deflate, Hints]);
+        assert_eq!(
+            roles(OFFERED | FREE_PAGE_HINT),
+            [Inflate, Deflate, Statistics, Hints, Reporting]
+        );
         assert_eq!(Role::Reporting.index(PAGE_REPORTING), Some(QueueIndex(2)));
         assert_eq!(Role::Reporting.index(OFFERED), Some(QueueIndex(3)));
         assert_eq!(Role::Statistics.index(PAGE_REPORTING), None);
@@ -80,7 +89,7 @@ mod tests {
 
     #[test]
     fn every_queue_that_can_be_is_there() {
-        assert_eq!(roles(OFFERED).len(), MAX_SIZES.len());
+        assert_eq!(roles(OFFERED | FREE_PAGE_HINT).len(), MAX_SIZES.len());
         assert!(MAX_SIZES.iter().all(|size| *size >= 32));
     }
 }

@@ -38,17 +38,40 @@ pub(crate) fn listed_pages(
     }
 }
 
-/// The pages of a free page report: the device-writable buffers themselves (section 5.5.6.7). A
-/// buffer's edges may not be those of pages; only what is whole is reported.
+/// The pages of a free page report: the device-writable buffers themselves (section 5.5.6.7).
 pub(crate) fn reported_pages(chain: &Chain) -> Result<Vec<PfnRange>, BalloonError> {
     if !chain.readable().is_empty() {
         return Err(BalloonError::Direction);
     }
+    Ok(buffers(chain))
+}
+
+/// What comes on the queue of hints (section 5.5.6.5): a command id, buffers that are the pages that
+/// are named, or both, in this order.
+pub(crate) fn hints(
+    chain: &Chain,
+    memory: &GuestMemory,
+) -> Result<(Option<u32>, Vec<PfnRange>), devices::DeviceError> {
+    let command = match chain.readable_bytes() {
+        0 => None,
+        4 => {
+            let mut bytes = [0; 4];
+            chain.read(memory, &mut bytes)?;
+            Some(u32::from_le_bytes(bytes))
+        }
+        len_bytes => return Err(BalloonError::CommandLength { len_bytes }.into()),
+    };
+    Ok((command, buffers(chain)))
+}
+
+/// The pages that are device-writable buffers. A buffer's edges may not be those of pages; only what
+/// is whole counts.
+fn buffers(chain: &Chain) -> Vec<PfnRange> {
     let whole_pages = chain
         .writable()
         .iter()
         .filter_map(|range| PfnRange::whole_pages(range.address, u64::from(range.len_bytes)));
-    Ok(whole_pages.collect())
+    whole_pages.collect()
 }
 
 pub(crate) fn is_in_memory(range: &PfnRange, memory: &GuestMemory) -> bool {

@@ -109,6 +109,14 @@ impl PageBitmap {
         }
     }
 
+    /// Keeps only the pages that are in another set over as many pages, too.
+    pub fn retain_all(&mut self, other: &Self) {
+        debug_assert_eq!(self.pages, other.pages, "sets over the same memory");
+        for (word, other) in self.words.iter_mut().zip(&other.words) {
+            *word &= other;
+        }
+    }
+
     /// Adds the pages of `range` that exist.
     pub fn insert_range(&mut self, range: PageRange) {
         self.change(range, |word, mask| *word |= mask);

@@ -66,6 +66,6 @@ pub use report::{
     Digests, FaultCounts, LatencyPartsUs, LatencyUs, Outcome, PageCounts, Report, Round, SCHEMA,
     WireBytes,
 };
-pub use source::{Failure, PeerInfo, SourceVm, migrate, probe};
+pub use source::{Failure, Hints, PeerInfo, SourceVm, migrate, probe};
 pub use tls::Tls;
 pub use wire::FrameKind;

@@ -98,8 +98,10 @@ pub struct PageCounts {
     pub duplicate: u64,
     /// Pages found to be all zero when read: listed, not transferred.
     pub zero: u64,
-    /// Pages that were never touched: listed, not transferred.
+    /// Pages that were never touched, or whose content is not needed: listed, not transferred.
     pub absent: u64,
+    /// Those of the absent ones that were touched, but that the guest has named as free.
+    pub hinted: u64,
     /// Pages transferred because it was their turn.
     pub pushed: u64,
     /// Pages transferred because somebody waited for them.

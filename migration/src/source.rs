@@ -49,6 +49,18 @@ pub trait SourceVm: Send + Sync {
     /// If that cannot be done here.
     fn start_tracking(&self) -> Result<(), MachineError>;
 
+    /// Asks the guest to name pages whose content it does not need. Its writes are tracked by now.
+    fn start_hinting(&self);
+
+    /// Adds to `free` the pages that the guest has named since it was asked, or since the last call,
+    /// and says whether to expect more. The guest does not mind if such a page reads as zeroes,
+    /// unless it was written since the tracking began: it may be in use again.
+    fn take_hints(&self, free: &mut PageBitmap) -> Hints;
+
+    /// Takes no more hints. The guest is not given back what it has named before
+    /// [`stop_tracking`](Self::stop_tracking), or before it runs at its destination.
+    fn stop_hinting(&self);
+
     /// Adds to `dirty` the pages that were written since the last call or, the first time, since
     /// the tracking began; the next write of each of them is noted again. What is read of a page
     /// after this returns, and is not noted by the next call, is its content at that call.
@@ -57,7 +69,7 @@ pub trait SourceVm: Send + Sync {
     /// If the pages are not known.
     fn take_dirty(&self, dirty: &mut PageBitmap) -> Result<(), MachineError>;
 
-    /// Ends the tracking of a VM that stays here after all. It runs by then.
+    /// Ends the tracking and the hinting of a VM that stays here after all. It runs by then.
     ///
     /// # Errors
     /// If that fails; the VM runs on.
@@ -82,6 +94,15 @@ pub trait SourceVm: Send + Sync {
     /// # Errors
     /// If it cannot be resumed.
     fn resume(&self) -> Result<(), MachineError>;
+}
+
+/// Whether a guest that was asked for free pages goes on naming them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hints {
+    /// It may name more.
+    Expected,
+    /// It has named all that it wants to, or never names any.
+    Complete,
 }
 
 /// A migration that did not complete.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use kvm_bindings::CpuId;
 use migration::{
-    ArrivingMemory, DestinationVm, MachineError, Offer, PageBitmap, PeerText, RamMapping, Refusal,
-    SourceVm,
+    ArrivingMemory, DestinationVm, Hints, MachineError, Offer, PageBitmap, PeerText, RamMapping,
+    Refusal, SourceVm,
 };
 use serde::{Deserialize, Serialize};
 
@@ -88,11 +88,24 @@ impl SourceVm for Departure {
         Ok(self.machine.start_tracking()?)
     }
 
+    fn start_hinting(&self) {
+        self.machine.start_hinting();
+    }
+
+    fn take_hints(&self, free: &mut PageBitmap) -> Hints {
+        self.machine.take_hints(free)
+    }
+
+    fn stop_hinting(&self) {
+        self.machine.stop_hinting();
+    }
+
     fn take_dirty(&self, dirty: &mut PageBitmap) -> Result<(), MachineError> {
         Ok(self.machine.take_dirty(dirty)?)
     }
 
     fn stop_tracking(&self) -> Result<(), MachineError> {
+        self.machine.release_hints();
         Ok(self.machine.stop_tracking()?)
     }
 

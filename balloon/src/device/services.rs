@@ -3,8 +3,8 @@
 use devices::virtio::{Chain, Progress, VirtQueue};
 use devices::{DeviceError, GuestMemory};
 
-use crate::queues::{MUST_TELL_HOST, PAGE_POISON};
-use crate::requests::{listed_pages, reported_pages};
+use crate::queues::MUST_TELL_HOST;
+use crate::requests::{hints, listed_pages, reported_pages};
 use crate::{BalloonError, BalloonHandle, PageReclaim, PfnRange, Statistics};
 
 /// What serving a request takes. Each service says how many bytes it wrote for the driver: none.
@@ -39,13 +39,25 @@ impl Services<'_> {
     pub(super) fn report(&self, chain: &Chain) -> Result<u32, DeviceError> {
         let ranges = reported_pages(chain)?;
         let bytes: u64 = ranges.iter().map(PfnRange::len_bytes).sum();
-        let poison_value = {
-            let mut shared = self.shared.lock();
-            shared.reported_bytes = shared.reported_bytes.saturating_add(bytes);
-            shared.config.poison_value
-        };
-        if self.features & PAGE_POISON == 0 || poison_value == 0 {
+        let mut shared = self.shared.lock();
+        shared.reported_bytes = shared.reported_bytes.saturating_add(bytes);
+        let stays = shared.relies_on_poison(self.features);
+        drop(shared);
+        if !stays {
             self.discard(&ranges);
+        }
+        Ok(0)
+    }
+
+    /// What was named is noted; the buffers go back at once, for the driver keeps their pages.
+    pub(super) fn hint(&self, chain: &Chain) -> Result<u32, DeviceError> {
+        let (command, ranges) = hints(chain, self.memory)?;
+        let mut shared = self.shared.lock();
+        if let Some(command) = command {
+            shared.hinting.driver_says(command);
+        }
+        if !shared.relies_on_poison(self.features) {
+            shared.hinting.name(&ranges);
         }
         Ok(0)
     }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Balloon;
 use crate::config::Config;
 use crate::control::Shared;
+use crate::hinting::Hinting;
 use crate::ledger::{Ledger, LedgerState};
 use crate::requests::is_in_memory;
 use crate::{BalloonError, SelfBallooning, Statistics};
@@ -34,6 +35,10 @@ pub struct BalloonState {
     pub discarded_bytes: u64,
     /// How often a host refused.
     pub failed_discards: u64,
+    /// What the driver reads of hinting.
+    pub hint_command: u32,
+    /// The id of the latest hinting.
+    pub last_hint_id: u32,
 }
 
 impl Balloon {
@@ -58,6 +63,7 @@ impl Balloon {
             reported_bytes,
             discarded_bytes,
             failed_discards,
+            hinting,
             statistics,
             fresh_actual_pages: _, // come again
             memory_pages: _,
@@ -76,6 +82,8 @@ impl Balloon {
             reported_bytes: *reported_bytes,
             discarded_bytes: *discarded_bytes,
             failed_discards: *failed_discards,
+            hint_command: hinting.command(),
+            last_hint_id: hinting.last_id(),
         }
     }
 
@@ -91,6 +99,8 @@ impl Balloon {
             reported_bytes,
             discarded_bytes,
             failed_discards,
+            hint_command,
+            last_hint_id,
         } = state;
         if let Some(policy) = self_ballooning
             && !policy.settings().is_valid()
@@ -118,6 +128,7 @@ impl Balloon {
             reported_bytes,
             discarded_bytes,
             failed_discards,
+            hinting: Hinting::restored(hint_command, last_hint_id),
             statistics,
             fresh_actual_pages: None,
             memory_pages: shared.memory_pages,

@@ -11,7 +11,9 @@ use vm_memory::{Bytes, GuestAddress};
 use super::*;
 use crate::{BalloonStatus, Pfn, PfnRange};
 
+mod hints;
 mod hostile;
+mod interrupted;
 mod moves;
 mod pages;
 mod statistics;
@@ -21,7 +23,7 @@ const DEFLATE: QueueIndex = QueueIndex(1);
 const STATISTICS: QueueIndex = QueueIndex(2);
 const REPORTING: QueueIndex = QueueIndex(3);
 
-/// Every feature that is offered.
+/// Every feature that is offered unless something else is asked for.
 const ALL: u64 = 0x37;
 const REPORTING_ONLY: u64 = 0x20;
 
@@ -63,7 +65,11 @@ struct Rig {
     driver: FakeDriver<Balloon>,
     handle: BalloonHandle,
     recorder: Recorder,
+    kind: Kind,
 }
+
+/// What makes a plain balloon one of the kind that is wanted.
+type Kind = fn(Balloon) -> Balloon;
 
 fn range(start: u64, pages: u64) -> PfnRange {
     PfnRange {
@@ -75,17 +81,22 @@ fn range(start: u64, pages: u64) -> PfnRange {
 impl Rig {
     /// 4 MiB of memory: pages 0 to 1023.
     fn new() -> Self {
+        Self::of(|balloon| balloon)
+    }
+
+    fn of(kind: Kind) -> Self {
         let memory = FakeDriver::<Balloon>::small_memory();
         let recorder = Recorder {
             memory: memory.clone(),
             discarded: Arc::default(),
         };
-        let balloon = Balloon::new(memory.clone(), Box::new(recorder.clone()));
+        let balloon = kind(Balloon::new(memory.clone(), Box::new(recorder.clone())));
         let handle = balloon.handle();
         Self {
             driver: FakeDriver::new(balloon, memory),
             handle,
             recorder,
+            kind,
         }
     }
 
@@ -98,7 +109,7 @@ impl Rig {
     /// A fresh balloon for the same guest, and its handle.
     fn fresh(&self) -> (Balloon, BalloonHandle) {
         let memory = self.recorder.memory.clone();
-        let balloon = Balloon::new(memory, Box::new(self.recorder.clone()));
+        let balloon = (self.kind)(Balloon::new(memory, Box::new(self.recorder.clone())));
         let handle = balloon.handle();
         (balloon, handle)
     }
@@ -111,6 +122,7 @@ impl Rig {
             driver,
             handle,
             recorder: self.recorder,
+            kind: self.kind,
         }
     }
 

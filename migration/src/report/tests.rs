@@ -77,6 +77,7 @@ fn report_serializes_with_the_fields_that_others_rely_on() {
     "duplicate": 0,
     "zero": 0,
     "absent": 0,
+    "hinted": 0,
     "pushed": 0,
     "demanded": 0
   },

@@ -31,6 +31,8 @@ pub(super) struct Account {
     pub(super) rounds: Vec<Round>,
     /// Contents that went in rounds and did not last.
     pub(super) superseded: u64,
+    /// Pages that went as absent because the guest has named them as free.
+    pub(super) hinted: u64,
     pub(super) write_protection: Option<WriteProtection>,
     prediction: Option<(Duration, Step)>,
     /// Laps after the first.
@@ -50,6 +52,7 @@ impl Account {
             complete: None,
             rounds: Vec::new(),
             superseded: 0,
+            hinted: 0,
             write_protection: None,
             prediction: None,
             reconnects: 0,
@@ -122,6 +125,7 @@ impl Account {
                 duplicate: tally.resent + self.superseded,
                 zero: tally.zero,
                 absent: tally.absent,
+                hinted: self.hinted,
                 pushed: tally.pushed + self.superseded,
                 demanded: tally.demanded,
             },

@@ -1,12 +1,12 @@
 //! Rounds of pre-copy at the source: memory goes while the guest runs, and what it writes goes again.
 
+mod absent;
 mod copying;
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::absent::find_untouched;
 use crate::bitmap::PageBitmap;
 use crate::error::{Error, Result};
 use crate::link::{Link, Patience};
@@ -55,6 +55,8 @@ pub(super) struct Rest {
     pub(super) done: Tally,
     /// The pages that were written in each round.
     pub(super) recency: Recency,
+    /// Pages that count as absent because the guest has named them as free.
+    pub(super) hinted: PageBitmap,
 }
 
 impl Rest {
@@ -64,6 +66,7 @@ impl Rest {
             unsent: PageBitmap::full(pages),
             done: Tally::default(),
             recency: Recency::new(),
+            hinted: PageBitmap::empty(pages),
         }
     }
 }
@@ -74,6 +77,8 @@ struct Written<'a> {
     /// Those of which the destination does not have the last version, beside the ones that are left
     /// of the round.
     rest: PageBitmap,
+    /// Pages that the guest has named as free and has not written since its writes are tracked.
+    hinted: PageBitmap,
     protection: WriteProtection,
 }
 
@@ -87,6 +92,7 @@ impl Written<'_> {
             .map_err(|source| Error::Track { source })?;
         self.protection.log_ms += ms(began.elapsed());
         self.protection.faults += written.count();
+        self.hinted.remove_all(&written);
         // Only now: what is read later than this look is read with all that the look has seen.
         let mut again = written.clone();
         copying.excuse_unread(&mut again);
@@ -124,6 +130,7 @@ impl<'a> Rounds<'a> {
             written: Written {
                 vm,
                 rest: PageBitmap::empty(pages),
+                hinted: PageBitmap::empty(pages),
                 protection: WriteProtection::default(),
             },
             model: Model::new(options.mode, options.max_downtime),
@@ -170,12 +177,15 @@ impl<'a> Rounds<'a> {
         transfer: &mut Transfer<'_>,
         control: &mut Control,
     ) -> Result<Step> {
-        let began = Instant::now();
         let before = self.copying.sums();
         let is_first = before.went == 0;
         self.copying.begin(pages);
         if is_first {
-            self.list_untouched()?;
+            self.ask_for_hints(transfer)?;
+        }
+        let began = Instant::now();
+        if is_first {
+            self.list_absent()?;
         }
         let broken_off = self.copy(transfer, Guest::Runs)?;
         self.flush(transfer, control)?;
@@ -201,17 +211,6 @@ impl<'a> Rounds<'a> {
             rest_pages,
             way: self.way,
         }))
-    }
-
-    /// Lists the pages that were never touched, so that nobody reads them. One that is touched now
-    /// is tracked already.
-    fn list_untouched(&self) -> Result<()> {
-        let Some(link) = self.background.first() else {
-            return Ok(());
-        };
-        let mut copier = Copier::new(&self.copying, link.clone(), self.patience);
-        find_untouched(self.copying.ram(), |range| copier.list_untouched(range))?;
-        copier.finish_list()
     }
 
     /// Sends what is left of the round over all connections. Gives the pages that were not sent, if
@@ -365,11 +364,13 @@ impl<'a> Rounds<'a> {
         }
         let sums = self.copying.sums();
         transfer.account.superseded = sums.superseded;
+        transfer.account.hinted = self.written.hinted.count();
         transfer.account.write_protection = Some(self.written.protection);
         Ok(Rest {
             unsent: self.written.rest,
             done: Tally::of(&sums),
             recency: self.recency,
+            hinted: self.written.hinted,
         })
     }
 }

@@ -41,7 +41,8 @@ struct Counts {
     tally: Tally,
     /// The pages in `tally`: what goes again must not be counted twice.
     counted: PageBitmap,
-    /// Those of them that count as absent because they were given up at the other end.
+    /// Those of them that count as absent whatever they hold here: the guest gave them up at the
+    /// other end, or named them as free before.
     given_up: PageBitmap,
     /// Pages of this lap that have not gone yet.
     left: u64,
@@ -67,13 +68,14 @@ impl Sending {
             unsent,
             done,
             recency,
+            hinted,
         } = rest;
         let mut counted = PageBitmap::full(ram.pages());
         counted.remove_all(&unsent);
         let counts = Counts {
             tally: done,
             counted,
-            given_up: PageBitmap::empty(ram.pages()),
+            given_up: hinted,
             left: unsent.count(),
         };
         let order = SendOrder::new(unsent, options.plan(), Some(&recency));
@@ -144,7 +146,7 @@ impl Sending {
         self.counts().tally
     }
 
-    /// The pages that were given up at the other end before they were sent.
+    /// The pages that were given up at the other end before they were sent, or named as free here.
     pub(super) fn given_up(&self) -> Vec<PageRange> {
         ranges_of(self.counts().given_up.iter())
     }

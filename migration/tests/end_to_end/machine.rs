@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use migration::{
-    Arrival, ArrivingMemory, CancelToken, DestinationOptions, DestinationVm, MachineError,
+    Arrival, ArrivingMemory, CancelToken, DestinationOptions, DestinationVm, Hints, MachineError,
     MemoryLayout, MemoryRegion, Notice, Offer, PAGE_BYTES, PageBitmap, Pfn, RamMapping, Refusal,
     Result, SourceOptions, SourceVm, Streams, Timeouts, receive,
 };
@@ -110,6 +110,15 @@ impl SourceVm for FakeSource {
             .take_written(&mut PageBitmap::empty(self.memory.pages()));
         Ok(())
     }
+
+    fn start_hinting(&self) {}
+
+    /// Its guest has no balloon.
+    fn take_hints(&self, _free: &mut PageBitmap) -> Hints {
+        Hints::Complete
+    }
+
+    fn stop_hinting(&self) {}
 
     fn take_dirty(&self, dirty: &mut PageBitmap) -> Result<(), MachineError> {
         self.memory.take_written(dirty);
@@ -268,10 +277,14 @@ impl Waiting {
 
     /// Waits for a VM whose guest does nothing once it has arrived.
     pub fn start_idle(timeouts: Timeouts) -> Self {
-        let options = DestinationOptions {
+        Self::start_idle_with(DestinationOptions {
             timeouts,
             ..DestinationOptions::default()
-        };
+        })
+    }
+
+    /// The same, as `options` say.
+    pub fn start_idle_with(options: DestinationOptions) -> Self {
         Self::begin(options, Life::Idle)
     }
 

@@ -9,6 +9,8 @@ mod destination_failures;
 #[cfg(test)]
 mod giving_up;
 #[cfg(test)]
+mod hints;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod machine;

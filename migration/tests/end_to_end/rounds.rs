@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use migration::{
-    CancelToken, Cancellation, MachineError, Mode, Offer, Outcome, PAGE_BYTES, PageBitmap,
+    CancelToken, Cancellation, Hints, MachineError, Mode, Offer, Outcome, PAGE_BYTES, PageBitmap,
     Progress, RamMapping, Report, Result, SourceOptions, SourcePhase, SourceVm, Streams, Timeouts,
     migrate,
 };
@@ -109,6 +109,18 @@ impl SourceVm for Writer {
             thread::yield_now();
         }
         Ok(())
+    }
+
+    fn start_hinting(&self) {
+        self.vm.start_hinting();
+    }
+
+    fn take_hints(&self, free: &mut PageBitmap) -> Hints {
+        self.vm.take_hints(free)
+    }
+
+    fn stop_hinting(&self) {
+        self.vm.stop_hinting();
     }
 
     fn take_dirty(&self, dirty: &mut PageBitmap) -> Result<(), MachineError> {

@@ -17,7 +17,8 @@ pub enum BalloonMode {
     On,
     /// The same, and how much is in it follows from what the guest says of its memory.
     Auto,
-    /// It has one without free page reporting: only what is asked for is given up.
+    /// It has one without free page reporting: only what is asked for is given up. While memory is
+    /// copied to move the guest, it names free pages instead, which are then not sent.
     Plain,
     /// There is no such device.
     Off,

@@ -26,7 +26,7 @@ const RINGS_BYTES: u32 = 0x400;
 const AVAILABLE_OFFSET: u32 = 0x200;
 const USED_OFFSET: u32 = 0x300;
 const QUEUE_SIZE_USED: u32 = 16;
-const QUEUES: u8 = 4;
+const QUEUES: u8 = 5;
 
 /// How often a queue that has more to do is served for one kick.
 const TURNS: u32 = 4;
@@ -48,7 +48,7 @@ impl PageReclaim for Checked {
 ///
 /// | bytes | what |
 /// |---|---|
-/// | 0 | what to do, modulo 8: see `step` |
+/// | 0 | what to do, modulo 9: see `step` |
 /// | 1..4 | an address, modulo the memory's size; its first byte is also a queue or an offset |
 /// | 4 | how many bytes of data follow |
 /// | 5.. | the data |
@@ -77,7 +77,7 @@ struct Driver {
 
 impl Driver {
     fn new(memory: GuestMemory) -> Self {
-        let balloon = Balloon::new(memory.clone(), Box::new(Checked));
+        let balloon = Balloon::new(memory.clone(), Box::new(Checked)).with_hinting();
         let handle = balloon.handle();
         let transport = MmioTransport::new(balloon, memory.clone(), interrupt());
         Self {
@@ -116,7 +116,7 @@ impl Driver {
 
     fn step(&mut self, what: u8, address: u32, data: &[u8]) {
         let [first, ..] = address.to_le_bytes();
-        match what % 8 {
+        match what % 9 {
             // Guest memory: rings and lists of pages.
             0 | 1 => {
                 let at = GuestAddress(u64::from(address) % MEMORY_BYTES as u64);
@@ -138,7 +138,23 @@ impl Driver {
                 self.handle.poll();
             }
             6 => self.move_on(),
-            _ => self.start(first),
+            7 => self.start(first),
+            _ => self.hint(first),
+        }
+    }
+
+    /// Does what a migration does about hints, in any order.
+    fn hint(&mut self, what: u8) {
+        match what % 4 {
+            0 => self.handle.ask_for_hints(),
+            1 => {
+                for range in self.handle.take_hints().pages {
+                    // A hint names what could be discarded, too.
+                    Checked.discard(range).expect("it was checked");
+                }
+            }
+            2 => self.handle.stop_hints(),
+            _ => self.handle.release_hints(),
         }
     }
 
@@ -148,7 +164,7 @@ impl Driver {
         let Ok(state) = self.transport.save() else {
             return self.transport.resume();
         };
-        let balloon = Balloon::new(self.memory.clone(), Box::new(Checked));
+        let balloon = Balloon::new(self.memory.clone(), Box::new(Checked)).with_hinting();
         self.handle = balloon.handle();
         let memory = self.memory.clone();
         let restored = MmioTransport::restore(balloon, memory, interrupt(), state);
@@ -159,21 +175,39 @@ impl Driver {
 
 /// What proper drivers do, and some that are not.
 pub(super) fn seeds() -> Vec<Seed> {
-    const ALL: u8 = 0x37;
+    const ALL: u8 = 0x3f;
     let lists = |pages: &[u32]| -> Vec<u8> { pages.iter().flat_map(|p| p.to_le_bytes()).collect() };
     let inflate = [offer(0, 0x8000, &lists(&[200, 201, 203]), 0), kick(0)].concat();
     let deflate = [offer(1, 0x8000, &lists(&[201]), 0), kick(1)].concat();
     let statistics = [6, 0, 0, 0, 1, 0, 0, 0, 0, 0, 4, 0, 0, 0, 2, 0, 0, 0, 0, 0];
     let statistics = [offer(2, 0x9000, &statistics, 0), kick(2), step(5, 64, &[])].concat();
-    let report = [offer_range(3, 0x4_0000, 0x2_0000), kick(3)].concat();
+    // The first id is 2.
+    let naming = [hint(0), offer(3, 0x9000, &[2, 0, 0, 0], 0), kick(3)].concat();
+    let named = [
+        again(offer_range(3, 0x4_0000, 0x2_0000), 3),
+        kick(3),
+        hint(1),
+    ]
+    .concat();
+    let hints = [naming, named, hint(2), hint(3)].concat();
+    let report = [offer_range(4, 0x4_0000, 0x2_0000), kick(4)].concat();
     let moved = step(6, 0, &[]);
     let outside = [offer(0, 0x8000, &lists(&[u32::MAX, 300]), 0), kick(0)].concat();
     let endless = [offer(0, 0x8000, &lists(&[9]), 1), kick(0)].concat();
-    let whole = [&inflate, &deflate, &statistics, &report, &moved, &inflate].map(|p| &p[..]);
+    let whole = [
+        &inflate[..],
+        &deflate,
+        &statistics,
+        &hints,
+        &report,
+        &moved,
+        &inflate,
+    ];
     [
         ("inflate", inflate.clone()),
         ("deflate", [&inflate[..], &deflate].concat()),
         ("statistics", statistics.clone()),
+        ("hints", hints.clone()),
         ("report", report.clone()),
         ("move", whole.concat()),
         ("outside", outside),
@@ -194,6 +228,10 @@ fn step(what: u8, address: u32, data: &[u8]) -> Vec<u8> {
     [&[what, a0, a1, a2, length][..], data].concat()
 }
 
+fn hint(what: u8) -> Vec<u8> {
+    step(8, what.into(), &[])
+}
+
 fn kick(queue: u8) -> Vec<u8> {
     step(2, queue.into(), &[])
 }
@@ -202,6 +240,17 @@ fn kick(queue: u8) -> Vec<u8> {
 fn offer(queue: u32, at: u32, content: &[u8], flags: u16) -> Vec<u8> {
     let length = u32::try_from(content.len()).expect("a seed is short");
     [step(0, at, content), descriptor(queue, at, length, flags)].concat()
+}
+
+/// Steps that offer something on a queue, made to offer it for the second time.
+fn again(steps: Vec<u8>, queue: u32) -> Vec<u8> {
+    let ring = [0, 0, 2, 0, 0, 0, 0, 0];
+    let ring = step(
+        0,
+        RINGS_BASE + queue * RINGS_BYTES + AVAILABLE_OFFSET,
+        &ring,
+    );
+    [steps, ring].concat()
 }
 
 /// One writable buffer.

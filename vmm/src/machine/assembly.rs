@@ -165,7 +165,7 @@ impl Assembly {
         };
         let balloon = match blueprint.balloon {
             BalloonMode::On | BalloonMode::Auto => Some(balloon()),
-            BalloonMode::Plain => Some(balloon().without_reporting()),
+            BalloonMode::Plain => Some(balloon().without_reporting().with_hinting()),
             BalloonMode::Off => None,
         };
         let (devices, buses) = DeviceSet::new(&vm, lines, ram.guest(), balloon, wiring, saved)?;

@@ -28,7 +28,7 @@ pub use state::{MachineState, StateError};
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use migration::PageBitmap;
+use migration::{Hints, PageBitmap, Pfn};
 
 use crate::boot;
 use crate::kvm;
@@ -188,6 +188,46 @@ impl Machine {
     /// KVM refuses.
     pub fn stop_tracking(&self) -> Result<(), MachineError> {
         Ok(self.context.vm.stop_dirty_log(self.ram())?)
+    }
+
+    /// Asks the guest to name free pages, if it has a balloon through which it can.
+    pub fn start_hinting(&self) {
+        if let Some(balloon) = self.devices.balloon() {
+            balloon.ask_for_hints();
+        }
+    }
+
+    /// Adds to `free` the pages that the guest has named since the last call; says whether to expect
+    /// more.
+    pub fn take_hints(&self, free: &mut PageBitmap) -> Hints {
+        let Some(balloon) = self.devices.balloon() else {
+            return Hints::Complete;
+        };
+        let hints = balloon.take_hints();
+        for named in hints.pages {
+            for range in self.ram().pages_of(Pfn::new(named.start.0), named.pages) {
+                free.insert_range(range);
+            }
+        }
+        if hints.is_complete {
+            Hints::Complete
+        } else {
+            Hints::Expected
+        }
+    }
+
+    /// Takes no more of them. The guest keeps what it has named.
+    pub fn stop_hinting(&self) {
+        if let Some(balloon) = self.devices.balloon() {
+            balloon.stop_hints();
+        }
+    }
+
+    /// Lets the guest use again what it has named.
+    pub fn release_hints(&self) {
+        if let Some(balloon) = self.devices.balloon() {
+            balloon.release_hints();
+        }
     }
 
     /// What the machine is made of.

@@ -20,7 +20,7 @@ const MOST_VCPUS: usize = VCPUS_MAX as usize;
 
 const MAGIC: &[u8; 8] = b"SKIFF-VM";
 /// Changes whenever [`MachineState`] does.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Everything of a machine but its RAM.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -79,6 +79,8 @@ fn state_of_a_balloon_holds_every_field() {
         reported_bytes: 5,
         discarded_bytes: 6,
         failed_discards: 7,
+        hint_command: 8,
+        last_hint_id: 9,
     };
     let (mut balloon, handle) = Rig::new().fresh();
     balloon.restore(state.clone()).unwrap();

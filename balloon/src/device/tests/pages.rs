@@ -7,7 +7,7 @@ fn device_offers_type_5_its_features_and_128_entries() {
     let mut rig = Rig::new();
     assert_eq!(rig.driver.read(0x008), 5);
     assert_eq!(rig.driver.read(0x010), 0x3000_0037);
-    for queue in 0..4 {
+    for queue in 0..5 {
         rig.driver.write(0x030, queue);
         assert_eq!(rig.driver.read(0x034), 128);
     }
@@ -21,7 +21,7 @@ fn target_set_by_the_host_reaches_the_driver_with_an_interrupt() {
     assert_eq!(rig.driver.read(NUM_PAGES), 0x1234);
     rig.driver.write(ACTUAL, 0x1200);
     assert_eq!(rig.driver.read(ACTUAL), 0x1200);
-    assert_eq!(rig.driver.read(HINT_COMMAND), 0);
+    assert_eq!(rig.driver.read(HINT_COMMAND), 1);
     let BalloonStatus {
         target_pages,
         actual_pages,

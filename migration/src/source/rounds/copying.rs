@@ -91,6 +91,11 @@ impl Copying {
         written.remove_all(&self.queue().left);
     }
 
+    /// Keeps in `pages` what is yet to be read in this round.
+    pub(super) fn retain_unread(&self, pages: &mut PageBitmap) {
+        pages.retain_all(&self.queue().left);
+    }
+
     /// Takes `range` out of the round.
     fn excuse(&self, range: PageRange) {
         self.queue().left.remove_range(range);
@@ -139,9 +144,9 @@ impl<'a> Copier<'a> {
         }
     }
 
-    /// Lists `range`, which was never touched, and takes it out of the round. The list goes when it
-    /// is long enough, or with [`Self::finish_list`].
-    pub(super) fn list_untouched(&mut self, range: PageRange) -> Result<()> {
+    /// Lists `range`, which holds nothing that is needed, and takes it out of the round. The list
+    /// goes when it is long enough, or with [`Self::finish_list`].
+    pub(super) fn list_absent(&mut self, range: PageRange) -> Result<()> {
         self.copying.excuse(range);
         self.copying.ledger().listed(range, Version::Absent);
         self.listed.push(range);
