@@ -5,7 +5,7 @@
 mod chores;
 mod driver;
 
-use core::sync::atomic::AtomicU8;
+use core::sync::atomic::{AtomicBool, AtomicU8};
 
 use super::Plan;
 use crate::hw::lock::{Guard, Lock};
@@ -19,6 +19,8 @@ use driver::Driver;
 
 /// Our choice: because the host discards the pages of a request in about that time.
 const PAUSES_PER_S: u64 = 10_000;
+
+static DIRTIED: AtomicBool = AtomicBool::new(false);
 
 /// The pages that can be had, and the one driver that moves them.
 #[derive(Debug)]
@@ -35,7 +37,7 @@ impl Balloon {
         }
         let window = Window::of_balloon(command_line)?;
         let owners: &'static [AtomicU8] = set.owners();
-        let frames = Frames::new(owners, options.kept_pages(set.pages()));
+        let frames = Frames::new(owners, &DIRTIED, options.kept_pages(set.pages()));
         let driver = Driver::open(window, frames, *set.memory())?;
         Some(Self {
             frames,

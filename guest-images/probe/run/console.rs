@@ -70,7 +70,7 @@ impl Console {
         let (Some(balloon), Some(chores)) = (balloon, &mut self.chores) else {
             return wake;
         };
-        match chores.turn(balloon, clock, now) {
+        match chores.turn(balloon, now) {
             State::Busy => wake.min(now + clock.ticks_of(1, BALLOON_LOOKS_PER_S)),
             State::Resting => wake,
         }

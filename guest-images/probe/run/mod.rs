@@ -85,7 +85,11 @@ pub fn boot_processor(protocol: Protocol, parameters_gpa: u64) -> ! {
     let plan = PLAN.get().expect("it was set one line above");
     BOARD.begin(start_others(plan, &processors));
     let follows = plan.options.balloon == BalloonUse::Follow;
-    let mut console = Console::new(plan, ready, follows.then(|| Chores::new(order)));
+    let mut console = Console::new(
+        plan,
+        ready,
+        follows.then(|| Chores::new(order, &plan.clock)),
+    );
     let mut worker = worker(plan, 0);
     loop {
         worker.tick();

@@ -4,7 +4,7 @@
 #[cfg(test)]
 mod tests;
 
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// Pages in a request to inflate or deflate: as many as Linux names (`VIRTIO_BALLOON_ARRAY_PFNS_MAX`).
 pub const LIST_PAGES: usize = 256;
@@ -60,12 +60,17 @@ impl Request {
 
 /// The pages, by number.
 #[derive(Clone, Copy, Debug)]
-pub struct Frames<'a>(&'a [AtomicU8]);
+pub struct Frames<'a> {
+    table: &'a [AtomicU8],
+    /// Some page became dirty.
+    dirtied: &'a AtomicBool,
+}
 
 impl<'a> Frames<'a> {
-    /// Takes the table over; the first `used` pages are in use, all others are clean.
+    /// Takes the table and the mark for dirty pages over; the first `used` pages are in use, all others
+    /// are clean.
     #[must_use]
-    pub fn new(table: &'a [AtomicU8], used: u64) -> Self {
+    pub fn new(table: &'a [AtomicU8], dirtied: &'a AtomicBool, used: u64) -> Self {
         for (place, number) in table.iter().zip(0..) {
             let frame = if number < used {
                 Frame::Used
@@ -74,20 +79,21 @@ impl<'a> Frames<'a> {
             };
             place.store(frame as u8, Ordering::Release);
         }
-        Self(table)
+        dirtied.store(false, Ordering::Release);
+        Self { table, dirtied }
     }
 
     /// How many pages there are.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.0.len() as u64
+        self.table.len() as u64
     }
 
     /// How many of them are free.
     #[must_use]
     pub fn free(&self) -> u64 {
         let is_free = |place: &&AtomicU8| place.load(Ordering::Relaxed) <= Frame::Dirty as u8;
-        self.0.iter().filter(is_free).count() as u64
+        self.table.iter().filter(is_free).count() as u64
     }
 
     /// Takes a free page into use, and tells what it was; nothing if it is not free.
@@ -101,6 +107,15 @@ impl<'a> Frames<'a> {
     /// Lets a page go that was claimed.
     pub fn release(&self, index: u64, to: Frame) {
         self.exchange(index, Frame::Used, to);
+        if to == Frame::Dirty && !self.dirtied.load(Ordering::Relaxed) {
+            self.dirtied.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether some page became dirty since the last call.
+    #[must_use]
+    pub fn were_dirtied(&self) -> bool {
+        self.dirtied.swap(false, Ordering::AcqRel)
     }
 
     /// Puts a page into a request, if it is one for it.
@@ -125,12 +140,17 @@ impl<'a> Frames<'a> {
     }
 
     fn exchange(&self, index: u64, from: Frame, to: Frame) -> bool {
-        let place = usize::try_from(index).ok().and_then(|at| self.0.get(at));
+        let place = usize::try_from(index)
+            .ok()
+            .and_then(|at| self.table.get(at));
         place.is_some_and(|place| {
             let orders = (Ordering::AcqRel, Ordering::Relaxed);
-            place
-                .compare_exchange(from as u8, to as u8, orders.0, orders.1)
-                .is_ok()
+            // Most are not what is looked for, and an exchange that fails costs as much as one that does
+            // not.
+            place.load(Ordering::Relaxed) == from as u8
+                && place
+                    .compare_exchange(from as u8, to as u8, orders.0, orders.1)
+                    .is_ok()
         })
     }
 }

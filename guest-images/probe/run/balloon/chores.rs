@@ -13,8 +13,8 @@ const RETRIES_PER_S: u64 = 5;
 /// moment only are in use again by then. But it is whole runs of pages, however short.
 const REPORT_PERIOD_S: u64 = 2;
 
-/// Our choice: because looking at so many takes no longer than a visit or two.
-const PLACES_PER_TURN: u64 = 512;
+/// Our choice: because looking at so many takes about as long as an exit.
+const PLACES_PER_TURN: u64 = 4096;
 
 /// Whether to come back soon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,48 +38,51 @@ pub struct Chores {
     order: Order,
     levelling: Option<Sweep>,
     retry_at: u64,
+    retry_period: u64,
     report: Option<Sweep>,
     report_at: u64,
+    report_period: u64,
 }
 
 impl Chores {
     /// Nothing is done yet.
-    pub fn new(order: Order) -> Self {
+    pub fn new(order: Order, clock: &Clock) -> Self {
         Self {
             order,
             levelling: None,
             retry_at: 0,
+            retry_period: clock.ticks_of(1, RETRIES_PER_S),
             report: None,
             report_at: 0,
+            report_period: clock.ticks_of(REPORT_PERIOD_S, 1),
         }
     }
 
     /// Does a little, at the time `now`.
     #[inline(never)]
-    pub fn turn(&mut self, balloon: &Balloon, clock: &Clock, now: u64) -> State {
+    pub fn turn(&mut self, balloon: &Balloon, now: u64) -> State {
         let Some(mut driver) = balloon.driver.try_lock() else {
             return State::Resting;
         };
         if !driver.is_idle() {
             return State::Busy;
         }
-        let is_busy = self.level(&mut driver, clock, now) == State::Busy
-            || self.report(&mut driver, clock, now) == State::Busy;
+        let is_busy = self.level(&mut driver, now) == State::Busy
+            || self.report(balloon, &mut driver, now) == State::Busy;
         if is_busy { State::Busy } else { State::Resting }
     }
 
     /// Follows the device's target.
-    fn level(&mut self, driver: &mut Driver, clock: &Clock, now: u64) -> State {
+    fn level(&mut self, driver: &mut Driver, now: u64) -> State {
         let Some((request, missing)) = driver.level().next() else {
             self.levelling = None;
             return State::Resting;
         };
         // The time may have gone back: a moved guest may find another host's counter.
-        let period = clock.ticks_of(1, RETRIES_PER_S);
-        self.retry_at = self.retry_at.min(now + period);
+        self.retry_at = self.retry_at.min(now + self.retry_period);
         let is_on_its_way = matches!(&self.levelling, Some(sweep) if sweep.request == request);
         if !is_on_its_way || now >= self.retry_at {
-            self.retry_at = now + period;
+            self.retry_at = now + self.retry_period;
             self.levelling = Some(Sweep { request, next: 0 });
         }
         let order = self.order;
@@ -92,15 +95,14 @@ impl Chores {
     }
 
     /// Reports free pages that were written since they were last reported.
-    fn report(&mut self, driver: &mut Driver, clock: &Clock, now: u64) -> State {
+    fn report(&mut self, balloon: &Balloon, driver: &mut Driver, now: u64) -> State {
         if !driver.can_report() {
             return State::Resting;
         }
-        let period = clock.ticks_of(REPORT_PERIOD_S, 1);
-        self.report_at = self.report_at.min(now + period);
+        self.report_at = self.report_at.min(now + self.report_period);
         if self.report.is_none() && now >= self.report_at {
-            self.report_at = now + period;
-            self.report = Some(Sweep {
+            self.report_at = now + self.report_period;
+            self.report = balloon.frames.were_dirtied().then_some(Sweep {
                 request: Request::Report,
                 next: 0,
             });

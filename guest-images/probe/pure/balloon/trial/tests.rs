@@ -1,6 +1,6 @@
 //! Tests of filling and touching free pages.
 
-use std::sync::atomic::AtomicU8;
+use std::sync::atomic::{AtomicBool, AtomicU8};
 
 use super::super::frames::{Frame, Frames, Request};
 use super::Touched;
@@ -8,8 +8,9 @@ use crate::pure::pages::tests::VecPages;
 
 #[test]
 fn fill_and_touch_count_free_pages_and_what_is_in_them() {
+    let dirtied = AtomicBool::new(true);
     let table: Vec<_> = (0..20).map(|_| AtomicU8::new(0)).collect();
-    let frames = Frames::new(&table, 2);
+    let frames = Frames::new(&table, &dirtied, 2);
     let mut pages = VecPages::new(20);
     assert!(frames.ask(5, Request::Inflate));
     assert_eq!(frames.fill(0, 10, &mut pages), 7);
