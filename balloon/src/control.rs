@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use devices::virtio::DeviceSignals;
 
 use crate::config::Config;
+use crate::flow::Flow;
 use crate::hinting::Hinting;
 use crate::queues::Role;
 use crate::{
@@ -28,8 +29,12 @@ pub struct BalloonStatus {
     pub given_up_pages: u64,
     /// How much the guest has reported free, all in all; the same memory may count many times.
     pub reported_bytes: u64,
+    /// How much of that came in a second, on average of the last 10 s.
+    pub reported_bytes_per_s: u64,
     /// How much went back to the host, by inflating and by reporting.
     pub discarded_bytes: u64,
+    /// How much of that went in a second, on average of the last 10 s.
+    pub discarded_bytes_per_s: u64,
     /// How often the host refused to take pages.
     pub failed_discards: u64,
     /// The latest statistics, once the guest has sent any.
@@ -42,8 +47,8 @@ pub struct BalloonStatus {
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) ledger: Ledger,
-    pub(crate) reported_bytes: u64,
-    pub(crate) discarded_bytes: u64,
+    pub(crate) reported: Flow,
+    pub(crate) discarded: Flow,
     pub(crate) failed_discards: u64,
     pub(crate) hinting: Hinting,
     pub(crate) statistics: Option<Statistics>,
@@ -138,8 +143,10 @@ impl BalloonHandle {
             target_pages: shared.config.target_pages,
             actual_pages: shared.config.actual_pages,
             given_up_pages: shared.ledger.pages(),
-            reported_bytes: shared.reported_bytes,
-            discarded_bytes: shared.discarded_bytes,
+            reported_bytes: shared.reported.total_bytes(),
+            reported_bytes_per_s: shared.reported.bytes_per_s(),
+            discarded_bytes: shared.discarded.total_bytes(),
+            discarded_bytes_per_s: shared.discarded.bytes_per_s(),
             failed_discards: shared.failed_discards,
             statistics: shared.statistics,
             self_ballooning: shared.policy.map(|policy| policy.settings()),

@@ -210,8 +210,8 @@ impl VirtioDevice for Balloon {
         let Shared {
             config,
             ledger,
-            reported_bytes: _,
-            discarded_bytes: _,
+            reported: _,
+            discarded: _,
             failed_discards: _,
             hinting,
             statistics,

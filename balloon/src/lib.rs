@@ -8,6 +8,7 @@ mod config;
 mod control;
 mod device;
 mod error;
+mod flow;
 mod hinting;
 mod ledger;
 mod pfn;

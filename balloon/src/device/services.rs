@@ -40,7 +40,7 @@ impl Services<'_> {
         let ranges = reported_pages(chain)?;
         let bytes: u64 = ranges.iter().map(PfnRange::len_bytes).sum();
         let mut shared = self.shared.lock();
-        shared.reported_bytes = shared.reported_bytes.saturating_add(bytes);
+        shared.reported.add(bytes);
         let stays = shared.relies_on_poison(self.features);
         drop(shared);
         if !stays {
@@ -95,10 +95,7 @@ impl Services<'_> {
             let discarded = self.reclaim.discard(*range);
             let mut shared = self.shared.lock();
             match discarded {
-                Ok(()) => {
-                    shared.discarded_bytes =
-                        shared.discarded_bytes.saturating_add(range.len_bytes());
-                }
+                Ok(()) => shared.discarded.add(range.len_bytes()),
                 Err(error) => {
                     shared.failed_discards = shared.failed_discards.saturating_add(1);
                     if shared.failed_discards.is_power_of_two() {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Balloon;
 use crate::config::Config;
 use crate::control::Shared;
+use crate::flow::Flow;
 use crate::hinting::Hinting;
 use crate::ledger::{Ledger, LedgerState};
 use crate::requests::is_in_memory;
@@ -60,8 +61,8 @@ impl Balloon {
                     poison_value,
                 },
             ledger,
-            reported_bytes,
-            discarded_bytes,
+            reported,
+            discarded,
             failed_discards,
             hinting,
             statistics,
@@ -79,8 +80,8 @@ impl Balloon {
             statistics: *statistics,
             self_ballooning: *policy,
             are_statistics_wanted: *are_statistics_wanted,
-            reported_bytes: *reported_bytes,
-            discarded_bytes: *discarded_bytes,
+            reported_bytes: reported.total_bytes(),
+            discarded_bytes: discarded.total_bytes(),
             failed_discards: *failed_discards,
             hint_command: hinting.command(),
             last_hint_id: hinting.last_id(),
@@ -125,8 +126,8 @@ impl Balloon {
                 poison_value,
             },
             ledger,
-            reported_bytes,
-            discarded_bytes,
+            reported: Flow::after(reported_bytes),
+            discarded: Flow::after(discarded_bytes),
             failed_discards,
             hinting: Hinting::restored(hint_command, last_hint_id),
             statistics,

@@ -102,8 +102,14 @@ fn text(balloon: &BalloonInfo) -> String {
     let mut rows = vec![
         ("target", bytes(balloon.target_bytes)),
         ("actual", bytes(balloon.actual_bytes)),
-        ("reported", bytes(balloon.reported_bytes)),
-        ("discarded", bytes(balloon.discarded_bytes)),
+        (
+            "reported",
+            flow(balloon.reported_bytes, balloon.reported_bytes_per_s),
+        ),
+        (
+            "discarded",
+            flow(balloon.discarded_bytes, balloon.discarded_bytes_per_s),
+        ),
         ("resident", bytes(balloon.resident_bytes)),
     ];
     if let Some(settings) = &balloon.self_ballooning {
@@ -138,6 +144,14 @@ fn text(balloon: &BalloonInfo) -> String {
     table(&rows)
 }
 
+/// An amount, and how fast it grew of late if it did.
+fn flow(total: u64, per_s: u64) -> String {
+    match per_s {
+        0 => bytes(total),
+        _ => format!("{}, {}/s of late", bytes(total), bytes(per_s)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use balloon::Statistics;
@@ -150,7 +164,9 @@ mod tests {
             target_bytes: 1,
             actual_bytes: 2,
             reported_bytes: 3,
+            reported_bytes_per_s: 0,
             discarded_bytes: 4,
+            discarded_bytes_per_s: 0,
             resident_bytes: 5,
             self_ballooning: None,
             statistics: Some(Statistics {
@@ -170,7 +186,9 @@ mod tests {
             target_bytes: 64 << 20,
             actual_bytes: 60 << 20,
             reported_bytes: 3 << 30,
+            reported_bytes_per_s: 2 << 20,
             discarded_bytes: 2 << 30,
+            discarded_bytes_per_s: 0,
             resident_bytes: 50 << 20,
             self_ballooning: None,
             statistics: Some(Statistics {
@@ -183,7 +201,7 @@ mod tests {
             text(&balloon),
             "target      64.0 MiB\n\
              actual      60.0 MiB\n\
-             reported    3.0 GiB\n\
+             reported    3.0 GiB, 2.0 MiB/s of late\n\
              discarded   2.0 GiB\n\
              resident    50.0 MiB\n\
              guest free  400.0 MiB\n\

@@ -126,8 +126,14 @@ pub struct BalloonInfo {
     pub actual_bytes: u64,
     /// How much the guest has reported free since it booted; the same memory may count many times.
     pub reported_bytes: u64,
+    /// How much of that in a second, on average of the last 10 s.
+    #[serde(default)]
+    pub reported_bytes_per_s: u64,
     /// How much has gone back to a host since then, by inflating and by reporting.
     pub discarded_bytes: u64,
+    /// How much of that in a second, on average of the last 10 s.
+    #[serde(default)]
+    pub discarded_bytes_per_s: u64,
     /// Resident memory of the monitor's process.
     pub resident_bytes: u64,
     /// How the target follows from what the guest says, if it does.

@@ -4,6 +4,7 @@ use devices::Interrupt;
 use devices::virtio::{MmioTransport, TransportState, VirtioTransport};
 
 use super::*;
+use crate::flow::Flow;
 use crate::{LedgerState, SelfBallooning, SelfBallooningSettings, Statistics};
 
 #[test]
@@ -112,8 +113,8 @@ fn state_with_settings_that_nobody_could_make_is_refused() {
 #[test]
 fn counters_at_their_limit_stay_there() {
     let mut rig = Rig::started();
-    rig.handle.lock().reported_bytes = u64::MAX;
-    rig.handle.lock().discarded_bytes = u64::MAX - 1;
+    rig.handle.lock().reported = Flow::after(u64::MAX);
+    rig.handle.lock().discarded = Flow::after(u64::MAX - 1);
     rig.driver
         .offer(REPORTING, &[Buffer(700 << 12, 4096, Access::Writable)]);
     rig.driver.kick(REPORTING);

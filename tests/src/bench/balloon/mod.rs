@@ -26,22 +26,29 @@ use serde::Serialize;
 pub enum Giving {
     /// It keeps what it ever used: no balloon.
     Nothing,
-    /// It reports what it frees: free page reporting, and no target.
+    /// It reports what it frees: free page reporting, and no target. Linux reports blocks of 2 MiB.
     Reporting,
+    /// The same with blocks from 64 KiB on, which its administrator has to ask for.
+    FineReporting,
     /// The monitor sets a target every 5 s, and the guest reports nothing.
     SelfBallooning,
 }
 
 impl Giving {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Nothing, Self::Reporting, Self::SelfBallooning];
+    pub const ALL: [Self; 4] = [
+        Self::Nothing,
+        Self::Reporting,
+        Self::FineReporting,
+        Self::SelfBallooning,
+    ];
 
     /// What `skiff run --balloon` is to be told. Self-ballooning begins when it is asked for.
     #[must_use]
     pub fn device(self) -> &'static str {
         match self {
             Self::Nothing => "off",
-            Self::Reporting => "on",
+            Self::Reporting | Self::FineReporting => "on",
             Self::SelfBallooning => "plain",
         }
     }
@@ -54,7 +61,9 @@ impl FromStr for Giving {
         let named = Self::ALL
             .into_iter()
             .find(|giving| giving.to_string() == word);
-        named.ok_or_else(|| format!("no way `{word}`; there are neither, reporting and DSB"))
+        named.ok_or_else(|| {
+            format!("no way `{word}`; there are neither, reporting, reporting-64K and DSB")
+        })
     }
 }
 
@@ -63,6 +72,7 @@ impl fmt::Display for Giving {
         f.pad(match self {
             Self::Nothing => "neither",
             Self::Reporting => "reporting",
+            Self::FineReporting => "reporting-64K",
             Self::SelfBallooning => "DSB",
         })
     }
