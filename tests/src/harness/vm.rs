@@ -82,12 +82,26 @@ impl Host {
         cpus: &str,
         words: &str,
     ) -> Result<VmProcess, HarnessError> {
+        self.boot_linux_with(name, words, &["--cpus", cpus])
+    }
+
+    /// The same, with more options of `skiff run`.
+    ///
+    /// # Errors
+    /// As for [`boot_linux`](Self::boot_linux).
+    pub fn boot_linux_with(
+        &self,
+        name: &str,
+        words: &str,
+        options: &[&str],
+    ) -> Result<VmProcess, HarnessError> {
         let images = guest_images()?;
         let file = |name: &str| images.join(name).to_string_lossy().into_owned();
         let (kernel, initrd) = (file("vmlinuz"), file("initramfs.cpio.lz4"));
         let cmdline = format!("console=ttyS0 panic=-1 {words}");
-        let sizes = ["--memory", "512M", "--cpus", cpus];
         let guest = [
+            "--memory",
+            "512M",
             "--kernel",
             &kernel,
             "--initrd",
@@ -95,7 +109,7 @@ impl Host {
             "--cmdline",
             &cmdline,
         ];
-        self.boot(name, &[&sizes[..], &guest[..]].concat())
+        self.boot(name, &[&guest[..], options].concat())
     }
 
     /// Starts a monitor that waits for a VM, and returns the address it listens on.
