@@ -1,5 +1,6 @@
 //! Guests that give memory up while it arrives: what they gave up never comes back.
 
+use std::sync::Arc;
 use std::thread;
 
 use migration::{
@@ -37,7 +38,7 @@ fn left(page: u64) -> [u8; PAGE_BYTES] {
 
 /// Three vCPUs: one gives every other block up, several times, and uses it again; one uses the
 /// others; one looks into what is being given up. Gives the number of pages with wrong content.
-pub fn play_guest(memory: &Memory, arriving: &ArrivingMemory) -> u64 {
+fn play_guest(memory: &Memory, arriving: &ArrivingMemory) -> u64 {
     thread::scope(|scope| {
         let giver = scope.spawn(|| give(memory, arriving));
         let keeper = scope.spawn(|| keep(memory));
@@ -99,7 +100,7 @@ fn move_giving(
     cuts: impl IntoIterator<Item = u64>,
     adjust: impl FnOnce(&mut SourceOptions),
 ) -> (Report, u64) {
-    let waiting = Waiting::start_giving(DestinationOptions::default());
+    let waiting = Waiting::start_playing(DestinationOptions::default(), Arc::new(play_guest));
     let (report, theirs, memory) = move_cut(waiting, cuts, PAGES, adjust);
     for page in 0..PAGES {
         assert!(memory.read(page) == left(page), "page {page}");

@@ -12,7 +12,6 @@ use migration::{
     Result, SourceOptions, SourceVm, Streams, Timeouts, receive,
 };
 
-use crate::giving_up;
 use crate::memory::{Memory, expected};
 
 /// Whether userfaultfd works here; if it does not, says so, and panics if it must.
@@ -163,13 +162,16 @@ pub struct Watch {
     pub restore_touches: Mutex<Vec<u64>>,
 }
 
+/// What a guest does; gives the number of pages whose content was wrong.
+pub type Guest = Arc<dyn Fn(&Memory, &ArrivingMemory) -> u64 + Send + Sync>;
+
 /// What the guest of an arrived VM does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 enum Life {
     Busy,
     Idle,
-    /// Gives half of its memory up while the rest arrives.
-    Giving,
+    /// What the test wants, while memory arrives.
+    Playing(Guest),
 }
 
 /// A VM that arrives. A busy guest visits every page in a scattered order, checks it, and writes it.
@@ -239,10 +241,10 @@ impl DestinationVm for FakeDestination {
         let memory = Arc::clone(self.memory.as_ref().unwrap());
         *self.arrived.memory.lock().unwrap() = Some(Arc::clone(&memory));
         let arriving = self.arriving.take().unwrap();
-        let guest = match self.life {
+        let guest = match self.life.clone() {
             Life::Idle => return Ok(()),
             Life::Busy => thread::spawn(move || play_guest(&memory)),
-            Life::Giving => thread::spawn(move || giving_up::play_guest(&memory, &arriving)),
+            Life::Playing(guest) => thread::spawn(move || guest(&memory, &arriving)),
         };
         *self.arrived.guest.lock().unwrap() = Some(guest);
         Ok(())
@@ -288,9 +290,9 @@ impl Waiting {
         Self::begin(options, Life::Idle)
     }
 
-    /// Waits for a VM whose guest gives memory up once it has arrived.
-    pub fn start_giving(options: DestinationOptions) -> Self {
-        Self::begin(options, Life::Giving)
+    /// Waits for a VM with this guest.
+    pub fn start_playing(options: DestinationOptions, guest: Guest) -> Self {
+        Self::begin(options, Life::Playing(guest))
     }
 
     pub fn start_with(options: DestinationOptions) -> Self {
@@ -314,7 +316,7 @@ impl Waiting {
                         memory: None,
                         arriving: None,
                         arrived: arrived.clone(),
-                        life,
+                        life: life.clone(),
                     })
                 };
                 let told = Mutex::new(told);

@@ -29,4 +29,6 @@ mod rounds;
 #[cfg(test)]
 mod source_failures;
 #[cfg(test)]
+mod stress;
+#[cfg(test)]
 mod tls;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use ::tests::bench::balloon::drag::{self, Drag, Load};
 use ::tests::bench::balloon::{Giving, freed, moved};
 use ::tests::harness::{remove_on_signal, skiff_binary};
-use ::tests::rig::{Echo, Rig, RigEnd};
+use ::tests::rig::{Echo, Input, Rig, RigEnd};
 use argh::FromArgs;
 use serde_json::{Value, json};
 use vmm::host::HostKvm;
@@ -199,7 +199,7 @@ fn in_rig(suites: &[Suite], args: &Args) -> Result<Value, Box<dyn Error>> {
     }
     let directory = tempfile::tempdir()?;
     let outcome = Rig::new()
-        .input(skiff_binary()?)
+        .input(Input::named(skiff_binary()?, "skiff"))
         .memory_mib(RIG_MEMORY_MIB)
         .timeout(RIG_PATIENCE)
         .output_dir(directory.path())
