@@ -32,7 +32,8 @@ impl<T> Lock<T> {
     /// The use of the value, unless somebody has it.
     pub fn try_lock(&self) -> Option<Guard<'_, T>> {
         let was_held = self.is_held.swap(true, Ordering::Acquire);
-        (!was_held).then_some(Guard { lock: self })
+        // Made only then: a guard that is dropped releases the lock.
+        (!was_held).then(|| Guard { lock: self })
     }
 }
 

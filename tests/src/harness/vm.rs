@@ -180,6 +180,12 @@ impl Drop for Host {
 }
 
 impl VmProcess {
+    /// Name of the VM.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Moves the VM to the monitor that listens on `address`, and returns the report.
     ///
     /// # Errors

@@ -22,23 +22,23 @@ fn say(vm: &mut VmProcess, command: &str, answer: &str) {
 }
 
 /// What `skiff balloon` tells of a VM.
-fn balloon(host: &Host, name: &str, options: &[&str]) -> Value {
+pub fn balloon(host: &Host, name: &str, options: &[&str]) -> Value {
     let words = ["balloon", name, "--json"];
     let printed = host.command(&[&words[..], options].concat()).unwrap();
     serde_json::from_str(&printed).unwrap()
 }
 
-fn bytes(balloon: &Value, key: &str) -> u64 {
+pub fn bytes(balloon: &Value, key: &str) -> u64 {
     let bytes = balloon[key].as_u64();
     bytes.unwrap_or_else(|| panic!("no {key} in {balloon}"))
 }
 
-fn resident(host: &Host, name: &str) -> u64 {
+pub fn resident(host: &Host, name: &str) -> u64 {
     bytes(&balloon(host, name, &[]), "resident_bytes")
 }
 
 /// Waits until a number of the balloon is as wanted; gives it, and how long that took.
-fn until(host: &Host, name: &str, key: &str, wanted: impl Fn(u64) -> bool) -> (u64, Duration) {
+pub fn until(host: &Host, name: &str, key: &str, wanted: impl Fn(u64) -> bool) -> (u64, Duration) {
     let began = Instant::now();
     loop {
         let found = bytes(&balloon(host, name, &[]), key);

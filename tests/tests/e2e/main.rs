@@ -18,5 +18,6 @@ mod kills;
 mod linux;
 mod migrate;
 mod modes;
+mod probe_balloon;
 mod rig;
 mod secure;
