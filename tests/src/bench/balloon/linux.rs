@@ -11,7 +11,7 @@ use crate::bench::BenchError;
 use crate::harness::{Host, VmProcess, field};
 
 /// Long enough for everything that works, under emulation too.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(900);
 
 /// How often a number is looked at that is waited for.
 const LOOK: Duration = Duration::from_millis(250);
