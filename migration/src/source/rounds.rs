@@ -6,7 +6,6 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::absent::find_untouched;
 use crate::bitmap::PageBitmap;
 use crate::error::{Error, Result};
 use crate::link::{Link, Patience};
@@ -14,13 +13,12 @@ use crate::model::{Model, Standing, Step, Way, per_s};
 use crate::options::SourceOptions;
 use crate::order::Recency;
 use crate::phase::SourceEvent;
-use crate::ram::RamMapping;
 use crate::report::{Round, WriteProtection, ms};
-use crate::source::SourceVm;
 use crate::source::connect::Control;
 use crate::source::limiter::Limiter;
 use crate::source::tally::Tally;
 use crate::source::transfer::Transfer;
+use crate::source::{SourceMemory, SourceVm};
 use crate::stop::Stop;
 use crate::wire::{self, Flush, Flushed, FrameKind, MAX_FRAME_WORDS};
 use copying::{Copier, Copying};
@@ -110,7 +108,7 @@ impl<'a> Rounds<'a> {
     /// Rounds of `vm`, whose writes are tracked; waits end when `stop` is raised.
     pub(super) fn new(
         vm: &'a dyn SourceVm,
-        ram: RamMapping,
+        ram: SourceMemory,
         background: &'a [Link],
         options: &SourceOptions,
         stop: Stop,
@@ -210,7 +208,9 @@ impl<'a> Rounds<'a> {
             return Ok(());
         };
         let mut copier = Copier::new(&self.copying, link.clone(), self.patience);
-        find_untouched(self.copying.ram(), |range| copier.list_untouched(range))?;
+        self.copying
+            .ram()
+            .find_untouched(|range| copier.list_untouched(range))?;
         copier.finish_list()
     }
 

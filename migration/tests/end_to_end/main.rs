@@ -25,6 +25,8 @@ mod recovery;
 #[cfg(test)]
 mod rounds;
 #[cfg(test)]
+mod snapshots;
+#[cfg(test)]
 mod source_failures;
 #[cfg(test)]
 mod tls;

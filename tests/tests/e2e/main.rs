@@ -20,3 +20,6 @@ mod migrate;
 mod modes;
 mod rig;
 mod secure;
+mod snapshot;
+mod snapshot_bytes;
+mod snapshot_kills;
