@@ -11,6 +11,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+use crate::bitmap::PageBitmap;
 use crate::error::{Error, Result};
 use crate::page::{PAGE_BYTES, PageRange, to_u64, to_usize};
 use crate::ram::RamMapping;
@@ -39,6 +40,10 @@ pub(crate) fn find_untouched(
     let pagemap = File::open("/proc/self/pagemap").map_err(|source| Error::Pagemap { source })?;
     let first_entry = to_u64(ram.base().addr().get() / PAGE_BYTES);
     let mut entries = vec![0; ENTRIES * ENTRY_BYTES];
+    let mut found = |range| match ram.stored() {
+        Some(stored) => for_each_absent(stored, range, &mut found),
+        None => found(range),
+    };
     let mut done = 0;
     while done < ram.pages() {
         let batch_pages = to_u64(ENTRIES).min(ram.pages() - done);
@@ -73,6 +78,24 @@ fn for_each_run(
     Ok(())
 }
 
+/// Calls `found` with each run of `range` that is not in `present`.
+pub(crate) fn for_each_absent(
+    present: &PageBitmap,
+    range: PageRange,
+    found: &mut impl FnMut(PageRange) -> Result<()>,
+) -> Result<()> {
+    let mut at = range.first().get();
+    while at < range.end() {
+        let run = present.next_run(at, range.end());
+        let gap_end = run.map_or(range.end(), |run| run.first().get());
+        if let Some(gap) = PageRange::between(at, gap_end) {
+            found(gap)?;
+        }
+        at = run.map_or(range.end(), PageRange::end);
+    }
+    Ok(())
+}
+
 fn is_untouched(entry: [u8; ENTRY_BYTES]) -> bool {
     u64::from_le_bytes(entry) & (PRESENT | SWAPPED) == 0
 }
@@ -80,6 +103,27 @@ fn is_untouched(entry: [u8; ENTRY_BYTES]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn absent_runs_are_the_gaps_between_what_is_present() {
+        let mut present = PageBitmap::empty(20);
+        for (first, end) in [(0, 3), (8, 9), (12, 20)] {
+            present.insert_range(PageRange::between(first, end).unwrap());
+        }
+        let gaps = |first, end| {
+            let mut gaps = Vec::new();
+            let range = PageRange::between(first, end).unwrap();
+            for_each_absent(&present, range, &mut |gap| {
+                gaps.push((gap.first().get(), gap.end()));
+                Ok(())
+            })
+            .unwrap();
+            gaps
+        };
+        assert_eq!(gaps(0, 20), [(3, 8), (9, 12)]);
+        assert_eq!(gaps(5, 8), [(5, 8)]);
+        assert_eq!(gaps(12, 14), []);
+    }
 
     #[test]
     fn runs_of_present_swapped_and_empty_entries_give_the_empty_ones() {

@@ -153,6 +153,28 @@ impl PageBitmap {
         })
     }
 
+    /// The words of the set, little-endian.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        self.words
+            .iter()
+            .flat_map(|word| word.to_le_bytes())
+            .collect()
+    }
+
+    /// The set over `pages` pages with these words, little-endian, if there are as many as it takes
+    /// and they hold no page that does not exist.
+    pub(crate) fn from_bytes(bytes: &[u8], pages: u64) -> Option<Self> {
+        let (words, []) = bytes.as_chunks() else {
+            return None;
+        };
+        let words: Vec<_> = words.iter().map(|word| u64::from_le_bytes(*word)).collect();
+        let unused = pages.next_multiple_of(WORD_PAGES) - pages;
+        let last = words.last().copied().unwrap_or(0);
+        let fits = words.len() == to_usize(pages.div_ceil(WORD_PAGES))
+            && u64::from(last.leading_zeros()) >= unused;
+        fits.then_some(Self { words, pages })
+    }
+
     /// The words that hold any page: word `n` has a bit for each of the pages from `64 * n` on.
     pub(crate) fn words(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         let numbered = (0..).zip(self.words.iter().copied());

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::digest::Digest;
 use crate::offer::{PeerText, Refusal};
+use crate::snapshot::SnapshotError;
 use crate::wire::FrameKind;
 
 /// Why a VM's own operation failed, in the words of the crate that implements
@@ -192,6 +193,9 @@ pub enum MigrationError {
     #[error("cannot get random bytes")]
     Random { source: io::Error },
 
+    #[error(transparent)]
+    Snapshot(#[from] Box<SnapshotError>),
+
     #[error("the migration was cancelled")]
     Cancelled,
     #[error("stopped while waiting")]
@@ -224,6 +228,7 @@ impl MigrationError {
         match self {
             Self::KeyExposed { path, .. } => Some(format!("chmod 600 {}", path.display())),
             Self::KeySize { .. } => Some("head -c 32 /dev/urandom > FILE makes a good key".into()),
+            Self::Snapshot(error) => error.remedy(),
             Self::KeysDiffer { .. } => Some("copy the key file of one end to the other".into()),
             _ => None,
         }

@@ -1,4 +1,5 @@
-//! Doors for the fuzz targets of `fuzz/`: every decoder of what a peer sends, one function each.
+//! Doors for the fuzz targets of `fuzz/`: every decoder of what a peer or a file says, one function
+//! each.
 //!
 //! They exist only where `--cfg fuzzing` is set. Each takes any bytes and panics if a decoder breaks
 //! a promise: that it does not panic, that what decodes is in bounds, and that it encodes to bytes
@@ -16,6 +17,7 @@ use crate::link::{FrameReader, Link, Patience};
 use crate::stop::Stop;
 use crate::wire::{Frame, Header, PREAMBLE_BYTES, Preamble, decode};
 
+pub use crate::snapshot::fuzzing::{decode_snapshot, decode_working_set};
 pub use frames::{decode_control, decode_pages};
 pub use seeds::seeds;
 

@@ -9,7 +9,9 @@ use std::fmt;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use crate::bitmap::PageBitmap;
 use crate::page::{PAGE_BYTES, PageIndex, PageRange, to_u64, to_usize};
+use crate::snapshot::StoredMemory;
 
 /// All RAM of a VM, mapped in one piece: page `n` lies `n * 4096` bytes after the base.
 ///
@@ -22,6 +24,8 @@ pub struct RamMapping {
     _owner: Arc<dyn Any + Send + Sync>,
     base: NonNull<u8>,
     pages: u64,
+    /// The snapshot of which the mapping is a private one, if it is.
+    stored: Option<Arc<StoredMemory>>,
 }
 
 // SAFETY: the pointer is used only for copies of bytes out of memory that `new`'s contract keeps
@@ -36,14 +40,30 @@ impl RamMapping {
     ///
     /// # Safety
     /// `base` is aligned to a page, and until `owner` is dropped for good the `pages * 4096` bytes
-    /// from it on are one anonymous private mapping of this process, readable and writable, that
-    /// nobody unmaps or remaps.
+    /// from it on are one private mapping of this process, readable and writable, that nobody unmaps
+    /// or remaps; it is anonymous, unless the value is said to be [of a snapshot](Self::of_snapshot).
     pub unsafe fn new(owner: Arc<dyn Any + Send + Sync>, base: NonNull<u8>, pages: u64) -> Self {
         Self {
             _owner: owner,
             base,
             pages,
+            stored: None,
         }
+    }
+
+    /// The same, where pages that nobody has written yet are those of a snapshot: its file is mapped,
+    /// privately. Such memory can be given away, and cannot arrive.
+    #[must_use]
+    pub fn of_snapshot(self, stored: Arc<StoredMemory>) -> Self {
+        Self {
+            stored: Some(stored),
+            ..self
+        }
+    }
+
+    /// The pages that are not zero although they were never touched, if there are any.
+    pub(crate) fn stored(&self) -> Option<&PageBitmap> {
+        self.stored.as_deref().map(StoredMemory::present)
     }
 
     /// Number of pages mapped.
@@ -126,10 +146,12 @@ impl fmt::Debug for RamMapping {
             _owner,
             base,
             pages,
+            stored,
         } = self;
         f.debug_struct("RamMapping")
             .field("base", base)
             .field("pages", pages)
+            .field("stored", stored)
             .finish()
     }
 }

@@ -6,6 +6,7 @@ mod connect;
 mod frozen;
 mod lap;
 mod limiter;
+mod memory;
 mod recovery;
 mod rounds;
 mod sender;
@@ -23,10 +24,11 @@ use crate::error::{Error, MachineError, Result};
 use crate::offer::{Offer, PeerText};
 use crate::options::SourceOptions;
 use crate::progress::ProgressSink;
-use crate::ram::RamMapping;
 use crate::report::{Outcome, Report};
 
 pub use connect::{PeerInfo, probe};
+pub use memory::SourceMemory;
+pub(crate) use sender::is_zero;
 use transfer::Transfer;
 
 /// A VM that can be given away. The calls come in the order of the methods below, from the thread
@@ -38,9 +40,8 @@ pub trait SourceVm: Send + Sync {
     /// If the VM is in no state to be moved.
     fn offer(&self) -> Result<Offer, MachineError>;
 
-    /// The mapping of its RAM. Pages that were never touched must read as zero: the memory is
-    /// private and anonymous.
-    fn ram(&self) -> RamMapping;
+    /// Its RAM.
+    fn ram(&self) -> SourceMemory;
 
     /// Begins to note which pages are written, by vCPUs and by devices. It is called in modes with
     /// rounds of pre-copy only.

@@ -11,8 +11,10 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use devices::GuestMemory;
+use migration::snapshot::StoredMemory;
 use migration::{MemoryLayout, MemoryRegion, PageBitmap, PageRange, Pfn, RamMapping};
-use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
+use rustix::io::Errno;
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
 use vm_memory::bitmap::{AtomicBitmap, Bitmap};
 use vm_memory::mmap::MmapRegionBuilder;
 use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryRegion, GuestRegionMmap, MmapRegion};
@@ -70,11 +72,13 @@ pub struct RamRegion {
     pub bytes: u64,
 }
 
-/// The anonymous mapping; unmapped when the last user lets go.
+/// The mapping; unmapped when the last user lets go.
 #[derive(Debug)]
 struct HostMapping {
     base: NonNull<c_void>,
     bytes: usize,
+    /// The snapshot whose file it maps privately; else it is anonymous.
+    stored: Option<Arc<StoredMemory>>,
 }
 
 // SAFETY: the mapping is plain memory without thread affinity; all access goes through volatile
@@ -85,7 +89,7 @@ unsafe impl Sync for HostMapping {}
 
 impl Drop for HostMapping {
     fn drop(&mut self) {
-        // SAFETY: base and bytes are those of the successful mmap in `GuestRam::new`, unmapped
+        // SAFETY: base and bytes are those of the successful mmap in `GuestRam::map`, unmapped
         // nowhere else.
         let unmapped = unsafe { munmap(self.base.as_ptr(), self.bytes) };
         debug_assert!(unmapped.is_ok(), "munmap of a whole mapping of ours");
@@ -111,6 +115,22 @@ impl GuestRam {
     /// # Errors
     /// The host has no address space or commit limit for it, or a region does not fit.
     pub fn new(layout: RamLayout) -> Result<Self, MemoryError> {
+        Self::map(layout, None)
+    }
+
+    /// Maps RAM that has the content of a snapshot, whose file it shares with whoever else maps it
+    /// until a page is written.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    ///
+    /// # Panics
+    /// If the snapshot is of a memory of another size.
+    pub fn of_snapshot(layout: RamLayout, stored: Arc<StoredMemory>) -> Result<Self, MemoryError> {
+        Self::map(layout, Some(stored))
+    }
+
+    fn map(layout: RamLayout, stored: Option<Arc<StoredMemory>>) -> Result<Self, MemoryError> {
         let layout = frames_of(layout)?;
         let total_bytes = layout.pages() * PAGE_BYTES;
         let map_error = |source| MemoryError::Map {
@@ -119,19 +139,25 @@ impl GuestRam {
         };
         let bytes =
             usize::try_from(total_bytes).map_err(|_| map_error(rustix::io::Errno::NOMEM))?;
-        // SAFETY: a new anonymous mapping at an address of the kernel's choice touches no
-        // existing memory.
-        let base = unsafe {
-            mmap_anonymous(
-                ptr::null_mut(),
-                bytes,
-                ProtFlags::READ | ProtFlags::WRITE,
-                MapFlags::PRIVATE | MapFlags::NORESERVE,
-            )
-        }
-        .map_err(map_error)?;
-        let base = NonNull::new(base).expect("mmap without MAP_FIXED never returns null");
-        let host = Arc::new(HostMapping { base, bytes });
+        let (address, protection) = (ptr::null_mut(), ProtFlags::READ | ProtFlags::WRITE);
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        let mapped = match &stored {
+            // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
+            None => unsafe { mmap_anonymous(address, bytes, protection, flags) },
+            Some(stored) => {
+                assert_eq!(stored.pages(), layout.pages(), "the memory of this VM");
+                // SAFETY: as above; the file is as long as the memory, and a private mapping never
+                // changes it.
+                unsafe { mmap(address, bytes, protection, flags, stored.file(), 0) }
+            }
+        };
+        let base = NonNull::new(mapped.map_err(map_error)?)
+            .expect("mmap without MAP_FIXED never returns null");
+        let host = Arc::new(HostMapping {
+            base,
+            bytes,
+            stored,
+        });
         // SAFETY: the range is the whole mapping made above; the advice changes no content.
         unsafe { madvise(base.as_ptr(), bytes, Advice::LinuxNoHugepage) }.map_err(map_error)?;
         let guest = guest_view(&layout, &host)?;
@@ -160,7 +186,11 @@ impl GuestRam {
         let base = self.host.base.cast::<u8>();
         // SAFETY: `host` keeps all `layout.pages()` pages mapped readable and writable for as
         // long as the returned value lives.
-        unsafe { RamMapping::new(self.host.clone(), base, self.layout.pages()) }
+        let mapping = unsafe { RamMapping::new(self.host.clone(), base, self.layout.pages()) };
+        match &self.host.stored {
+            Some(stored) => mapping.of_snapshot(Arc::clone(stored)),
+            None => mapping,
+        }
     }
 
     /// The regions in the order of guest-physical addresses.
@@ -233,18 +263,41 @@ impl GuestRam {
         let offset = to_usize(pages.first().get() * PAGE_BYTES);
         let bytes = to_usize(pages.pages() * PAGE_BYTES);
         // SAFETY: offset and length lie in the mapping, which has all pages of the layout.
-        unsafe {
-            madvise(
-                self.host.base.as_ptr().byte_add(offset),
-                bytes,
-                Advice::LinuxDontNeed,
-            )
-        }
-        .map_err(|source| MemoryError::Discard {
+        let address = unsafe { self.host.base.as_ptr().byte_add(offset) };
+        let discarded = match self.host.stored {
+            // SAFETY: as above; no Rust reference points into the range, so its content may change.
+            None => unsafe { madvise(address, bytes, Advice::LinuxDontNeed) },
+            // SAFETY: as above.
+            Some(_) => unsafe { make_anonymous(address, bytes) },
+        };
+        discarded.map_err(|source| MemoryError::Discard {
             first: pages.first().get(),
             pages: pages.pages(),
             source,
         })
+    }
+}
+
+/// Makes a part of a private mapping of a file read as zeroes, which to discard it would not: then it
+/// would have the content of the file again.
+///
+/// # Safety
+/// The range lies in one mapping of ours, and no reference points into it.
+unsafe fn make_anonymous(address: *mut c_void, bytes: usize) -> Result<(), Errno> {
+    let protection = ProtFlags::READ | ProtFlags::WRITE;
+    let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED;
+    // SAFETY: the range is ours by the contract of this function.
+    match unsafe { mmap_anonymous(address, bytes, protection, flags) } {
+        // SAFETY: the range was mapped just now; the advice changes no content.
+        Ok(_) => unsafe { madvise(address, bytes, Advice::LinuxNoHugepage) },
+        // Each hole in the mapping costs an area of the address space, of which there are
+        // `vm.max_map_count`. Without one the memory is not given back, but what is read is right.
+        Err(Errno::NOMEM) => {
+            // SAFETY: the range is mapped and writable by the contract of this function.
+            unsafe { ptr::write_bytes(address.cast::<u8>(), 0, bytes) };
+            Ok(())
+        }
+        Err(errno) => Err(errno),
     }
 }
 

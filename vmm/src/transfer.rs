@@ -4,13 +4,15 @@
 //! offer becomes an [`Assembly`], whose RAM the engine fills while the state turns it into a
 //! [`Machine`].
 
+mod stored;
+
 use std::fmt;
 use std::sync::Arc;
 
 use kvm_bindings::CpuId;
 use migration::{
     ArrivingMemory, DestinationVm, Hints, MachineError, Offer, PageBitmap, PeerText, RamMapping,
-    Refusal, SourceVm,
+    Refusal, SourceMemory, SourceVm,
 };
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +21,9 @@ use crate::config::BalloonMode;
 use crate::host::{HostKvm, HostMemory, KvmKind};
 use crate::kvm::Hypervisor;
 use crate::machine::{Assembly, Blueprint, CpuModel, Machine, MachineState, Wiring};
-use crate::memory::{self, PAGE_BYTES};
+use crate::memory::{self, GuestRam, MemoryError, PAGE_BYTES};
+
+pub use stored::{Copy, Memory, StoredError, StoredMachine};
 
 /// Changes whenever [`Demands`] does.
 const VERSION: u32 = 2;
@@ -80,8 +84,8 @@ impl SourceVm for Departure {
         })
     }
 
-    fn ram(&self) -> RamMapping {
-        self.machine.ram().mapping()
+    fn ram(&self) -> SourceMemory {
+        self.machine.ram().mapping().into()
     }
 
     fn start_tracking(&self) -> Result<(), MachineError> {
@@ -138,8 +142,21 @@ enum Stage {
     Running,
 }
 
+/// What an arrival is to the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passage {
+    /// It is the one, and comes from elsewhere.
+    Moved,
+    /// It is one copy of perhaps many, and has a generation id of its own.
+    Copied {
+        /// Pages of its memory that are not zero.
+        stored_pages: u64,
+    },
+}
+
 /// A machine that may arrive.
 pub struct Arrival {
+    passage: Passage,
     wiring: Wiring,
     arrived: Box<dyn FnMut(Arc<Machine>) + Send>,
     stage: Stage,
@@ -163,17 +180,23 @@ impl Arrival {
     #[must_use]
     pub fn new(wiring: Wiring, arrived: impl FnMut(Arc<Machine>) + Send + 'static) -> Self {
         Self {
+            passage: Passage::Moved,
             wiring,
             arrived: Box::new(arrived),
             stage: Stage::Empty,
         }
     }
+
+    /// The same for one that comes by this `passage`.
+    #[must_use]
+    pub fn by(self, passage: Passage) -> Self {
+        Self { passage, ..self }
+    }
 }
 
 impl DestinationVm for Arrival {
     fn prepare(&mut self, offer: &Offer) -> Result<RamMapping, Refusal> {
-        check_memory(offer)?;
-        let (assembly, cpu) = assemble(offer)?;
+        let (assembly, cpu) = assemble(offer, self.passage, GuestRam::new)?;
         let ram = assembly.ram().mapping();
         self.stage = Stage::Prepared {
             assembly: Box::new(assembly),
@@ -187,7 +210,10 @@ impl DestinationVm for Arrival {
             return Err(OutOfOrder.into());
         };
         let state = MachineState::decode(state)?;
-        let machine = assembly.restore(state, cpu, self.wiring.clone(), memory)?;
+        let machine = assembly.restore(state, cpu, self.wiring.clone(), Some(memory))?;
+        if self.passage != Passage::Moved {
+            machine.announce_generation()?;
+        }
         self.stage = Stage::Restored(Arc::new(machine));
         Ok(())
     }
@@ -207,12 +233,18 @@ fn machine(error: &(dyn std::error::Error + 'static)) -> Refusal {
     Refusal::Machine(PeerText::chain(error))
 }
 
-/// Builds the machine that `offer` asks for, if this host can.
-fn assemble(offer: &Offer) -> Result<(Assembly, CpuModel), Refusal> {
+/// Builds the machine that `offer` asks for, around the RAM that `provide` maps, if this host can.
+fn assemble(
+    offer: &Offer,
+    passage: Passage,
+    provide: impl FnOnce(RamLayout) -> Result<GuestRam, MemoryError>,
+) -> Result<(Assembly, CpuModel), Refusal> {
+    check_memory(offer, passage)?;
     let (blueprint, cpu) = understand(offer)?;
     let host = HostKvm::open().map_err(|error| machine(&error))?;
-    let assembly =
-        Assembly::new(Hypervisor::new(host), blueprint).map_err(|error| machine(&error))?;
+    let ram = provide(blueprint.memory).map_err(|error| machine(&error))?;
+    let assembly = Assembly::with_ram(Hypervisor::new(host), blueprint, ram)
+        .map_err(|error| machine(&error))?;
     let here = assembly.host_cpu().map_err(|error| machine(&error))?;
     check_cpu(&here, &cpu)?;
     Ok((assembly, cpu))
@@ -257,9 +289,14 @@ pub(crate) fn understand(offer: &Offer) -> Result<(Blueprint, CpuModel), Refusal
     ))
 }
 
-/// RAM is not reserved, but a VM that is known not to fit is not taken.
-fn check_memory(offer: &Offer) -> Result<(), Refusal> {
-    let needed_bytes = offer.memory.pages().saturating_mul(PAGE_BYTES);
+/// RAM is not reserved, but a VM that is known not to fit is not taken. Of many copies none touches
+/// all of its memory, or there would not be many.
+fn check_memory(offer: &Offer, passage: Passage) -> Result<(), Refusal> {
+    let needed_pages = match passage {
+        Passage::Moved => offer.memory.pages(),
+        Passage::Copied { stored_pages } => stored_pages,
+    };
+    let needed_bytes = needed_pages.saturating_mul(PAGE_BYTES);
     let available_bytes = HostMemory::now().available_bytes;
     if available_bytes < needed_bytes {
         return Err(Refusal::Memory {

@@ -54,6 +54,7 @@ pub fn seeds() -> Vec<Seed> {
         ));
     }
     seeds.extend(lies());
+    seeds.extend(crate::snapshot::fuzzing::seeds());
     seeds
 }
 

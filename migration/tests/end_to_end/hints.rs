@@ -7,7 +7,7 @@ use std::thread;
 
 use migration::{
     CancelToken, DestinationOptions, Hints, MachineError, Mode, Offer, Outcome, PAGE_BYTES,
-    PageBitmap, PageIndex, PageRange, Progress, RamMapping, Report, Result, SourceOptions,
+    PageBitmap, PageIndex, PageRange, Progress, Report, Result, SourceMemory, SourceOptions,
     SourcePhase, SourceVm, Streams, Verify, migrate,
 };
 
@@ -158,7 +158,7 @@ impl SourceVm for Hinter {
         self.vm.offer()
     }
 
-    fn ram(&self) -> RamMapping {
+    fn ram(&self) -> SourceMemory {
         self.vm.ram()
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use migration::{
     Arrival, ArrivingMemory, CancelToken, DestinationOptions, DestinationVm, Hints, MachineError,
     MemoryLayout, MemoryRegion, Notice, Offer, PAGE_BYTES, PageBitmap, Pfn, RamMapping, Refusal,
-    Result, SourceOptions, SourceVm, Streams, Timeouts, receive,
+    Result, SourceMemory, SourceOptions, SourceVm, Streams, Timeouts, receive,
 };
 
 use crate::memory::{Memory, expected};
@@ -99,8 +99,8 @@ impl SourceVm for FakeSource {
         })
     }
 
-    fn ram(&self) -> RamMapping {
-        self.memory.mapping()
+    fn ram(&self) -> SourceMemory {
+        self.memory.mapping().into()
     }
 
     fn start_tracking(&self) -> Result<(), MachineError> {

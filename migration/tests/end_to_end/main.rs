@@ -27,6 +27,8 @@ mod recovery;
 #[cfg(test)]
 mod rounds;
 #[cfg(test)]
+mod snapshots;
+#[cfg(test)]
 mod source_failures;
 #[cfg(test)]
 mod stress;

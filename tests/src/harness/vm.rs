@@ -155,6 +155,23 @@ impl Host {
         Ok((receiver, address.ok_or_else(unexpected)?))
     }
 
+    /// Resumes a VM: `skiff restore DIR --name NAME OPTIONS`, and waits until it is ready.
+    ///
+    /// # Errors
+    /// skiff does not start or does not get ready.
+    pub fn restore(
+        &self,
+        name: &str,
+        directory: &Path,
+        options: &[&str],
+    ) -> Result<VmProcess, HarnessError> {
+        let directory = directory.to_string_lossy();
+        let words = ["restore", &directory, "--name", name];
+        let vm = self.start(name, &[&words, options].concat())?;
+        vm.skiff.output().wait(" is ready: ", PATIENCE)?;
+        Ok(vm)
+    }
+
     /// Runs any skiff command to its end and returns what it printed.
     ///
     /// # Errors
@@ -192,6 +209,17 @@ impl VmProcess {
     /// The move fails, or the report is no JSON.
     pub fn migrate(&self, address: &str, options: &[&str]) -> Result<Value, HarnessError> {
         let words = ["migrate", &self.name, "--to", address, "--report", "-"];
+        let printed = process::run(&self.runtime, &[&words, options].concat())?;
+        parse_report(&printed)
+    }
+
+    /// Writes a snapshot of the VM, and returns the report.
+    ///
+    /// # Errors
+    /// There is none, or the report is no JSON.
+    pub fn snapshot(&self, directory: &Path, options: &[&str]) -> Result<Value, HarnessError> {
+        let directory = directory.to_string_lossy();
+        let words = ["snapshot", &self.name, "--to", &directory, "--report", "-"];
         let printed = process::run(&self.runtime, &[&words, options].concat())?;
         parse_report(&printed)
     }
@@ -234,7 +262,7 @@ impl VmProcess {
     }
 }
 
-/// The JSON report in what `skiff migrate --report -` printed.
+/// The JSON report in what a command with `--report -` printed.
 fn parse_report(printed: &str) -> Result<Value, HarnessError> {
     printed
         .find('{')

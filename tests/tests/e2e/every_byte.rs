@@ -25,7 +25,7 @@ use crate::ground::has_kvm;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The serial output of a guest, in pieces.
-struct Output(Receiver<Vec<u8>>);
+pub struct Output(Receiver<Vec<u8>>);
 
 struct Sink(Sender<Vec<u8>>);
 
@@ -42,7 +42,7 @@ impl std::io::Write for Sink {
 }
 
 impl Output {
-    fn wait(&self, text: &str) -> String {
+    pub fn wait(&self, text: &str) -> String {
         let mut seen = String::new();
         while !seen.contains(text) {
             let piece = self.0.recv_timeout(PATIENCE);
@@ -53,7 +53,7 @@ impl Output {
     }
 }
 
-fn wiring() -> (Wiring, Output) {
+pub fn wiring() -> (Wiring, Output) {
     let (sender, receiver) = mpsc::channel();
     let wiring = Wiring {
         serial: SerialOutput::to_sink(Box::new(Sink(sender))).unwrap(),
@@ -63,7 +63,7 @@ fn wiring() -> (Wiring, Output) {
     (wiring, Output(receiver))
 }
 
-fn boot(words: &str) -> (Arc<Machine>, Output) {
+pub fn boot(words: &str) -> (Arc<Machine>, Output) {
     let blueprint = Blueprint {
         vcpus: VcpuCount::new(2).unwrap(),
         memory: RamLayout::new(128 << 20).unwrap(),
@@ -128,7 +128,7 @@ fn move_over(source: &Arc<Machine>, mode: Mode, wiring: &Wiring) -> Arc<Machine>
     machine.unwrap()
 }
 
-fn assert_same_memory(left: &RamMapping, right: &RamMapping) {
+pub fn assert_same_memory(left: &RamMapping, right: &RamMapping) {
     assert_eq!(left.pages(), right.pages());
     let (mut here, mut there) = ([0; PAGE_BYTES], [0; PAGE_BYTES]);
     let mut used = 0_u64;
@@ -145,7 +145,7 @@ fn assert_same_memory(left: &RamMapping, right: &RamMapping) {
 }
 
 /// The state of a machine that its user has paused.
-fn state_of(machine: &Machine) -> MachineState {
+pub fn state_of(machine: &Machine) -> MachineState {
     machine.hold().unwrap();
     let state = machine.save().unwrap();
     machine.release().unwrap();

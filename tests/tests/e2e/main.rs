@@ -21,3 +21,6 @@ mod modes;
 mod probe_balloon;
 mod rig;
 mod secure;
+mod snapshot;
+mod snapshot_bytes;
+mod snapshot_kills;

@@ -3,6 +3,7 @@
 mod balloon;
 mod inspect;
 mod run;
+mod snapshot;
 mod steer;
 mod travel;
 
@@ -11,6 +12,7 @@ use argh::FromArgs;
 pub(super) use balloon::BalloonArgs;
 pub(super) use inspect::{InfoArgs, LsArgs, PreflightArgs};
 pub(super) use run::RunArgs;
+pub(super) use snapshot::{RestoreArgs, SnapshotArgs, SnapshotDeed};
 pub(super) use steer::{CancelArgs, PauseArgs, ResumeArgs, StopArgs};
 pub(super) use travel::{MigrateArgs, ReceiveArgs};
 
@@ -49,6 +51,8 @@ pub(super) enum Command {
     Run(RunArgs),
     Receive(ReceiveArgs),
     Migrate(MigrateArgs),
+    Snapshot(SnapshotArgs),
+    Restore(RestoreArgs),
     Cancel(CancelArgs),
     Ls(LsArgs),
     Info(InfoArgs),
@@ -66,6 +70,8 @@ impl Command {
             Self::Run(_) => "run",
             Self::Receive(_) => "receive",
             Self::Migrate(_) => "migrate",
+            Self::Snapshot(_) => "snapshot",
+            Self::Restore(_) => "restore",
             Self::Cancel(_) => "cancel",
             Self::Ls(_) => "ls",
             Self::Info(_) => "info",

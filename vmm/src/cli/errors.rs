@@ -4,6 +4,8 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
+use migration::snapshot::SnapshotError;
+
 use crate::config::ConfigError;
 use crate::control::Failure;
 
@@ -55,6 +57,15 @@ pub(super) enum ClientError {
         #[source]
         source: io::Error,
     },
+    /// A snapshot is not what was written.
+    #[error("the snapshot in `{}` cannot be used", directory.display())]
+    Snapshot {
+        /// Where it should be.
+        directory: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: SnapshotError,
+    },
     /// Waiting for the monitor failed.
     #[error("cannot wait for the monitor")]
     Wait {
@@ -63,8 +74,11 @@ pub(super) enum ClientError {
         source: io::Error,
     },
     /// The user interrupted the command a second time.
-    #[error("interrupted: the migration goes on without this command")]
-    Interrupted,
+    #[error("interrupted: the {errand} goes on without this command")]
+    Interrupted {
+        /// What was asked for.
+        errand: &'static str,
+    },
     /// The move failed before the hand-over.
     #[error("the VM has not moved and stays at the source")]
     NotMoved {

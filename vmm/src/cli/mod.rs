@@ -3,12 +3,14 @@
 
 mod args;
 mod balloon;
+mod errand;
 mod errors;
 mod format;
 mod inspect;
 mod migrate;
 mod output;
 mod preflight;
+mod snapshot;
 mod steer;
 mod summary;
 mod words;
@@ -19,7 +21,7 @@ use std::process::ExitCode;
 use self::args::Command;
 use self::errors::CommandError;
 use self::words::Parsed;
-use crate::config::{ReceiveConfig, VmConfig};
+use crate::config::{ReceiveConfig, RestoreConfig, VmConfig};
 use crate::control::Failure;
 use crate::{console, host, monitor};
 
@@ -66,6 +68,8 @@ fn execute(command: Command) -> Result<(), CommandError> {
         }
         Command::Receive(args) => Ok(monitor::receive(ReceiveConfig::try_from(args)?)?),
         Command::Migrate(args) => migrate::migrate(args),
+        Command::Snapshot(args) => snapshot::snapshot(args.deed()?),
+        Command::Restore(args) => Ok(monitor::restore(RestoreConfig::try_from(args)?)?),
         Command::Cancel(args) => steer::cancel(&args.vm),
         Command::Ls(args) => inspect::ls(args.format()),
         Command::Info(args) => inspect::info(&args.vm, args.format()),

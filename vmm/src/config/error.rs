@@ -127,6 +127,21 @@ pub enum ConfigError {
         /// What was given.
         value: Box<str>,
     },
+    /// Neither a snapshot to write nor one to check.
+    #[error("give the VM and --to DIR to write a snapshot, or verify and a directory to check one")]
+    SnapshotForm,
+    /// No way for memory to get from a snapshot to a guest.
+    #[error("`{value}` is no memory mode: give auto, lazy, eager or mapped")]
+    MemoryModeSyntax {
+        /// What was given.
+        value: Box<str>,
+    },
+    /// Neither on nor off.
+    #[error("`{value}` is no choice for --prefetch: give on or off")]
+    PrefetchSyntax {
+        /// What was given.
+        value: Box<str>,
+    },
     /// A number of vCPUs out of range.
     #[error("`{value}` is no number of vCPUs: give 1 to 32")]
     VcpuCount {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 
+use migration::snapshot::SnapshotError;
 use serde::{Deserialize, Serialize};
 
 use super::ControlError;
@@ -63,6 +64,12 @@ fn remedy_of(error: &(dyn Error + 'static)) -> Option<Cow<'static, str>> {
         .or_else(|| {
             error
                 .downcast_ref::<migration::MigrationError>()?
+                .remedy()
+                .map(Cow::Owned)
+        })
+        .or_else(|| {
+            error
+                .downcast_ref::<SnapshotError>()?
                 .remedy()
                 .map(Cow::Owned)
         })

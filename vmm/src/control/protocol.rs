@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use balloon::{SelfBallooningSettings, Statistics};
 
 use super::Failure;
-use crate::config::{MigrateConfig, VmName};
+use crate::config::{MigrateConfig, SnapshotConfig, VmName};
 
 /// What a client asks of a monitor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +21,9 @@ pub enum Request {
     Stop,
     /// Move the VM; answered by progress lines and the report.
     Migrate(MigrateConfig),
-    /// Cancel a migration that has not handed over.
+    /// Write a snapshot of the VM; answered by progress lines and the report.
+    Snapshot(SnapshotConfig),
+    /// Cancel a migration that has not handed over, or a snapshot that is not complete.
     Cancel,
     /// Ask the guest to have so much in its balloon, if anything is asked; answered by a
     /// [`BalloonInfo`].
@@ -44,6 +46,7 @@ impl Request {
             Self::Resume => "resume",
             Self::Stop => "stop",
             Self::Migrate(_) => "migrate",
+            Self::Snapshot(_) => "snapshot",
             Self::Cancel => "cancel",
             Self::Balloon { .. } => "balloon",
         }
@@ -62,7 +65,7 @@ pub enum Response<T = serde_json::Value> {
     Error(Failure),
 }
 
-/// How far a migration has come.
+/// How far a migration or a snapshot has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// What is being done, in a word or two of the engine.
@@ -198,6 +201,8 @@ pub enum VmState {
     Paused,
     /// The VM is on its way to another monitor.
     Migrating,
+    /// A snapshot of the VM is being written.
+    Snapshotting,
 }
 
 impl VmState {
@@ -209,12 +214,15 @@ impl VmState {
             Self::Running => "running",
             Self::Paused => "paused",
             Self::Migrating => "migrating",
+            Self::Snapshotting => "snapshotting",
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use migration::snapshot::{Afterwards, Liveness};
+
     use super::*;
     use crate::config::MigrationMode;
 
@@ -231,6 +239,14 @@ mod tests {
             (Request::Resume, r#"{"command":"resume"}"#),
             (Request::Stop, r#"{"command":"stop"}"#),
             (Request::Cancel, r#"{"command":"cancel"}"#),
+            (
+                Request::Snapshot(SnapshotConfig {
+                    to: "/a".into(),
+                    liveness: Liveness::Live,
+                    afterwards: Afterwards::Held,
+                }),
+                r#"{"command":"snapshot","to":"/a","liveness":"live","afterwards":"held"}"#,
+            ),
             (
                 Request::Balloon {
                     target_bytes: None,
@@ -305,6 +321,7 @@ mod tests {
             VmState::Running,
             VmState::Paused,
             VmState::Migrating,
+            VmState::Snapshotting,
         ] {
             assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
         }

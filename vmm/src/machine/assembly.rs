@@ -46,6 +46,18 @@ impl Assembly {
     /// The host lacks something.
     pub fn new(hypervisor: Hypervisor, blueprint: Blueprint) -> Result<Self, MachineError> {
         let ram = GuestRam::new(blueprint.memory)?;
+        Self::with_ram(hypervisor, blueprint, ram)
+    }
+
+    /// The same with RAM that is there already, and is as large as `blueprint` says.
+    ///
+    /// # Errors
+    /// The host lacks something.
+    pub fn with_ram(
+        hypervisor: Hypervisor,
+        blueprint: Blueprint,
+        ram: GuestRam,
+    ) -> Result<Self, MachineError> {
         let vm = Arc::new(KvmVm::new(hypervisor, &ram)?);
         let lines = InterruptLines::connect(&vm, blueprint.balloon)?;
         let mut vcpus = Vec::with_capacity(usize::from(blueprint.vcpus.get()));
@@ -103,8 +115,8 @@ impl Assembly {
         self.finish(cpu, Wish::Running, wiring, None)
     }
 
-    /// Takes over a guest that ran on `cpu`, and whose memory is `arriving`: sets all of its state,
-    /// which may touch RAM.
+    /// Takes over a guest that ran on `cpu`, and whose memory is `arriving` or there: sets all of its
+    /// state, which may touch RAM.
     ///
     /// vCPUs come before the in-kernel devices, so that an interrupt those raise finds its APIC;
     /// our devices come last, because a restored serial port raises its interrupt at once.
@@ -116,7 +128,7 @@ impl Assembly {
         state: MachineState,
         cpu: CpuModel,
         wiring: Wiring,
-        arriving: ArrivingMemory,
+        arriving: Option<ArrivingMemory>,
     ) -> Result<Machine, MachineError> {
         let MachineState {
             paused_by_user,
@@ -148,7 +160,7 @@ impl Assembly {
         cpu: CpuModel,
         wish: Wish,
         wiring: Wiring,
-        saved: Option<(DevicesState, ArrivingMemory)>,
+        saved: Option<(DevicesState, Option<ArrivingMemory>)>,
     ) -> Result<Machine, MachineError> {
         let Self {
             vcpus,
@@ -160,7 +172,7 @@ impl Assembly {
         let fatal = wiring.fatal.clone();
         let (saved, arriving) = saved.unzip();
         let balloon = || {
-            let reclaim = RamReclaim::new(ram.clone(), arriving);
+            let reclaim = RamReclaim::new(ram.clone(), arriving.flatten());
             Balloon::new(ram.guest().clone(), Box::new(reclaim))
         };
         let balloon = match blueprint.balloon {
@@ -168,6 +180,7 @@ impl Assembly {
             BalloonMode::Plain => Some(balloon().without_reporting().with_hinting()),
             BalloonMode::Off => None,
         };
+        let generation = lines.generation()?;
         let (devices, buses) = DeviceSet::new(&vm, lines, ram.guest(), balloon, wiring, saved)?;
         let Buses { ports, mmio } = buses;
         let context = Arc::new(VcpuContext {
@@ -187,6 +200,7 @@ impl Assembly {
             context,
             blueprint,
             cpu,
+            generation,
             custody,
         })
     }

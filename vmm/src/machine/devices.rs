@@ -37,6 +37,7 @@ pub struct DevicesState {
 pub(super) struct InterruptLines {
     serial: Interrupt,
     virtio: Vec<Interrupt>,
+    generation: Interrupt,
 }
 
 impl InterruptLines {
@@ -52,7 +53,13 @@ impl InterruptLines {
         Ok(Self {
             serial: line(layout::SERIAL_GSI)?,
             virtio,
+            generation: line(layout::GENERATION_GSI)?,
         })
+    }
+
+    /// The line on which a guest is told that its generation id has changed.
+    pub(super) fn generation(&self) -> Result<Interrupt, MachineError> {
+        Ok(self.generation.try_clone()?)
     }
 }
 
@@ -98,6 +105,7 @@ impl DeviceSet {
         let InterruptLines {
             serial: serial_line,
             virtio: virtio_lines,
+            generation: _, // no device's
         } = lines;
         let Wiring {
             serial: output,

@@ -28,6 +28,7 @@ pub use state::{MachineState, StateError};
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use ::devices::Interrupt;
 use migration::{Hints, PageBitmap, Pfn};
 
 use crate::boot;
@@ -81,6 +82,8 @@ pub struct Machine {
     context: Arc<VcpuContext>,
     blueprint: Blueprint,
     cpu: CpuModel,
+    /// Tells the guest that its generation id has changed.
+    generation: Interrupt,
     custody: Mutex<Custody>,
 }
 
@@ -228,6 +231,17 @@ impl Machine {
         if let Some(balloon) = self.devices.balloon() {
             balloon.release_hints();
         }
+    }
+
+    /// Tells a guest that has not run here yet that it is a copy: the generation id of its blueprint
+    /// is put where the guest looks, and an interrupt says so. May wait for that page to arrive.
+    ///
+    /// # Errors
+    /// There is no memory at that place.
+    pub fn announce_generation(&self) -> Result<(), MachineError> {
+        boot::write_generation_id(self.ram().guest(), self.blueprint.generation_id)?;
+        self.generation.trigger();
+        Ok(())
     }
 
     /// What the machine is made of.

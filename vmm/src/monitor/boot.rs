@@ -76,7 +76,7 @@ pub fn run(config: VmConfig) -> Result<(), MonitorError> {
 }
 
 /// Gives a machine its place, and its queues to the event loop.
-fn settle(event_loop: &EventLoop, machine: &Arc<Machine>) {
+pub(super) fn settle(event_loop: &EventLoop, machine: &Arc<Machine>) {
     event_loop.place.lock().machine = Some(Arc::clone(machine));
     event_loop
         .notifier
@@ -120,7 +120,7 @@ fn blueprint(config: &VmConfig) -> Result<Blueprint, MonitorError> {
     })
 }
 
-fn random_id() -> Result<[u8; 16], MonitorError> {
+pub(super) fn random_id() -> Result<[u8; 16], MonitorError> {
     let mut id = [0; 16];
     // Up to 256 bytes come whole or not at all (getrandom(2)).
     getrandom(&mut id, GetRandomFlags::empty()).map_err(|errno| MonitorError::System {

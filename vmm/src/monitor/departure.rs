@@ -40,16 +40,7 @@ pub(super) fn run(ticket: Ticket, config: &MigrateConfig) {
     let to = &config.to;
     let mut reply = reply;
     if place.is_arriving() {
-        reply.progress(&Progress {
-            phase: "waiting for the last pages to arrive".to_owned(),
-            round: 0,
-            pages_done: 0,
-            pages_total: 0,
-            elapsed_ms: 0,
-            rate_bytes_per_s: 0,
-            remaining_bytes: 0,
-            eta_ms: None,
-        });
+        reply.progress(&waiting_for_arrival());
     }
     if place.wait_arrived(&cancel).is_err() {
         return reply.error(Failure::of(&MigrationError::Cancelled));
@@ -99,6 +90,20 @@ pub(super) fn run(ticket: Ticket, config: &MigrateConfig) {
                 log::warn!("{name} stays here: {}", Failure::of(&failure.error));
             }
         }
+    }
+}
+
+/// What is told while pages of the guest are missing here.
+pub(super) fn waiting_for_arrival() -> Progress {
+    Progress {
+        phase: "waiting for the last pages to arrive".to_owned(),
+        round: 0,
+        pages_done: 0,
+        pages_total: 0,
+        elapsed_ms: 0,
+        rate_bytes_per_s: 0,
+        remaining_bytes: 0,
+        eta_ms: None,
     }
 }
 

@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use devices::DeviceError;
+use migration::snapshot::SnapshotError;
 
 use crate::config::HostPort;
 use crate::console::ConsoleError;
 use crate::control::ControlError;
 use crate::host::HostError;
 use crate::machine::MachineError;
+use crate::transfer::StoredError;
 use crate::vcpu::Diagnosis;
 
 /// Why a monitor, or something asked of it, failed.
@@ -91,6 +93,30 @@ pub enum MonitorError {
     /// The source vanished when the guest ran here without all of its memory.
     #[error("the guest is lost: a part of its memory never arrived")]
     LostHere(#[source] migration::MigrationError),
+    /// A snapshot cannot be written.
+    #[error("cannot write the snapshot")]
+    Snapshot(#[source] SnapshotError),
+    /// A snapshot cannot be opened.
+    #[error("cannot use the snapshot in `{}`", directory.display())]
+    SnapshotOpen {
+        /// Where it should be.
+        directory: PathBuf,
+        /// Why it cannot.
+        #[source]
+        source: SnapshotError,
+    },
+    /// The machine of a snapshot cannot be made.
+    #[error("the VM cannot be resumed")]
+    Restore(#[from] StoredError),
+    /// The report cannot be written.
+    #[error("cannot write the report to `{}`", path.display())]
+    Report {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// The guest was started without a balloon.
     #[error("this VM has no balloon")]
     NoBalloon,
@@ -119,8 +145,11 @@ pub enum MonitorError {
     /// It is leaving already.
     #[error("this VM is being moved already")]
     AlreadyLeaving,
+    /// A snapshot is being written already.
+    #[error("a snapshot of this VM is being written already")]
+    AlreadySnapshotting,
     /// There is no migration.
-    #[error("this VM is not being moved")]
+    #[error("this VM is not being moved, and no snapshot of it is being written")]
     NothingToCancel,
     /// The guest runs at the destination.
     #[error("too late to cancel: the VM has been handed over")]
@@ -144,7 +173,9 @@ impl MonitorError {
                 "give --key FILE or --tls DIR, here and to skiff migrate; or --insecure, if you trust every host \
                  that can connect",
             ),
-            Self::AlreadyLeaving => Some("wait until it is done: skiff info"),
+            Self::AlreadyLeaving | Self::AlreadySnapshotting => {
+                Some("wait until it is done: skiff info")
+            }
             Self::NoGuest => Some("move one here: skiff migrate NAME --to HOST:PORT"),
             _ => None,
         }

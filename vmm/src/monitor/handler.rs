@@ -10,16 +10,17 @@ use migration::{CancelToken, Cancellation};
 
 use super::departure::{self, Ticket};
 use super::notices::{Notice, Notifier};
-use super::place::{Activity, Place};
+use super::place::{Activity, Errand, Place};
+use super::snapshot;
 use super::{Ending, MonitorError};
-use crate::config::{MigrateConfig, VmName};
+use crate::config::{MigrateConfig, SnapshotConfig, VmName};
 use crate::control::{
     BalloonInfo, ControlHandler, Failure, Reply, Request, SelfBallooningWish, VmInfo, VmState,
 };
 use crate::host::{self, KvmKind};
 use crate::machine::{Machine, Wish};
 
-/// How long the thread of a migration waits for a client that does not read the report.
+/// How long the thread of a migration or a snapshot waits for a client that does not read the report.
 const REPORT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Serves the control socket of the monitor of one VM.
@@ -43,6 +44,7 @@ impl ControlHandler for Handler {
                 };
             }
             Request::Migrate(config) => return self.migrate(config, reply),
+            Request::Snapshot(config) => return self.snapshot(config, reply),
             Request::Stop => {
                 self.notifier.send(Notice::End(Ending::Stopped));
                 Ok(())
@@ -69,7 +71,7 @@ impl Handler {
 
     fn cancel(&self) -> Result<(), MonitorError> {
         match &self.place.lock().activity {
-            Activity::Leaving(token) | Activity::ArrivingToLeave(token) => match token.cancel() {
+            Activity::Busy(_, token) | Activity::ArrivingFirst(_, token) => match token.cancel() {
                 Cancellation::Accepted => Ok(()),
                 Cancellation::TooLate => Err(MonitorError::CancelTooLate),
             },
@@ -110,7 +112,20 @@ impl Handler {
     }
 
     fn migrate(&self, config: MigrateConfig, reply: Reply) {
-        let token = match self.take_leave() {
+        self.begin(Errand::Move, reply, move |ticket| {
+            departure::run(ticket, &config);
+        });
+    }
+
+    fn snapshot(&self, config: SnapshotConfig, reply: Reply) {
+        self.begin(Errand::Snapshot, reply, move |ticket| {
+            snapshot::run(ticket, &config);
+        });
+    }
+
+    /// Has another thread do something with the guest that takes a while.
+    fn begin(&self, errand: Errand, reply: Reply, work: impl FnOnce(Ticket) + Send + 'static) {
+        let token = match self.engage(errand) {
             Ok(token) => token,
             Err(error) => return reply.error(Failure::of(&error)),
         };
@@ -121,37 +136,38 @@ impl Handler {
             cancel: token,
             reply: reply.with_patience(REPORT_PATIENCE),
         };
+        let name = match errand {
+            Errand::Move => "migration",
+            Errand::Snapshot => "snapshot",
+        };
         let spawned = thread::Builder::new()
-            .name("migration".to_owned())
-            .spawn(move || departure::run(ticket, &config));
+            .name(name.to_owned())
+            .spawn(move || work(ticket));
         if let Err(error) = spawned {
             // The reply went with the closure and has told the client that there is no answer.
-            log::warn!("cannot start the thread of the migration: {error}");
+            log::warn!("cannot start the thread of the {name}: {error}");
             self.place.settle();
         }
     }
 
-    /// Marks the guest as leaving, if it is here and nothing else is going on with it.
-    fn take_leave(&self) -> Result<CancelToken, MonitorError> {
+    /// Marks the guest as busy, if it is here and nothing else is going on with it.
+    fn engage(&self, errand: Errand) -> Result<CancelToken, MonitorError> {
         let mut tenant = self.place.lock();
         if tenant.machine.is_none() {
             return Err(MonitorError::NoGuest);
         }
-        match tenant.activity {
-            Activity::None => {
-                let token = CancelToken::new()?;
-                tenant.activity = Activity::Leaving(token.clone());
-                Ok(token)
+        let token = CancelToken::new()?;
+        tenant.activity = match tenant.activity {
+            Activity::None => Activity::Busy(errand, token.clone()),
+            Activity::Arriving => Activity::ArrivingFirst(errand, token.clone()),
+            Activity::Busy(Errand::Move, _) | Activity::ArrivingFirst(Errand::Move, _) => {
+                return Err(MonitorError::AlreadyLeaving);
             }
-            Activity::Arriving => {
-                let token = CancelToken::new()?;
-                tenant.activity = Activity::ArrivingToLeave(token.clone());
-                Ok(token)
+            Activity::Busy(Errand::Snapshot, _) | Activity::ArrivingFirst(Errand::Snapshot, _) => {
+                return Err(MonitorError::AlreadySnapshotting);
             }
-            Activity::Leaving(_) | Activity::ArrivingToLeave(_) => {
-                Err(MonitorError::AlreadyLeaving)
-            }
-        }
+        };
+        Ok(token)
     }
 
     fn info(&self) -> VmInfo {
@@ -209,8 +225,9 @@ fn balloon_info(balloon: &BalloonHandle) -> BalloonInfo {
 fn state_of(machine: Option<&Machine>, activity: &Activity) -> VmState {
     match (machine, activity) {
         (None, _) => VmState::Receiving,
-        (Some(_), Activity::Leaving(_)) => VmState::Migrating,
-        (Some(_), Activity::Arriving | Activity::ArrivingToLeave(_)) => VmState::Arriving,
+        (Some(_), Activity::Busy(Errand::Move, _)) => VmState::Migrating,
+        (Some(_), Activity::Busy(Errand::Snapshot, _)) => VmState::Snapshotting,
+        (Some(_), Activity::Arriving | Activity::ArrivingFirst(..)) => VmState::Arriving,
         (Some(machine), Activity::None) => match machine.wish() {
             Wish::Running => VmState::Running,
             Wish::Paused => VmState::Paused,

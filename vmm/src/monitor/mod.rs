@@ -1,7 +1,7 @@
 //! The process around a VM: event loop, control socket, console, and the moves of the guest.
 //!
-//! [`run`] boots a guest, [`receive`] waits for one; both then serve it until it ends, moves away,
-//! or is stopped. One thread runs the event loop, which serves the control socket, the console and
+//! [`run`] boots a guest, [`receive`] waits for one, [`restore`] resumes one from a snapshot; all
+//! then serve it until it ends, moves away, or is stopped. One thread runs the event loop, which serves the control socket, the console and
 //! the devices' queues; each vCPU has its own thread; a migration has one, beside those of the
 //! engine.
 
@@ -17,11 +17,14 @@ mod notices;
 mod peer;
 mod place;
 mod rate;
+mod restore;
+mod snapshot;
 
 pub use arrival::receive;
 pub use boot::run;
 pub use error::MonitorError;
 pub use peer::ask_peer;
+pub use restore::restore;
 
 /// Why a monitor ends.
 #[derive(Debug)]

@@ -8,14 +8,14 @@ use migration::CancelToken;
 use crate::control::MigrationInfo;
 use crate::machine::Machine;
 
-/// How often a move that waits for an arrival looks whether it was called off.
+/// How often an errand that waits for an arrival looks whether it was called off.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What else is going on with the guest.
 ///
 /// ```text
-/// Arriving --all is here--> None --migrate--> Leaving --stays--> None
-///     \--migrate--> ArrivingToLeave --all is here--> Leaving
+/// Arriving --all is here--> None --errand--> Busy --guest stays--> None
+///     \--errand--> ArrivingFirst --all is here--> Busy
 /// ```
 #[derive(Debug, Clone, Default)]
 pub(super) enum Activity {
@@ -24,15 +24,24 @@ pub(super) enum Activity {
     None,
     /// It runs here, and some of its pages are still at the source.
     Arriving,
-    /// The same, and it leaves when it has all of them, unless the token is pulled. Passing pages
-    /// on that are missing would need the first source until the end of the second move, and two
-    /// links to be up at once.
-    ArrivingToLeave(CancelToken),
-    /// It is on its way to another monitor, unless the token is pulled.
-    Leaving(CancelToken),
+    /// The same, and the errand begins when it has all of them, unless the token is pulled. Passing
+    /// pages on that are missing would need the first source until the end of the second move, and
+    /// two links to be up at once.
+    ArrivingFirst(Errand, CancelToken),
+    /// The errand is under way, unless the token is pulled.
+    Busy(Errand, CancelToken),
 }
 
-/// A move that was called off before it began.
+/// What one client at a time may have done with a guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Errand {
+    /// It moves to another monitor.
+    Move,
+    /// A snapshot of it is written.
+    Snapshot,
+}
+
+/// An errand that was called off before it began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cancelled;
 
@@ -65,12 +74,12 @@ impl Place {
         self.lock().machine.clone()
     }
 
-    /// The guest is not leaving after all; if pages of it are missing, they go on arriving.
+    /// The errand is over, and the guest is here; if pages of it are missing, they go on arriving.
     pub(super) fn settle(&self) {
         let mut tenant = self.lock();
         match tenant.activity {
-            Activity::ArrivingToLeave(_) => tenant.activity = Activity::Arriving,
-            Activity::None | Activity::Arriving | Activity::Leaving(_) => {
+            Activity::ArrivingFirst(..) => tenant.activity = Activity::Arriving,
+            Activity::None | Activity::Arriving | Activity::Busy(..) => {
                 tenant.activity = Activity::None;
                 tenant.migration = None;
             }
@@ -92,8 +101,8 @@ impl Place {
         let mut tenant = self.lock();
         tenant.migration = None;
         tenant.activity = match std::mem::take(&mut tenant.activity) {
-            Activity::ArrivingToLeave(token) => Activity::Leaving(token),
-            Activity::Leaving(_) | Activity::Arriving | Activity::None => Activity::None,
+            Activity::ArrivingFirst(errand, token) => Activity::Busy(errand, token),
+            Activity::Busy(..) | Activity::Arriving | Activity::None => Activity::None,
         };
         drop(tenant);
         self.0.arrived.notify_all();
@@ -103,17 +112,17 @@ impl Place {
     pub(super) fn is_arriving(&self) -> bool {
         matches!(
             self.lock().activity,
-            Activity::Arriving | Activity::ArrivingToLeave(_)
+            Activity::Arriving | Activity::ArrivingFirst(..)
         )
     }
 
-    /// Waits until a guest that is to leave has all of its memory here.
+    /// Waits until a guest with which something is to be done has all of its memory here.
     ///
     /// # Errors
-    /// If the move was called off before; the guest goes on arriving.
+    /// If that was called off before; the guest goes on arriving.
     pub(super) fn wait_arrived(&self, cancel: &CancelToken) -> Result<(), Cancelled> {
         let mut tenant = self.lock();
-        while matches!(tenant.activity, Activity::ArrivingToLeave(_)) {
+        while matches!(tenant.activity, Activity::ArrivingFirst(..)) {
             if cancel.is_cancelled() {
                 tenant.activity = Activity::Arriving;
                 return Err(Cancelled);

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use crate::absent::find_untouched;
 use crate::error::Result;
 use crate::source::Hints;
 use crate::source::rounds::Rounds;
@@ -48,7 +47,9 @@ impl Rounds<'_> {
             return Ok(());
         };
         let mut copier = Copier::new(&self.copying, link.clone(), self.patience);
-        find_untouched(self.copying.ram(), |range| copier.list_absent(range))?;
+        self.copying
+            .ram()
+            .find_untouched(|range| copier.list_absent(range))?;
         let hinted = &mut self.written.hinted;
         self.copying.retain_unread(hinted);
         let mut at = 0;

@@ -4,7 +4,7 @@ use argh::FromArgs;
 
 use crate::control::VmAddress;
 
-/// cancel a migration that has not handed the VM over
+/// cancel a migration that has not handed the VM over, or a snapshot
 #[derive(Debug, FromArgs)]
 #[argh(
     subcommand,

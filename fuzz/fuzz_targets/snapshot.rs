@@ -1,0 +1,6 @@
+//! The input is described at [`migration::fuzzing::decode_snapshot`].
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| skiff_fuzz::metered(data, migration::fuzzing::decode_snapshot));

@@ -1,0 +1,93 @@
+//! Monitors that are killed at any moment while they write a snapshot over an older one.
+
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use migration::snapshot::{Identity, Snapshot, verify};
+use tests::harness::{Host, VmProcess};
+use tests::relay::Chance;
+
+use crate::ground::{has_kvm, scaled};
+use crate::migrate::no_corruption;
+
+/// Decides when monitors are killed.
+const SEED: u64 = 0x5a9_5407;
+
+/// How long a monitor may live at most, in percent of what the last complete snapshot took.
+const STRETCH_PERCENT: u128 = 130;
+
+fn identity(directory: &Path) -> Identity {
+    Snapshot::open(directory).unwrap().identity()
+}
+
+fn resume(host: &Host, directory: &Path) -> VmProcess {
+    let vm = host
+        .restore("killed", directory, &["--memory-mode", "mapped"])
+        .unwrap();
+    vm.wait_output("t_ms=").unwrap();
+    vm
+}
+
+#[test]
+fn one_of_two_snapshots_restores_whenever_the_monitor_is_killed() {
+    if !has_kvm("snapshot_kills") {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let (host, directory) = (Host::new().unwrap(), place.path().join("snap"));
+    let mut vm = host
+        .boot_probe("killed", "64M", "workload=seq-write ws=16M")
+        .unwrap();
+    vm.wait_output("passes=1").unwrap();
+    vm.snapshot(&directory, &[]).unwrap();
+    let chance = Chance::new(SEED);
+    let mut usual = Duration::from_millis(50);
+    let (mut old, mut new) = (0, 0);
+    for kill in 0..scaled(100, 10) {
+        let before = identity(&directory);
+        let limit_us = usual.as_micros() * STRETCH_PERCENT / 100;
+        let limit_us = u64::try_from(limit_us).unwrap();
+        let life = Duration::from_micros(chance.with(kill).below(limit_us));
+        let began = Instant::now();
+        thread::scope(|scope| {
+            let client = scope.spawn(|| {
+                let mode = if kill % 2 == 0 { &[][..] } else { &["--live"] };
+                (vm.snapshot(&directory, mode).is_ok(), began.elapsed())
+            });
+            wait_until(began + life);
+            kill_process(vm.skiff.pid());
+            let (is_complete, took) = client.join().unwrap();
+            // What it takes changes with what else this machine does.
+            usual = if is_complete { took } else { usual + usual / 8 };
+        });
+        vm.skiff.kill();
+        no_corruption(&vm);
+        let after = verify(&directory).unwrap().identity;
+        if after == before {
+            old += 1;
+        } else {
+            new += 1;
+        }
+        vm = resume(&host, &directory);
+    }
+    println!("the old snapshot {old} times, the new one {new} times");
+    assert!(
+        old > 0 && new > 0,
+        "{old} {new}: kills came at one side only"
+    );
+}
+
+/// Nothing happens at that moment that could be waited for: it is what is tried.
+fn wait_until(moment: Instant) {
+    while Instant::now() < moment {
+        thread::yield_now();
+    }
+}
+
+fn kill_process(pid: u32) {
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
+    rustix::process::kill_process(pid.unwrap(), rustix::process::Signal::KILL).unwrap();
+}

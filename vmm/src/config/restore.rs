@@ -1,0 +1,122 @@
+//! How a VM is to be resumed from a snapshot.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::Serialize;
+
+use super::{ConfigError, SerialMode, VmName};
+use crate::machine::Wish;
+
+/// A resume that is asked for; only the directory has no default.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoreConfig {
+    /// Where the snapshot is.
+    pub directory: PathBuf,
+    /// The name of the VM here.
+    pub name: VmName,
+    /// The path chosen for its control socket, in place of the one made from the name.
+    pub api: Option<PathBuf>,
+    /// Where its serial port leads.
+    pub serial: SerialMode,
+    /// How its memory gets here.
+    pub memory_mode: MemoryMode,
+    /// Whether the pages that were touched first after an earlier resume come first.
+    pub prefetch: Prefetch,
+    /// What is wanted of the guest, in place of what was when the snapshot was written.
+    pub wish: Option<Wish>,
+    /// Where the report goes.
+    pub report: Option<PathBuf>,
+}
+
+/// How memory gets from a snapshot to a guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MemoryMode {
+    /// The monitor chooses by what it finds.
+    #[default]
+    Auto,
+    /// The guest runs at once, and its pages follow on demand and in the background.
+    Lazy,
+    /// All of it is read before the guest runs.
+    Eager,
+    /// The file is mapped: pages are shared by all who map it, until one is written.
+    Mapped,
+}
+
+impl MemoryMode {
+    const ALL: [Self; 4] = [Self::Auto, Self::Lazy, Self::Eager, Self::Mapped];
+
+    /// The mode as it is typed and reported.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Lazy => "lazy",
+            Self::Eager => "eager",
+            Self::Mapped => "mapped",
+        }
+    }
+}
+
+impl FromStr for MemoryMode {
+    type Err = ConfigError;
+
+    fn from_str(value: &str) -> Result<Self, ConfigError> {
+        Self::ALL
+            .into_iter()
+            .find(|mode| mode.as_str() == value)
+            .ok_or_else(|| ConfigError::MemoryModeSyntax {
+                value: value.into(),
+            })
+    }
+}
+
+impl fmt::Display for MemoryMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Whether what was learned of a guest's first steps is used, and learned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Prefetch {
+    /// It is.
+    #[default]
+    On,
+    /// It is not.
+    Off,
+}
+
+impl FromStr for Prefetch {
+    type Err = ConfigError;
+
+    fn from_str(value: &str) -> Result<Self, ConfigError> {
+        match value {
+            "on" => Ok(Self::On),
+            "off" => Ok(Self::Off),
+            _ => Err(ConfigError::PrefetchSyntax {
+                value: value.into(),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_parse_as_what_they_display_and_nothing_else() {
+        for mode in MemoryMode::ALL {
+            assert_eq!(mode.to_string().parse::<MemoryMode>().unwrap(), mode);
+        }
+        let error = "hot".parse::<MemoryMode>().unwrap_err().to_string();
+        assert!(
+            error.contains("`hot`") && error.contains("mapped"),
+            "{error}"
+        );
+        assert_eq!("off".parse::<Prefetch>().unwrap(), Prefetch::Off);
+        assert!("no".parse::<Prefetch>().is_err());
+    }
+}

@@ -1,0 +1,132 @@
+//! A machine in a snapshot: its copy here, with an identity of its own.
+
+use std::sync::Arc;
+
+use migration::snapshot::{Snapshot, SnapshotError, StoredMemory, StoredVm, WorkingSet, fill};
+use migration::{Offer, PeerText, Refusal};
+
+use super::{Demands, Passage, assemble};
+use crate::machine::{Machine, MachineError, MachineState, StateError, Wiring, Wish};
+use crate::memory::{GuestRam, MemoryError};
+
+/// How memory that is there before the guest runs gets there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Memory {
+    /// All of it is read.
+    Read,
+    /// The file is mapped.
+    Mapped,
+}
+
+/// What makes a copy another machine than its original.
+#[derive(Debug, Clone)]
+pub struct Copy {
+    /// Its name.
+    pub name: String,
+    /// Its generation id.
+    pub generation_id: [u8; 16],
+    /// What its user wants of it; what the original's wanted if it is `None`.
+    pub wish: Option<Wish>,
+}
+
+/// The machine of a snapshot, to be made here once more.
+#[derive(Debug)]
+pub struct StoredMachine {
+    offer: Offer,
+    state: Vec<u8>,
+    memory: Arc<StoredMemory>,
+}
+
+/// A machine that cannot be made from a snapshot here.
+#[derive(Debug, thiserror::Error)]
+pub enum StoredError {
+    /// The snapshot is of a machine that this host cannot run.
+    #[error("this host cannot run the VM of the snapshot")]
+    Unfit(#[source] Refusal),
+    /// The description of the machine cannot be read.
+    #[error("the snapshot does not describe a machine")]
+    Demands(#[source] postcard::Error),
+    /// The state cannot be read.
+    #[error("the state in the snapshot is unusable")]
+    State(#[from] StateError),
+    /// The memory cannot be read.
+    #[error("cannot read the memory of the snapshot")]
+    Read(#[from] SnapshotError),
+    /// RAM could not be mapped.
+    #[error("cannot provide the guest's memory")]
+    Memory(#[from] MemoryError),
+    /// The machine cannot be built or does not take the state.
+    #[error("cannot restore the machine")]
+    Machine(#[from] MachineError),
+}
+
+impl StoredMachine {
+    /// The machine of `snapshot` as that `copy` of it.
+    ///
+    /// # Errors
+    /// The snapshot is of no machine of this version.
+    pub fn new(snapshot: &Snapshot, copy: &Copy) -> Result<Self, StoredError> {
+        let mut offer = snapshot.offer().clone();
+        offer.name = PeerText::from(copy.name.as_str());
+        // Another version's demands are left as they are: whoever understands them refuses.
+        if let Ok(mut demands) = postcard::from_bytes::<Demands>(&offer.machine) {
+            demands.generation_id = copy.generation_id;
+            offer.machine = postcard::to_stdvec(&demands).map_err(StoredError::Demands)?;
+        }
+        let state = match copy.wish {
+            None => snapshot.state().to_vec(),
+            Some(wish) => {
+                let mut state = MachineState::decode(snapshot.state())?;
+                state.paused_by_user = wish == Wish::Paused;
+                state.encode()?
+            }
+        };
+        Ok(Self {
+            offer,
+            state,
+            memory: Arc::clone(snapshot.memory()),
+        })
+    }
+
+    /// The machine as the migration engine gives it away, the pages of a `set` first.
+    #[must_use]
+    pub fn source(&self, set: Option<WorkingSet>) -> StoredVm {
+        StoredVm::new(
+            self.offer.clone(),
+            self.state.clone(),
+            Arc::clone(&self.memory),
+            set,
+        )
+    }
+
+    /// How it gets here through the engine.
+    #[must_use]
+    pub fn passage(&self) -> Passage {
+        Passage::Copied {
+            stored_pages: self.memory.present().count(),
+        }
+    }
+
+    /// Makes the machine with all of its memory. It does not run yet.
+    ///
+    /// # Errors
+    /// This host cannot run it, or the memory or the state is unusable.
+    pub fn build(self, memory: Memory, wiring: Wiring) -> Result<Machine, StoredError> {
+        let passage = match memory {
+            Memory::Read => self.passage(),
+            Memory::Mapped => Passage::Copied { stored_pages: 0 },
+        };
+        let state = MachineState::decode(&self.state)?;
+        let (assembly, cpu) = assemble(&self.offer, passage, |layout| match memory {
+            Memory::Read => GuestRam::new(layout),
+            Memory::Mapped => GuestRam::of_snapshot(layout, Arc::clone(&self.memory)),
+        })
+        .map_err(StoredError::Unfit)?;
+        if memory == Memory::Read {
+            fill(&self.memory, &assembly.ram().mapping())?;
+        }
+        let machine = assembly.restore(state, cpu, wiring, None)?;
+        machine.announce_generation()?;
+        Ok(machine)
+    }
+}
