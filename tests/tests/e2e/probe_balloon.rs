@@ -285,6 +285,38 @@ fn guest_that_moves_while_it_inflates_reaches_its_target_exactly() {
     finish(&mut here);
 }
 
+#[test]
+fn guest_that_is_saved_while_it_inflates_reaches_its_target_exactly_in_every_memory_mode() {
+    if !has_kvm("probe_saved_inflating") {
+        return;
+    }
+    let host = Host::new().unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let directory = place.path().join("inflating.snap");
+    let (memory, target) = scaled(("1G", 900 * MIB), ("256M", 200 * MIB));
+    let vm = host.boot_probe("saved", memory, "workload=idle").unwrap();
+    vm.wait_output("t_ms=").unwrap();
+    let before = while_inflating(&host, &vm, target, || {
+        vm.tell("pause").unwrap();
+        let before = actual(&vm);
+        vm.snapshot(&directory, &["--stop"]).unwrap();
+        before
+    });
+    assert!(before < target, "the guest was not caught inflating");
+    println!("saved with {} of {} MiB", before / MIB, target / MIB);
+    for mode in ["lazy", "eager", "mapped"] {
+        let mut copy = host
+            .restore(mode, &directory, &["--memory-mode", mode])
+            .unwrap();
+        assert_eq!(actual(&copy), before, "{mode}");
+        copy.tell("resume").unwrap();
+        assert_exactly(&host, &mut copy, mode, target);
+        balloon(&host, mode, &["--target", "0"]);
+        assert_exactly(&host, &mut copy, mode, 0);
+        finish(&mut copy);
+    }
+}
+
 /// Waits until the balloon has what the host wants, which is something.
 fn until_followed(host: &Host, name: &str) {
     until(host, name, "actual_bytes", |actual| {
