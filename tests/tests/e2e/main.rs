@@ -23,3 +23,4 @@ mod secure;
 mod snapshot;
 mod snapshot_bytes;
 mod snapshot_kills;
+mod snapshot_limits;
