@@ -23,7 +23,7 @@ use crate::kvm::Hypervisor;
 use crate::machine::{Assembly, Blueprint, CpuModel, Machine, MachineState, Wiring};
 use crate::memory::{self, GuestRam, MemoryError, PAGE_BYTES};
 
-pub use stored::{Copy, Memory, StoredError, StoredMachine};
+pub use stored::{CloneIdentity, Memory, StoredError, StoredMachine};
 
 /// Changes whenever [`Demands`] does.
 const VERSION: u32 = 2;
@@ -176,7 +176,7 @@ impl fmt::Debug for Arrival {
 struct OutOfOrder;
 
 impl Arrival {
-    /// Waits for a machine to connect by `wiring`; `arrived` is told of it when it runs.
+    /// Waits for a machine to connect by `wiring`; `arrived` is told of it just before it runs.
     #[must_use]
     pub fn new(wiring: Wiring, arrived: impl FnMut(Arc<Machine>) + Send + 'static) -> Self {
         Self {
@@ -222,8 +222,8 @@ impl DestinationVm for Arrival {
         let Stage::Restored(machine) = std::mem::replace(&mut self.stage, Stage::Running) else {
             return Err(OutOfOrder.into());
         };
+        (self.arrived)(Arc::clone(&machine));
         machine.start()?;
-        (self.arrived)(machine);
         Ok(())
     }
 }

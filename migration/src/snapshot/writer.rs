@@ -1,9 +1,11 @@
 //! Writing a snapshot of a VM.
 
+mod disk;
 mod memory;
 mod rounds;
 
 use std::path::PathBuf;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +23,7 @@ use crate::snapshot::verify::digest_of;
 use crate::snapshot::{Result, SnapshotError};
 use crate::source::SourceVm;
 use crate::wire::MAX_STATE_BYTES;
+use disk::EarlySync;
 use memory::MemoryWriter;
 use rounds::write_rounds;
 
@@ -193,7 +196,31 @@ impl Work<'_> {
             return Err(Error::MappedPages { mapped, offered }.into());
         }
         let new = NewSnapshot::begin(&self.options.directory)?;
-        let mut memory = MemoryWriter::new(&new, ram)?;
+        let (report, contents, syncing) = thread::scope(|scope| {
+            let early = EarlySync::start(scope, new.memory())?;
+            self.store(offer, MemoryWriter::new(&new, ram, early)?)
+        })?;
+        new.sync_memory()?;
+        self.cancel.close().map_err(|_| SnapshotError::Cancelled)?;
+        let (file, identity) = contents.encode()?;
+        new.commit(&file)?;
+        Ok(SnapshotReport {
+            identity: identity.to_string(),
+            sync_ms: ms(syncing.elapsed()),
+            pause_ms: ms(self.paused.map_or(self.pause, |since| since.elapsed())),
+            total_ms: ms(self.began.elapsed()),
+            written_bytes: report.written_bytes + to_u64(file.len()),
+            ..report
+        })
+    }
+
+    /// Writes the memory file, and takes the state; gives what is known of the report by then, what is
+    /// to be written yet, and since when the guest has not been waiting for it.
+    fn store(
+        &mut self,
+        offer: Offer,
+        mut memory: MemoryWriter<'_>,
+    ) -> Result<(SnapshotReport, Contents, Instant)> {
         if self.options.liveness == Liveness::Live {
             self.is_tracked = true;
             self.vm
@@ -215,18 +242,7 @@ impl Work<'_> {
         self.tell(&memory, SnapshotPhase::Syncing);
         let syncing = Instant::now();
         let (report, contents) = self.seal(offer, state, memory)?;
-        new.sync_memory()?;
-        self.cancel.close().map_err(|_| SnapshotError::Cancelled)?;
-        let (file, identity) = contents.encode()?;
-        new.commit(&file)?;
-        Ok(SnapshotReport {
-            identity: identity.to_string(),
-            sync_ms: ms(syncing.elapsed()),
-            pause_ms: ms(self.paused.map_or(self.pause, |since| since.elapsed())),
-            total_ms: ms(self.began.elapsed()),
-            written_bytes: report.written_bytes + to_u64(file.len()),
-            ..report
-        })
+        Ok((report, contents, syncing))
     }
 
     /// Writes what is left to write but for the last file, and gives what is known of the report by

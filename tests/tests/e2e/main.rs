@@ -24,3 +24,4 @@ mod secure;
 mod snapshot;
 mod snapshot_bytes;
 mod snapshot_kills;
+mod snapshot_limits;

@@ -78,6 +78,10 @@ fn vm_goes_on_from_its_snapshot_in_every_memory_mode() {
         copy.wait_output("passes=").unwrap();
         assert!(passes(&copy) >= before, "{mode}");
         assert_eq!(copy.info().unwrap()["memory_bytes"], 128 << 20);
+        if mode == "lazy" {
+            let messages = copy.skiff.messages();
+            messages.wait("all memory is here", PATIENCE).unwrap();
+        }
         copy.skiff.type_text("q").unwrap();
         copy.wait_output("probe: done").unwrap();
         copy.skiff.succeed(PATIENCE).unwrap();

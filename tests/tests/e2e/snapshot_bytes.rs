@@ -13,7 +13,7 @@ use migration::{
 use vmm::boot::layout::VM_GENERATION_ID;
 use vmm::boot::write_generation_id;
 use vmm::machine::{Machine, Wiring, Wish};
-use vmm::transfer::{Arrival, Copy, Departure, Memory, StoredMachine};
+use vmm::transfer::{Arrival, CloneIdentity, Departure, Memory, StoredMachine};
 
 use crate::every_byte::{assert_same_memory, boot, state_of, wiring};
 use crate::ground::has_kvm;
@@ -35,7 +35,7 @@ fn save_to(directory: &Path, machine: &Arc<Machine>, liveness: Liveness) {
 }
 
 fn copy_of(snapshot: &Snapshot) -> StoredMachine {
-    let copy = Copy {
+    let copy = CloneIdentity {
         name: "copy".to_owned(),
         generation_id: COPY_ID,
         wish: None,

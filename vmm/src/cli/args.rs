@@ -2,6 +2,7 @@
 
 mod balloon;
 mod inspect;
+mod restore;
 mod run;
 mod snapshot;
 mod steer;
@@ -11,8 +12,9 @@ use argh::FromArgs;
 
 pub(super) use balloon::BalloonArgs;
 pub(super) use inspect::{InfoArgs, LsArgs, PreflightArgs};
+pub(super) use restore::{ClonesOrder, RestoreArgs};
 pub(super) use run::RunArgs;
-pub(super) use snapshot::{RestoreArgs, SnapshotArgs, SnapshotDeed};
+pub(super) use snapshot::{SnapshotArgs, SnapshotDeed};
 pub(super) use steer::{CancelArgs, PauseArgs, ResumeArgs, StopArgs};
 pub(super) use travel::{MigrateArgs, ReceiveArgs};
 

@@ -57,6 +57,21 @@ pub(super) enum ClientError {
         #[source]
         source: io::Error,
     },
+    /// The process of a copy cannot be started.
+    #[error("cannot start the copy {name}")]
+    Start {
+        /// Its name.
+        name: String,
+        /// The failed system call.
+        #[source]
+        source: io::Error,
+    },
+    /// A copy did not end well; it has said why.
+    #[error("the copy {name} has failed")]
+    Copy {
+        /// Its name.
+        name: String,
+    },
     /// A snapshot is not what was written.
     #[error("the snapshot in `{}` cannot be used", directory.display())]
     Snapshot {

@@ -3,6 +3,7 @@
 
 mod args;
 mod balloon;
+mod clones;
 mod errand;
 mod errors;
 mod format;
@@ -69,7 +70,10 @@ fn execute(command: Command) -> Result<(), CommandError> {
         Command::Receive(args) => Ok(monitor::receive(ReceiveConfig::try_from(args)?)?),
         Command::Migrate(args) => migrate::migrate(args),
         Command::Snapshot(args) => snapshot::snapshot(args.deed()?),
-        Command::Restore(args) => Ok(monitor::restore(RestoreConfig::try_from(args)?)?),
+        Command::Restore(args) => match args.clones()? {
+            Some(order) => clones::run(&order),
+            None => Ok(monitor::restore(RestoreConfig::try_from(args)?)?),
+        },
         Command::Cancel(args) => steer::cancel(&args.vm),
         Command::Ls(args) => inspect::ls(args.format()),
         Command::Info(args) => inspect::info(&args.vm, args.format()),

@@ -2,7 +2,10 @@
 
 use super::words::{Misuse, Parsed, parse};
 use super::*;
-use crate::config::{MigrationMode, SerialMode};
+use crate::config::{MemoryMode, MigrationMode, SerialMode};
+use migration::snapshot::{Afterwards, Liveness};
+
+use super::args::SnapshotDeed;
 use migration::{Order, Pivots, Prepaging, Streams};
 
 fn parse_line(line: &[&str]) -> Result<Parsed, Misuse> {
@@ -110,6 +113,66 @@ fn migrate_takes_a_name_or_a_socket_in_any_place() {
         (args.mode, args.report.unwrap().to_str()),
         (MigrationMode::StopAndCopy, Some("-"))
     );
+}
+
+#[test]
+fn snapshot_is_written_to_an_absolute_path_or_checked() {
+    let deed = |words: &[&str]| match command(words) {
+        Command::Snapshot(args) => args.deed(),
+        other => panic!("{other:?}"),
+    };
+    let SnapshotDeed::Write { vm, config, .. } = deed(&[
+        "snapshot",
+        "web",
+        "--to",
+        "here/web.snap",
+        "--live",
+        "--stop",
+    ])
+    .unwrap() else {
+        panic!("not to be written")
+    };
+    assert_eq!(vm.to_string(), "web");
+    assert!(config.to.is_absolute() && config.to.ends_with("here/web.snap"));
+    assert_eq!(config.liveness, Liveness::Live);
+    assert_eq!(config.afterwards, Afterwards::Held);
+    let check = deed(&["snapshot", "verify", "web.snap"]).unwrap();
+    assert_eq!(check, SnapshotDeed::Verify("web.snap".into()));
+    // A VM may have that name.
+    assert!(matches!(
+        deed(&["snapshot", "verify", "--to", "a"]),
+        Ok(SnapshotDeed::Write { .. })
+    ));
+    for words in [
+        &["snapshot", "web"][..],
+        &["snapshot", "web", "a", "--to", "b"],
+        &["snapshot", "verify", "a", "--live"],
+    ] {
+        assert!(deed(words).is_err(), "{words:?}");
+    }
+}
+
+#[test]
+fn restore_of_several_copies_is_a_command_for_each() {
+    let args = |words: &[&str]| match command(words) {
+        Command::Restore(args) => args,
+        other => panic!("{other:?}"),
+    };
+    let order = args(&[
+        "restore", "web.snap", "--name", "w", "--clones", "2", "--serial", "file=log",
+    ]);
+    let order = order.clones().unwrap().unwrap();
+    assert_eq!(order.copies[1].0, "w-2");
+    let words: Vec<&str> = order.copies[1].1.iter().map(String::as_str).collect();
+    let config = RestoreConfig::try_from(args(&words)).unwrap();
+    assert_eq!(config.name.as_str(), "w-2");
+    assert_eq!(config.memory_mode, MemoryMode::Mapped);
+    assert_eq!(config.serial, SerialMode::File("log.2".into()));
+    for shared in [&["--serial", "stdio"], &["--api", "./a.sock"]] {
+        let words = [&["restore", "a", "--clones", "2"][..], shared].concat();
+        assert!(args(&words).clones().is_err(), "{shared:?}");
+    }
+    assert_eq!(args(&["restore", "a"]).clones().unwrap(), None);
 }
 
 #[test]

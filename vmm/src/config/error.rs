@@ -136,6 +136,18 @@ pub enum ConfigError {
         /// What was given.
         value: Box<str>,
     },
+    /// A number of copies out of range.
+    #[error("`{value}` is no number of copies: give 1 to 1000")]
+    CloneCount {
+        /// What was given.
+        value: Box<str>,
+    },
+    /// Copies cannot share what only one can have.
+    #[error("several copies cannot share {what}")]
+    CloneShares {
+        /// What that is, and what to give instead.
+        what: &'static str,
+    },
     /// Neither on nor off.
     #[error("`{value}` is no choice for --prefetch: give on or off")]
     PrefetchSyntax {

@@ -2,6 +2,7 @@
 //! or a constructor that has checked it, so nothing after this module checks a size or a name again.
 
 mod balloon;
+mod clones;
 mod endpoint;
 mod error;
 mod file;
@@ -19,6 +20,7 @@ mod vcpus;
 mod vm;
 
 pub use balloon::BalloonMode;
+pub use clones::CloneCount;
 pub use endpoint::HostPort;
 pub use error::ConfigError;
 pub use file::VmSettings;

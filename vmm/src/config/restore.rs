@@ -88,6 +88,15 @@ pub enum Prefetch {
     Off,
 }
 
+impl fmt::Display for Prefetch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::On => "on",
+            Self::Off => "off",
+        })
+    }
+}
+
 impl FromStr for Prefetch {
     type Err = ConfigError;
 

@@ -187,6 +187,8 @@ pub struct VmInfo {
 /// receive --> Receiving --> Arriving --+  | failed  | migrate
 ///                                      v  |         v
 ///                                    Migrating ------> the monitor ends
+///
+/// Snapshotting stands beside Migrating: it leads back to where it came from.
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

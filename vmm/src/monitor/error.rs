@@ -108,15 +108,6 @@ pub enum MonitorError {
     /// The machine of a snapshot cannot be made.
     #[error("the VM cannot be resumed")]
     Restore(#[from] StoredError),
-    /// The report cannot be written.
-    #[error("cannot write the report to `{}`", path.display())]
-    Report {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
     /// The guest was started without a balloon.
     #[error("this VM has no balloon")]
     NoBalloon,

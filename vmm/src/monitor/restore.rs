@@ -17,7 +17,7 @@ use crate::console::Signals;
 use crate::control::{ControlSocket, SocketPath};
 use crate::host::HostKvm;
 use crate::machine::Wiring;
-use crate::transfer::{Copy, Memory, StoredMachine};
+use crate::transfer::{CloneIdentity, Memory, StoredMachine};
 use choice::choose;
 use report::Record;
 
@@ -51,7 +51,7 @@ pub fn restore(config: RestoreConfig) -> Result<(), MonitorError> {
         kvm,
     };
     let event_loop = EventLoop::new(outside, &config.serial)?;
-    let copy = Copy {
+    let copy = CloneIdentity {
         name: config.name.to_string(),
         generation_id: random_id()?,
         wish: config.wish,

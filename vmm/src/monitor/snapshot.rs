@@ -61,18 +61,22 @@ pub(super) fn run(ticket: Ticket, config: &SnapshotConfig) {
                 "the snapshot of {name} is complete; the guest stood still for {:.1} ms",
                 report.pause_ms
             );
+            // Whoever is told that it is done may ask for the next thing at once.
+            if *afterwards == Afterwards::Resumed {
+                place.settle();
+            }
             reply.ok(&report);
             if *afterwards == Afterwards::Held {
-                return notifier.send(Notice::End(Ending::Stopped));
+                notifier.send(Notice::End(Ending::Stopped));
             }
         }
         Err(error) => {
             let error = MonitorError::Snapshot(error);
             log::warn!("there is no snapshot of {name}: {}", Failure::of(&error));
+            place.settle();
             reply.error(Failure::of(&error));
         }
     }
-    place.settle();
 }
 
 fn translate(progress: &SnapshotProgress, rate: &mut Rate) -> Progress {

@@ -20,7 +20,7 @@ pub enum Memory {
 
 /// What makes a copy another machine than its original.
 #[derive(Debug, Clone)]
-pub struct Copy {
+pub struct CloneIdentity {
     /// Its name.
     pub name: String,
     /// Its generation id.
@@ -65,7 +65,7 @@ impl StoredMachine {
     ///
     /// # Errors
     /// The snapshot is of no machine of this version.
-    pub fn new(snapshot: &Snapshot, copy: &Copy) -> Result<Self, StoredError> {
+    pub fn new(snapshot: &Snapshot, copy: &CloneIdentity) -> Result<Self, StoredError> {
         let mut offer = snapshot.offer().clone();
         offer.name = PeerText::from(copy.name.as_str());
         // Another version's demands are left as they are: whoever understands them refuses.

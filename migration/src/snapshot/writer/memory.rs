@@ -9,6 +9,7 @@ use crate::page::{PAGE_BYTES, PageIndex, PageRange, bytes_of, to_u64, to_usize};
 use crate::snapshot::contents::{MemoryName, chunks_of};
 use crate::snapshot::directory::{NewSnapshot, failed};
 use crate::snapshot::memory::{digests_offset, file_bytes};
+use crate::snapshot::writer::disk::EarlySync;
 use crate::snapshot::{CHUNK_PAGES, Result};
 use crate::source::{SourceMemory, is_zero};
 
@@ -20,6 +21,7 @@ pub(super) struct MemoryWriter<'a> {
     new: &'a NewSnapshot,
     path: PathBuf,
     pub(super) ram: SourceMemory,
+    early: EarlySync<'a>,
     present: PageBitmap,
     /// Of each page that is present.
     digests: Vec<Digest>,
@@ -38,7 +40,11 @@ pub(super) struct Sealed {
 
 impl<'a> MemoryWriter<'a> {
     /// Begins with the empty file of `new`.
-    pub(super) fn new(new: &'a NewSnapshot, ram: SourceMemory) -> Result<Self> {
+    pub(super) fn new(
+        new: &'a NewSnapshot,
+        ram: SourceMemory,
+        early: EarlySync<'a>,
+    ) -> Result<Self> {
         let (pages, path) = (ram.pages(), new.memory_path());
         new.memory()
             .set_len(file_bytes(pages))
@@ -47,6 +53,7 @@ impl<'a> MemoryWriter<'a> {
             new,
             path,
             ram,
+            early,
             present: PageBitmap::empty(pages),
             digests: vec![Digest::default(); to_usize(pages)],
             content: Vec::new(),
@@ -108,10 +115,12 @@ impl<'a> MemoryWriter<'a> {
         }
         self.present.insert_range(run);
         self.written_pages += run.pages();
-        self.write_at(content, bytes_of(run.first().get()))
+        self.write_at(content, bytes_of(run.first().get()))?;
+        self.early.wrote(bytes_of(self.written_pages));
+        Ok(())
     }
 
-    /// Writes the digests, so that the file is complete.
+    /// Writes the digests, so that the file is complete, and waits for what the disk is at.
     pub(super) fn finish(self) -> Result<Sealed> {
         let pages = self.pages();
         let mut chunks = Vec::with_capacity(to_usize(chunks_of(pages)));
@@ -128,6 +137,7 @@ impl<'a> MemoryWriter<'a> {
                 digest_bytes += to_u64(bytes.len());
             }
         }
+        self.early.finish().map_err(failed("write", &self.path))?;
         Ok(Sealed {
             name: self.new.name(),
             present: self.present,

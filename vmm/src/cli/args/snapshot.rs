@@ -1,15 +1,12 @@
-//! `skiff snapshot` and `skiff restore` as typed.
+//! `skiff snapshot` as typed.
 
 use std::path::PathBuf;
 
 use argh::FromArgs;
 use migration::snapshot::{Afterwards, Liveness};
 
-use crate::config::{
-    ConfigError, MemoryMode, Prefetch, RestoreConfig, SerialMode, SnapshotConfig, VmName,
-};
+use crate::config::{ConfigError, SnapshotConfig};
 use crate::control::VmAddress;
-use crate::machine::Wish;
 
 /// write a VM into a directory, or check what was written
 #[derive(Debug, FromArgs)]
@@ -92,78 +89,6 @@ impl SnapshotArgs {
             }),
             _ => Err(ConfigError::SnapshotForm),
         }
-    }
-}
-
-/// resume a VM from a snapshot, and stay with it
-#[derive(Debug, FromArgs)]
-#[argh(
-    subcommand,
-    name = "restore",
-    help_triggers("--help", "-h", "help"),
-    example = "\
-  {command_name} web.snap --name web
-  {command_name} web.snap --memory-mode lazy --report -
-  {command_name} web.snap --name copy --serial none --paused",
-    note = "\
-lazy runs the guest at once: pages come when it touches them, and in the background. mapped runs it on
-the file itself, of which all copies share what they have not written: choose it for many copies, or
-for a file that is in the page cache. eager reads everything first. auto chooses by what it finds.
-Every resume is a copy: it has a name, a control socket and a VM generation id of its own, so that the
-guest's random numbers differ; what else must be unique (addresses, keys, host names) is the guest's.
-A line on standard output says when the VM is ready."
-)]
-pub(in crate::cli) struct RestoreArgs {
-    /// directory of the snapshot
-    #[argh(positional, arg_name = "DIR")]
-    directory: PathBuf,
-    /// name of the VM; default: one is made up
-    #[argh(option, arg_name = "NAME")]
-    name: Option<VmName>,
-    /// path of the control socket; default: $XDG_RUNTIME_DIR/skiff/NAME.sock or /run/skiff/NAME.sock
-    #[argh(option, arg_name = "PATH")]
-    api: Option<PathBuf>,
-    /// how memory gets to the guest: auto, lazy, eager or mapped; default: auto
-    #[argh(option, arg_name = "MODE", default = "MemoryMode::default()")]
-    memory_mode: MemoryMode,
-    /// on: learn which pages the guest touches first, and bring those first the next time; or off; default: on
-    #[argh(option, arg_name = "on|off", default = "Prefetch::default()")]
-    prefetch: Prefetch,
-    /// where the serial port leads: stdio, none or file=PATH; default: stdio
-    #[argh(option, arg_name = "MODE")]
-    serial: Option<SerialMode>,
-    /// do not run the guest until it is told to: skiff resume NAME
-    #[argh(switch)]
-    paused: bool,
-    /// write the report as JSON to this file when all memory is there; - is standard output
-    #[argh(option, arg_name = "FILE")]
-    report: Option<PathBuf>,
-}
-
-impl TryFrom<RestoreArgs> for RestoreConfig {
-    type Error = ConfigError;
-
-    fn try_from(args: RestoreArgs) -> Result<Self, ConfigError> {
-        let RestoreArgs {
-            directory,
-            name,
-            api,
-            memory_mode,
-            prefetch,
-            serial,
-            paused,
-            report,
-        } = args;
-        Ok(Self {
-            directory,
-            name: name.map_or_else(VmName::generate, Ok)?,
-            api,
-            serial: serial.unwrap_or_default(),
-            memory_mode,
-            prefetch,
-            wish: paused.then_some(Wish::Paused),
-            report,
-        })
     }
 }
 

@@ -17,9 +17,10 @@ pub(super) fn resume(
     config: &RestoreConfig,
 ) -> Result<(), MonitorError> {
     let machine = Arc::new(machine);
-    record.loaded()?;
     settle(event_loop, &machine);
+    record.loaded();
     machine.start()?;
     record.started(machine.wish());
-    record.write(config.report.as_deref(), Filling::default())
+    record.write(config.report.as_deref(), Filling::default());
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! A guest that runs before its memory is there: a migration whose two ends are in this process.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -93,11 +93,14 @@ fn run(
     let passage = machine.passage();
     let mut fresh = || -> Box<dyn DestinationVm> {
         let (home, notifier) = (place.clone(), notifier.clone());
+        let noted = Arc::clone(&record);
         let settle_in = move |machine: Arc<Machine>| {
             let mut tenant = home.lock();
             tenant.machine = Some(Arc::clone(&machine));
             tenant.activity = Activity::Arriving;
+            drop(tenant);
             notifier.send(Notice::Arrived(machine));
+            lock(&noted).loaded();
         };
         Box::new(Timed {
             vm: Arrival::new(wiring.clone(), settle_in).by(passage),
@@ -122,13 +125,8 @@ fn run(
     let report = given.map_err(|lost| why(*lost))?;
     taken?.outcome.map_err(MonitorError::LostHere)?;
     place.arrived();
-    let record = record.lock().unwrap_or_else(PoisonError::into_inner);
+    let record = lock(&record);
     let filling = filling(&report, &source);
-    log::info!(
-        "all memory is here after {:.0} ms, {} pages were waited for",
-        report.resume_ms,
-        filling.faults
-    );
     let kept = source
         .learned()
         .map_or(Ok(()), |set| snapshot.keep_working_set(&set));
@@ -138,7 +136,13 @@ fn run(
             Failure::of(&error)
         );
     }
-    record.write(config.report.as_deref(), filling)
+    record.write(config.report.as_deref(), filling);
+    log::info!(
+        "all memory is here after {:.0} ms, {} pages were waited for",
+        report.resume_ms,
+        filling.faults
+    );
+    Ok(())
 }
 
 /// What was learned from earlier resumes, if that matters. Without it a resume is slower.
@@ -208,14 +212,16 @@ impl DestinationVm for Timed {
     }
 
     fn resume(&mut self) -> Result<(), MachineError> {
-        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
-        record.loaded()?;
         self.vm.resume()?;
         let wish = self
             .place
             .machine()
             .map_or(Wish::Paused, |machine| machine.wish());
-        record.started(wish);
+        lock(&self.record).started(wish);
         Ok(())
     }
+}
+
+fn lock(record: &Mutex<Record>) -> MutexGuard<'_, Record> {
+    record.lock().unwrap_or_else(PoisonError::into_inner)
 }

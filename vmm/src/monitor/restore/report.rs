@@ -12,7 +12,6 @@ use super::choice::Choice;
 use crate::config::MemoryMode;
 use crate::host;
 use crate::machine::Wish;
-use crate::monitor::MonitorError;
 
 /// Version of the report.
 const SCHEMA: u32 = 1;
@@ -95,21 +94,17 @@ impl Record {
         }
     }
 
-    /// The state is restored: the VM is there, and about to run. Says so on standard output, before
-    /// the guest can write there.
-    ///
-    /// # Errors
-    /// Standard output is gone.
-    pub(super) fn loaded(&mut self) -> Result<(), MonitorError> {
+    /// The state is restored: the VM has its place, and is about to run. Says so on standard output,
+    /// before the guest can write there.
+    pub(super) fn loaded(&mut self) {
         self.state_load = self.began.elapsed();
         let mut stdout = io::stdout().lock();
         let written = stdout
             .write_all(self.ready.as_bytes())
             .and_then(|()| stdout.flush());
-        written.map_err(|source| MonitorError::System {
-            action: "write to standard output",
-            source,
-        })
+        if let Err(error) = written {
+            log::warn!("cannot say on standard output that the VM is ready: {error}");
+        }
     }
 
     /// The machine was started, and its vCPUs run if that was the wish.
@@ -117,12 +112,10 @@ impl Record {
         self.first_instruction = (wish == Wish::Running).then(|| self.began.elapsed());
     }
 
-    /// Writes the report to a file, or to standard output if its path is `-`.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    pub(super) fn write(&self, path: Option<&Path>, filling: Filling) -> Result<(), MonitorError> {
-        let Some(path) = path else { return Ok(()) };
+    /// Writes the report to a file, or to standard output if its path is `-`. If that fails, it says so:
+    /// the VM runs.
+    pub(super) fn write(&self, path: Option<&Path>, filling: Filling) {
+        let Some(path) = path else { return };
         let Filling {
             prefetch,
             prefetch_pages,
@@ -157,10 +150,9 @@ impl Record {
         } else {
             fs::write(path, text)
         };
-        written.map_err(|source| MonitorError::Report {
-            path: path.to_owned(),
-            source,
-        })
+        if let Err(error) = written {
+            log::warn!("cannot write the report to `{}`: {error}", path.display());
+        }
     }
 }
 

@@ -1,0 +1,143 @@
+//! `skiff restore` as typed.
+
+use std::path::PathBuf;
+
+use argh::FromArgs;
+
+use crate::config::{
+    CloneCount, ConfigError, MemoryMode, Prefetch, RestoreConfig, SerialMode, VmName,
+};
+use crate::machine::Wish;
+
+/// resume a VM from a snapshot, and stay with it
+#[derive(Debug, FromArgs)]
+#[argh(
+    subcommand,
+    name = "restore",
+    help_triggers("--help", "-h", "help"),
+    example = "\
+  {command_name} web.snap --name web
+  {command_name} web.snap --memory-mode lazy --report -
+  {command_name} web.snap --name copy --serial none --paused
+  {command_name} web.snap --name worker --clones 50",
+    note = "\
+lazy runs the guest at once: pages come when it touches them, and in the background. mapped runs it on
+the file itself, of which all copies share what they have not written: choose it for many copies, or
+for a file that is in the page cache. eager reads everything first. auto chooses by what it finds.
+Every resume is a copy: it has a name, a control socket and a VM generation id of its own, so that the
+guest's random numbers differ; what else must be unique (addresses, keys, host names) is the guest's.
+A line on standard output says when the VM is ready."
+)]
+pub(in crate::cli) struct RestoreArgs {
+    /// directory of the snapshot
+    #[argh(positional, arg_name = "DIR")]
+    directory: PathBuf,
+    /// name of the VM; default: one is made up
+    #[argh(option, arg_name = "NAME")]
+    name: Option<VmName>,
+    /// path of the control socket; default: $XDG_RUNTIME_DIR/skiff/NAME.sock or /run/skiff/NAME.sock
+    #[argh(option, arg_name = "PATH")]
+    api: Option<PathBuf>,
+    /// how memory gets to the guest: auto, lazy, eager or mapped; default: auto
+    #[argh(option, arg_name = "MODE", default = "MemoryMode::default()")]
+    memory_mode: MemoryMode,
+    /// on: learn which pages the guest touches first, and bring those first the next time; or off; default: on
+    #[argh(option, arg_name = "on|off", default = "Prefetch::default()")]
+    prefetch: Prefetch,
+    /// where the serial port leads: stdio, none or file=PATH; default: stdio
+    #[argh(option, arg_name = "MODE")]
+    serial: Option<SerialMode>,
+    /// make that many copies, NAME-1 and so on, each a process of its own, and stay with them
+    #[argh(option, arg_name = "N")]
+    clones: Option<CloneCount>,
+    /// do not run the guest until it is told to: skiff resume NAME
+    #[argh(switch)]
+    paused: bool,
+    /// write the report as JSON to this file when all memory is there; - is standard output
+    #[argh(option, arg_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+impl TryFrom<RestoreArgs> for RestoreConfig {
+    type Error = ConfigError;
+
+    fn try_from(args: RestoreArgs) -> Result<Self, ConfigError> {
+        let RestoreArgs {
+            directory,
+            name,
+            api,
+            memory_mode,
+            prefetch,
+            serial,
+            clones: _, // each is a command of its own
+            paused,
+            report,
+        } = args;
+        Ok(Self {
+            directory,
+            name: name.map_or_else(VmName::generate, Ok)?,
+            api,
+            serial: serial.unwrap_or_default(),
+            memory_mode,
+            prefetch,
+            wish: paused.then_some(Wish::Paused),
+            report,
+        })
+    }
+}
+
+/// Copies to be made: a name for each, and the words of the command that makes it.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::cli) struct ClonesOrder {
+    pub(in crate::cli) copies: Vec<(String, Vec<String>)>,
+    pub(in crate::cli) report: Option<PathBuf>,
+}
+
+impl RestoreArgs {
+    /// What is to be done for several copies, if that is asked for.
+    pub(in crate::cli) fn clones(&self) -> Result<Option<ClonesOrder>, ConfigError> {
+        let Some(count) = self.clones else {
+            return Ok(None);
+        };
+        let shares = |what| Err(ConfigError::CloneShares { what });
+        if self.api.is_some() {
+            return shares("a control socket: leave --api out");
+        }
+        if self.serial == Some(SerialMode::Stdio) {
+            return shares("standard output: give --serial none or file=PATH");
+        }
+        let stem = match &self.name {
+            Some(name) => name.clone(),
+            None => VmName::generate()?,
+        };
+        // Each of many copies touches little; what it does not write, all of them share.
+        let memory_mode = match self.memory_mode {
+            MemoryMode::Auto => MemoryMode::Mapped,
+            mode => mode,
+        };
+        let copies = (1..=count.get()).map(|number| {
+            let name: VmName = format!("{stem}-{number}").parse()?;
+            let serial = match &self.serial {
+                Some(SerialMode::File(path)) => format!("file={}.{number}", path.display()),
+                _ => "none".to_owned(),
+            };
+            let mut words = ["restore", "--report", "-"].map(str::to_owned).to_vec();
+            for (option, value) in [
+                ("--name", name.to_string()),
+                ("--serial", serial),
+                ("--memory-mode", memory_mode.to_string()),
+                ("--prefetch", self.prefetch.to_string()),
+            ] {
+                words.extend([option.to_owned(), value]);
+            }
+            words.extend(self.paused.then(|| "--paused".to_owned()));
+            // What was typed is UTF-8.
+            words.push(self.directory.to_string_lossy().into_owned());
+            Ok((name.to_string(), words))
+        });
+        Ok(Some(ClonesOrder {
+            copies: copies.collect::<Result<_, ConfigError>>()?,
+            report: self.report.clone(),
+        }))
+    }
+}
