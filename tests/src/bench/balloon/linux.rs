@@ -16,8 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(900);
 /// How often a number is looked at that is waited for.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// A guest reports what it freed after 2 s, so that something happens in this time or nothing does.
-const CALM: Duration = Duration::from_secs(6);
+/// Linux reports what was freed after 2 s, so that something happens in this time or nothing does.
+const REPORTING_CALM: Duration = Duration::from_secs(6);
 
 const MIB: u64 = 1 << 20;
 
@@ -208,9 +208,14 @@ impl LinuxGuest {
     /// # Errors
     /// The monitor does not answer.
     pub fn settle(&self) -> Result<u64, BenchError> {
+        let calm = match self.giving {
+            Giving::Nothing | Giving::Reporting | Giving::FineReporting => REPORTING_CALM,
+            // Nothing is taken before the first interval is over.
+            Giving::SelfBallooning => Duration::from_secs(2 * u64::from(super::interval_s())),
+        };
         let mut before = self.resident_mib()?;
         loop {
-            thread::sleep(CALM);
+            thread::sleep(calm);
             let now = self.resident_mib()?;
             if now.abs_diff(before) <= 1 {
                 return Ok(now);
