@@ -132,7 +132,7 @@ fn one_vm_survives_many_cycles_of_snapshot_and_resume_and_ends_as_without_any() 
         return;
     }
     let (host, place) = (Host::new().unwrap(), place());
-    let words = "workload=seq-write ws=8M rate=60000 seed=5 passes=900";
+    let words = "workload=seq-write ws=8M rate=60000 seed=5 passes=500";
     let control = host.boot_probe("control", "64M", words).unwrap();
     let mut vm = host.boot_probe("cycled", "64M", words).unwrap();
     vm.wait_output("t_ms=").unwrap();
