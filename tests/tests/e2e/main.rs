@@ -25,3 +25,4 @@ mod snapshot;
 mod snapshot_bytes;
 mod snapshot_kills;
 mod snapshot_limits;
+mod snapshot_linux;
