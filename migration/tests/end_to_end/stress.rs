@@ -213,6 +213,8 @@ impl Guest {
             let block = &self.blocks[usize::try_from(at).unwrap()];
             let before = block.changes.load(Ordering::Acquire);
             if block.is_given_up_unseen && before < 2 {
+                // Its owner is the one to go on.
+                thread::yield_now();
                 continue;
             }
             let page = block.range.first().get() + (state >> 32) % block.range.pages();

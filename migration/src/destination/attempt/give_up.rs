@@ -115,3 +115,6 @@ impl Attempt {
         self.lock().given_up.pages
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -149,24 +149,38 @@ impl LinuxGuest {
     /// # Errors
     /// Guest or monitor do not answer.
     pub fn now(&mut self) -> Result<Use, BenchError> {
+        // What goes into the balloon between the two questions would count as neither or twice.
+        loop {
+            let before = self.balloon_mib()?;
+            let free_mib = self.free_mib()?;
+            let balloon_mib = self.balloon_mib()?;
+            if balloon_mib == before {
+                return Ok(Use {
+                    resident_mib: self.resident_mib()?,
+                    used_mib: u64::from(self.memory_mib).saturating_sub(free_mib + balloon_mib),
+                    balloon_mib,
+                });
+            }
+        }
+    }
+
+    fn balloon_mib(&self) -> Result<u64, BenchError> {
+        Ok(match self.giving {
+            Giving::Nothing => 0,
+            Giving::Reporting | Giving::FineReporting | Giving::SelfBallooning => {
+                self.balloon("actual_bytes")? / MIB
+            }
+        })
+    }
+
+    fn free_mib(&mut self) -> Result<u64, BenchError> {
         let told = self.ask("awk '/^MemFree/ { print \"free_kib=\" $2 }' /proc/meminfo")?;
         let free_kib = told.iter().find_map(|line| field(line, "free_kib").ok());
         let free_kib = free_kib.ok_or_else(|| BenchError::Lacks {
             what: "free memory",
             text: told.join("\n"),
         })?;
-        let balloon_mib = match self.giving {
-            Giving::Nothing => 0,
-            Giving::Reporting | Giving::FineReporting | Giving::SelfBallooning => {
-                self.balloon("actual_bytes")? / MIB
-            }
-        };
-        let given_mib = free_kib / 1024 + balloon_mib;
-        Ok(Use {
-            resident_mib: self.resident_mib()?,
-            used_mib: u64::from(self.memory_mib).saturating_sub(given_mib),
-            balloon_mib,
-        })
+        Ok(free_kib / 1024)
     }
 
     /// Resident memory of the monitor.

@@ -47,7 +47,7 @@ pub(in crate::cli) struct RunArgs {
     /// where the serial port leads: stdio, none or file=PATH; default: stdio
     #[argh(option, arg_name = "MODE")]
     serial: Option<SerialMode>,
-    /// memory balloon: on (with free page reporting: freed memory goes back to the host), auto (what is free is taken as well, see `skiff help balloon`), plain (without reporting) or off; default: on
+    /// memory balloon: on (with free page reporting: freed memory goes back to the host), auto (what is free is taken as well, see `skiff help balloon`), plain (without reporting; the guest names its free pages when it is moved by rounds, so that they are not sent: free page hinting) or off; default: on
     #[argh(option, arg_name = "MODE")]
     balloon: Option<BalloonMode>,
     /// name of the VM; default: one is made up
