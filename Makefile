@@ -48,7 +48,7 @@ fuzz: setup ## runs every fuzz target over its corpus and a fixed number of fres
 fuzz-corpus: setup ## writes the fuzz targets' corpora anew, after a change of frames
 	$(step) "corpora" fuzz/corpus.sh
 
-bench-balloon: setup ## measures what memory comes back from a guest, what that saves a move and costs the guest; an hour in all
+bench-balloon: setup ## measures what memory comes back from a guest, what that saves a move and costs the guest; two hours in all
 	$(step) "guest images" guest-images/linux/build.sh
 	$(step) "programs" cargo build --release -p vmm -p tests --bins
 	$(step) "balloon" target/release/bench-balloon --out target/bench-balloon.json --picture target/bench-balloon.svg
