@@ -1,6 +1,6 @@
 //! Snapshots: a VM in a directory, written while it runs or stands, and given away from there.
 //!
-//! A snapshot is the other carrier of the engine. [`write`] takes a [`SourceVm`](crate::SourceVm)
+//! A snapshot is the other carrier of the engine. [`write()`] takes a [`SourceVm`](crate::SourceVm)
 //! as a migration does, and [`StoredVm`] is a [`SourceVm`](crate::SourceVm) whose memory is in a
 //! file, so that a lazy restore is a post-copy migration out of a directory: demand, order of
 //! pages, checks and the proof of completeness are those of every migration.

@@ -152,12 +152,16 @@ fn balloon_of_a_stock_guest_inflates_moves_and_deflates() {
     assert!(fresh.unwrap().contains("checksum ok"));
 }
 
-/// Moves a guest that may name free pages and has filled and freed 200 MiB; gives what arrived, and the
-/// report. `words` are for its kernel.
-fn move_after_freeing(host: &Host, name: &str, words: &str) -> (VmProcess, Value) {
+#[test]
+fn pages_that_a_stock_guest_names_as_free_are_not_sent_in_a_pre_copy() {
+    if !has_hardware("linux_hinting") {
+        return;
+    }
+    let host = Host::new().unwrap();
     let options = ["--memory", "512M", "--balloon", "plain"];
-    let words = format!("skiff.checksum=16 {words}");
-    let mut source = host.boot_linux_with(name, &options, &words).unwrap();
+    // Debian's kernel would fill what it names with zeroes first, which costs what hints are to save.
+    let words = "skiff.checksum=16 init_on_alloc=0";
+    let mut source = host.boot_linux_with("named", &options, words).unwrap();
     let checked = source.skiff.output().wait("checksum ok n=1", PATIENCE);
     checked.unwrap();
     // Not zeroes, which would not be sent in any case.
@@ -167,34 +171,17 @@ fn move_after_freeing(host: &Host, name: &str, words: &str) -> (VmProcess, Value
          cat $f $f $f $f $f >/run/fill; rm /run/one /run/fill; echo freed $((1 + 1))",
         "freed 2",
     );
-    let (target, address) = host.receive(&format!("{name}2")).unwrap();
+    let (target, address) = host.receive("named2").unwrap();
     let report = source.migrate(&address, &["--mode", "pre-copy"]).unwrap();
     assert_eq!(report["outcome"], "completed", "{report}");
-    println!("{name}: {}; rounds {}", report["pages"], report["rounds"]);
+    println!("named: {}; rounds {}", report["pages"], report["rounds"]);
     source.skiff.succeed(PATIENCE).unwrap();
     let from = target.skiff.output().count();
     let fresh = target.skiff.output().wait_from(from, "checksum ", PATIENCE);
     assert!(fresh.unwrap().contains("checksum ok"));
-    (target, report)
-}
-
-#[test]
-fn pages_that_a_stock_guest_names_as_free_are_not_sent_in_a_pre_copy() {
-    if !has_hardware("linux_hinting") {
-        return;
-    }
-    let host = Host::new().unwrap();
-    let pages = |report: &Value, kind: &str| report["pages"][kind].as_u64().unwrap() * 4096;
-    let read = |report: &Value| pages(report, "transferred") + pages(report, "zero");
-    // As it stands, Debian's kernel fills with zeroes what it allocates, and with that what it names
-    // as free. How much it fills in the time that it is given depends on the host; all is read.
-    let (_, filled) = move_after_freeing(&host, "filled", "");
-    assert!(pages(&filled, "hinted") < FILL / 10, "{filled}");
-    assert!(read(&filled) > FILL, "{filled}");
-
-    let (_target, named) = move_after_freeing(&host, "named", "init_on_alloc=0");
-    assert!(pages(&named, "hinted") > FILL * 3 / 4, "{named}");
-    assert!(read(&named) * 2 < read(&filled), "{named}");
+    let pages = |kind: &str| report["pages"][kind].as_u64().unwrap() * 4096;
+    assert!(pages("hinted") > FILL * 3 / 4, "{report}");
+    assert!(pages("transferred") + pages("zero") < FILL, "{report}");
     // It has its pages back.
     let began = Instant::now();
     loop {

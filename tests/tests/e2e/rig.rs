@@ -16,7 +16,7 @@ fn suite_in_the_rig_passes_under_amd_v() {
     let outcome = Rig::new()
         .input(skiff_binary().unwrap())
         .memory_mib(4096)
-        .timeout(Duration::from_secs(20 * 60))
+        .timeout(Duration::from_secs(35 * 60))
         .run(&[suite.to_str().unwrap(), "--test-threads=1", "--nocapture"])
         .unwrap();
     outcome.assert_success();
