@@ -9,7 +9,7 @@ endif
 
 step := @setup/step.sh
 
-.PHONY: help setup build guest-images demo test fuzz fuzz-corpus bench-balloon bench-boot bench-migrate clean
+.PHONY: help setup build guest-images demo test fuzz fuzz-corpus bench-balloon bench-boot bench-migrate bench-resume clean
 
 help: ## prints this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -60,6 +60,10 @@ bench-boot: setup ## measures the start of a VM and the memory of an idle one
 bench-migrate: setup ## measures what a move costs guest, network and user, some minutes; needs root for slow links
 	$(step) "programs" cargo build --release -p vmm -p tests --bins
 	$(step) "moves" target/release/bench-migrate --out target/bench-migrate.json
+
+bench-resume: setup ## measures how soon a saved guest runs again at full speed, and what its snapshot and copies cost
+	$(step) "programs" cargo build --release -p vmm -p tests --bins
+	$(step) "resumes" target/release/bench-resume --out target/bench-resume.json
 
 clean: ## removes everything built or fetched
 	rm -rf target

@@ -16,6 +16,7 @@ pub mod link;
 mod matrix;
 pub mod noise;
 mod results;
+pub mod resume;
 pub mod run;
 mod sample;
 mod session;

@@ -1,0 +1,231 @@
+//! How long until a guest that works on 256 MiB out of 1 GiB is as fast as before?
+
+use std::path::Path;
+
+use super::guest::{
+    Guest, MIB_PAGES, PATIENCE, Resumed, forget, ms, number, resume, save, wait_until,
+};
+use super::{Findings, LAZY, MAPPED};
+use crate::bench::BenchError;
+use crate::bench::guest::{RATE_RECORDS, Record, stitch};
+use crate::bench::noise::Watch;
+use crate::bench::statistics::to_f64;
+use crate::bench::verdict::Bound;
+use crate::harness::Host;
+
+/// The working set.
+const SET_KIB: u64 = 256 << 10;
+
+/// All of the guest's memory, more than it has for itself.
+const ALL_PAGES: u64 = 1024 * MIB_PAGES;
+
+/// Records of a resumed guest, one each 100 ms. Our choice: because nothing that it gets faster by
+/// takes longer.
+const RECORDS: usize = 20;
+
+/// The share of the former speed that is full speed.
+const FULL: f64 = 0.9;
+
+/// The most that it may take, in s.
+const MOST_S: f64 = 0.3;
+
+/// Resumes from which the working set is learned.
+const LESSONS: usize = 3;
+
+/// The ways to resume.
+const WAYS: [(&str, [&str; 4]); 3] = [
+    (PREFETCH, [LAZY[0], LAZY[1], "--prefetch", "on"]),
+    ("lazy, no prefetch", [LAZY[0], LAZY[1], "--prefetch", "off"]),
+    ("mapped", [MAPPED[0], MAPPED[1], "--prefetch", "off"]),
+];
+
+const PREFETCH: &str = "lazy, prefetch";
+
+/// Saves a guest at full speed, teaches its snapshot the working set, and resumes it in each way once a
+/// run.
+///
+/// # Errors
+/// A guest fails.
+pub fn measure(runs: usize) -> Result<Findings, BenchError> {
+    let mut findings = Findings::default();
+    let host = Host::new()?;
+    let directory = host.runtime().join("snapshot");
+    let saved = save_at_work(&host, &directory)?;
+    forget(&directory)?;
+    for _ in 0..LESSONS {
+        let (_, options) = WAYS[0];
+        let resumed = resume(&host, &directory, &options)?;
+        resumed.report(&host, &options)?;
+        resumed.end()?;
+    }
+    for _ in 0..runs {
+        let watch = Watch::begin()?;
+        for (way, options) in WAYS {
+            let resumed = resume(&host, &directory, &options)?;
+            let after = arrivals(&saved, &resumed)?;
+            let report = resumed.report(&host, &options)?;
+            resumed.end()?;
+            let Recovery { after_s, share } =
+                recovery(&records_of(&saved), &after).ok_or_else(|| BenchError::Lacks {
+                    what: "full speed before the snapshot",
+                    text: saved.join("\n"),
+                })?;
+            findings.note(&until_full(way), "s", after_s);
+            findings.note(&format!("{way}: speed in the end"), "share", share);
+            for (what, path) in [
+                ("ahead of demand", "/prefetch_pages"),
+                ("faults", "/faults"),
+            ] {
+                findings.note(&format!("{way}: {what}"), "pages", number(&report, path)?);
+            }
+        }
+        findings.heard(watch.end()?);
+    }
+    let median = findings.median(&until_full(PREFETCH));
+    findings.hold(
+        "median, s",
+        &until_full(PREFETCH),
+        median,
+        Bound::AtMost(MOST_S),
+    );
+    Ok(findings)
+}
+
+fn until_full(way: &str) -> String {
+    format!("{way}: until full speed")
+}
+
+/// Gives what the guest said until it was saved.
+fn save_at_work(host: &Host, directory: &Path) -> Result<Vec<String>, BenchError> {
+    let guest = Guest {
+        memory: "1G",
+        set_kib: SET_KIB,
+        words: "workload=seq-write",
+        filled_pages: ALL_PAGES,
+    };
+    let mut vm = guest.boot(host)?;
+    let output = vm.skiff.output().clone();
+    let from = output.count();
+    // One record more: it spans the filling.
+    wait_until(&output, "pages=", |lines| {
+        records_of(&lines[from..]).len() > RATE_RECORDS + 1
+    })?;
+    save(&mut vm, directory)?;
+    Ok(output.all().split_off(from))
+}
+
+/// A record of a resumed guest, and when it came.
+#[derive(Debug, Clone, Copy)]
+struct Arrival {
+    /// Since the guest was about to run.
+    after_s: f64,
+    record: Record,
+}
+
+/// What a resume cost the guest.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Recovery {
+    /// Until it was at full speed; all the time it was watched, if it was not.
+    after_s: f64,
+    /// Its speed in the end by that before.
+    share: f64,
+}
+
+fn arrivals(saved: &[String], resumed: &Resumed) -> Result<Vec<Arrival>, BenchError> {
+    let output = resumed.vm.skiff.output();
+    let before = records_of(saved).len();
+    let mut arrivals: Vec<Arrival> = Vec::new();
+    loop {
+        let lines = output.all();
+        let after_s = ms(resumed.ready.elapsed()) / 1e3;
+        // The first line says that the VM is ready.
+        let records = records_of(&stitch(saved, &lines[1..]));
+        let fresh = records.into_iter().skip(before + arrivals.len());
+        arrivals.extend(fresh.map(|record| Arrival { after_s, record }));
+        if arrivals.len() >= RECORDS {
+            return Ok(arrivals);
+        }
+        output.wait_from(lines.len(), "probe: ", PATIENCE)?;
+    }
+}
+
+fn records_of(lines: &[String]) -> Vec<Record> {
+    let records = lines.iter().filter_map(|line| Record::parse(line));
+    records.collect()
+}
+
+/// `None` if nothing is known of the time before, or of that after. Rates are of the guest's clock, which
+/// may stand still between snapshot and resume, or not.
+fn recovery(before: &[Record], after: &[Arrival]) -> Option<Recovery> {
+    let quiet = before.get(before.len().checked_sub(RATE_RECORDS + 1)?..)?;
+    let full = pages_per_s(quiet.first()?, quiet.last()?)?;
+    let is_full = |pair: &&[Arrival]| {
+        let rate = pages_per_s(&pair[0].record, &pair[1].record);
+        rate.is_some_and(|rate| rate >= FULL * full)
+    };
+    let (middle, last) = (after.get(after.len() / 2)?, after.last()?);
+    let back = after.windows(2).find(is_full).map_or(last, |pair| &pair[0]);
+    Some(Recovery {
+        after_s: back.after_s,
+        share: pages_per_s(&middle.record, &last.record)? / full,
+    })
+}
+
+/// `None` if no time passed, or no work is done.
+fn pages_per_s(from: &Record, until: &Record) -> Option<f64> {
+    let passed_ms = until.t_ms.checked_sub(from.t_ms).filter(|&ms| ms > 0)?;
+    let done = until
+        .pages
+        .checked_sub(from.pages)
+        .filter(|&done| done > 0)?;
+    Some(to_f64(done) * 1e3 / to_f64(passed_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A record each 100 ms, with so many pages done since the one before.
+    fn records(done: &[u64]) -> Vec<Record> {
+        let mut pages = 0;
+        let record = |(number, done): (u64, &u64)| {
+            pages += done;
+            Record {
+                t_ms: number * 100,
+                pages,
+                max_gap_us: 1,
+            }
+        };
+        (0..).zip(done).map(record).collect()
+    }
+
+    /// The same as they come, the first one at once.
+    fn arrivals(done: &[u64]) -> Vec<Arrival> {
+        let arrival = |record: Record| Arrival {
+            after_s: to_f64(record.t_ms) / 1e3,
+            record,
+        };
+        records(done).into_iter().map(arrival).collect()
+    }
+
+    #[test]
+    fn full_speed_is_back_where_the_first_interval_at_nine_tenths_begins() {
+        let before = records(&[1000; RATE_RECORDS + 1]);
+        let found = recovery(&before, &arrivals(&[0, 100, 800, 900, 1000, 1000])).unwrap();
+        assert_eq!((found.after_s, found.share), (0.2, 1.0));
+    }
+
+    #[test]
+    fn full_speed_that_does_not_come_back_takes_all_the_time_there_is() {
+        let before = records(&[1000; RATE_RECORDS + 1]);
+        let found = recovery(&before, &arrivals(&[0, 500, 500, 500, 500])).unwrap();
+        assert_eq!((found.after_s, found.share), (0.4, 0.5));
+    }
+
+    #[test]
+    fn full_speed_is_unknown_without_records_before() {
+        let after = arrivals(&[1000; 5]);
+        assert_eq!(recovery(&records(&[1000; RATE_RECORDS]), &after), None);
+        assert_eq!(recovery(&records(&[0; RATE_RECORDS + 1]), &after), None);
+    }
+}
