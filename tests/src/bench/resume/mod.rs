@@ -6,7 +6,7 @@
 //! | [`first`] | how long from the start of the process to the first instruction, by memory size? | an empty process |
 //! | [`set`] | how long to touch 64 MiB out of 1 GiB, and with how many faults? | the same when all is resident, and a bulk copy |
 //! | [`speed`] | how long until 90 % of full speed over 256 MiB out of 1 GiB? | the speed before the snapshot |
-//! | [`write`] | how much is written, how fast, and how long does the guest stand still? | `dd` of the same bytes |
+//! | [`mod@write`] | how much is written, how fast, and how long does the guest stand still? | `dd` of the same bytes |
 //! | [`clones`] | what memory does each of 50 copies take beyond the shared? | what is shared |
 //!
 //! The guest is the probe. Runs of what is compared take turns. Files are in the page cache, as after
