@@ -39,16 +39,16 @@ fn threads_of(pid: u32) -> String {
     lines.join("\n")
 }
 
-/// The words before a command that make it heed Ctrl-C: who starts this test in the background of a
-/// script has it ignore that, and skiff would respect it.
-fn heeding_ctrl_c() -> &'static [&'static str] {
+/// The words before a command that make it heed signals: who starts this test in the background of a
+/// script, or by nohup, has it ignore some, and skiff would respect that.
+fn heeding_signals() -> &'static [&'static str] {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = u64::from_str_radix(ignored.unwrap().trim(), 16).unwrap();
-    let both = [Signal::INT, Signal::QUIT];
+    let sent = [Signal::INT, Signal::QUIT, Signal::HUP];
     let is_ignored = |signal: Signal| ignored >> (signal.as_raw() - 1) & 1 == 1;
-    if both.into_iter().any(is_ignored) {
-        &["env", "--default-signal=INT,QUIT"]
+    if sent.into_iter().any(is_ignored) {
+        &["env", "--default-signal=INT,QUIT,HUP"]
     } else {
         &[]
     }
@@ -75,7 +75,7 @@ impl Session {
         // setsid -c makes the terminal the controlling one, as a login does.
         let skiff = Command::new("setsid")
             .arg("-c")
-            .args(heeding_ctrl_c())
+            .args(heeding_signals())
             .arg(skiff_binary().unwrap())
             .args([
                 "run", "--kernel", "probe", "--memory", "64M", "--name", "tty",

@@ -22,7 +22,9 @@ fn signal_raised_arrives_as_a_value_once() {
         assert_eq!(signals.next(), None);
         for signal in [StopSignal::Terminate, StopSignal::HangUp] {
             raise(signal);
-            assert_eq!(signals.next(), Some(signal));
+            // Who starts the tests by nohup has them ignore one.
+            let heeded = !is_ignored(signal.number()).unwrap();
+            assert_eq!(signals.next(), heeded.then_some(signal));
             assert_eq!(signals.next(), None);
         }
     });
