@@ -4,6 +4,7 @@ mod arrival;
 mod attempt;
 mod clock;
 mod door;
+mod giving_up;
 mod host;
 mod memory;
 mod region;
@@ -26,10 +27,12 @@ use crate::phase::DestinationPhase;
 use crate::ram::RamMapping;
 use crate::report::{FaultCounts, PageCounts};
 
-pub use attempt::ArrivingMemory;
 use door::Door;
+pub use giving_up::ArrivingMemory;
+pub(crate) use giving_up::GivesUp;
 pub use memory::available_memory_bytes;
 pub use region::check_userfaultfd;
+pub(crate) use region::{FaultRegion, HUGE_PAGES, Stage};
 
 /// A VM that may arrive. One is made for each attempt, and dropped if the attempt fails before the
 /// hand-over. The calls come in the order of the methods below, from the thread that calls

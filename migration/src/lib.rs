@@ -35,6 +35,7 @@ mod phase;
 mod progress;
 mod ram;
 mod report;
+mod resume;
 pub mod snapshot;
 mod source;
 mod stop;
@@ -67,6 +68,7 @@ pub use report::{
     Digests, FaultCounts, LatencyPartsUs, LatencyUs, Outcome, PageCounts, Report, Round, SCHEMA,
     WireBytes,
 };
-pub use source::{Failure, Hints, PeerInfo, SourceMemory, SourceVm, migrate, probe};
+pub use resume::{ResumeError, Resumed, StoredVm, resume};
+pub use source::{Failure, Hints, PeerInfo, SourceVm, migrate, probe};
 pub use tls::Tls;
 pub use wire::FrameKind;

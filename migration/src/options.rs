@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::auth::Key;
 use crate::error::{Error, Result};
-use crate::order::{Recency, SendPlan};
+use crate::order::SendPlan;
 use crate::tls::Tls;
 
 /// Most background connections of one migration. Our choice: more than any link was seen to need.
@@ -271,12 +271,6 @@ pub struct SourceOptions {
     /// How long the guest runs without a fault until demand paging sends the rest
     /// ([`Prepaging::None`](crate::Prepaging::None)).
     pub drain_after: Duration,
-    /// How long after the hand-over demand paging sends the rest, whatever faults come, if there is a
-    /// limit.
-    pub drain_by: Option<Duration>,
-    /// What is known of the guest's use of its memory before anything is learned, for
-    /// [`Order::Recency`](crate::Order::Recency).
-    pub recency: Recency,
     /// The rate that pages keep to which nobody waits for, if there is a limit.
     pub bandwidth: Option<Bandwidth>,
     /// For how long the guest may stand still, where the mode can keep it.
@@ -301,8 +295,6 @@ impl SourceOptions {
             streams: None,
             send_plan: SendPlan::default(),
             drain_after: DRAIN_AFTER,
-            drain_by: None,
-            recency: Recency::new(),
             bandwidth: None,
             max_downtime: MAX_DOWNTIME,
             timeouts: Timeouts::default(),

@@ -122,11 +122,31 @@ impl SendOrder {
         if page.get() >= self.by_address.length() {
             return false;
         }
-        self.faults += 1;
         let is_unsent = self.by_address.holds(page);
         if is_unsent && let Some(range) = PageRange::between(page.get(), page.get() + 1) {
             self.hand_out(range);
         }
+        self.note_fault(page);
+        is_unsent
+    }
+
+    /// The same for all that is left `around` the page, which lies there, in ascending runs.
+    pub(crate) fn demand_around(
+        &mut self,
+        page: PageIndex,
+        around: PageRange,
+        runs: &mut Vec<PageRange>,
+    ) -> bool {
+        let is_unsent = page.get() < self.by_address.length() && self.by_address.holds(page);
+        if is_unsent {
+            runs.extend(std::iter::from_fn(|| self.next_within(around)));
+        }
+        self.note_fault(page);
+        is_unsent
+    }
+
+    fn note_fault(&mut self, page: PageIndex) {
+        self.faults += 1;
         match &mut self.policy {
             Policy::Demand | Policy::Push => {}
             Policy::Bubbles(bubbles) => {
@@ -136,7 +156,6 @@ impl SendOrder {
             // Walks are walks through memory, whatever is hot.
             Policy::Adaptive(adaptive) => adaptive.fault(page.get(), &self.by_address),
         }
-        is_unsent
     }
 
     /// Hands out the next run of neighbouring pages; `None` once no page is left, or while all that
@@ -163,6 +182,22 @@ impl SendOrder {
         Some(piece.pages)
     }
 
+    /// Hands out all that is left of the neighbourhood of the page that is next, in ascending runs;
+    /// `false` as [`next_run`](Self::next_run) gives `None`.
+    pub(crate) fn next_around(
+        &mut self,
+        around: impl Fn(PageIndex) -> PageRange,
+        runs: &mut Vec<PageRange>,
+    ) -> bool {
+        let Some(next) = self.next_run(RunLimits::same(1)) else {
+            return false;
+        };
+        self.hand_back(next);
+        let around = around(next.first());
+        runs.extend(std::iter::from_fn(|| self.next_within(around)));
+        true
+    }
+
     /// Hands out the first run of pages that are left in `range`.
     pub fn next_within(&mut self, range: PageRange) -> Option<PageRange> {
         let piece = self
@@ -175,10 +210,7 @@ impl SendOrder {
 
     /// Takes pages back that were handed out and did not leave: they will be handed out again.
     pub fn put_back(&mut self, pages: PageRange) {
-        self.by_address.add(pages);
-        if let Some(by_rank) = &mut self.by_rank {
-            by_rank.add(pages);
-        }
+        self.hand_back(pages);
         self.next = 0;
     }
 
@@ -202,6 +234,13 @@ impl SendOrder {
     fn has_unsent(&self) -> bool {
         let row = &self.by_address;
         row.ahead(self.next, row.length(), 1).is_some()
+    }
+
+    fn hand_back(&mut self, pages: PageRange) {
+        self.by_address.add(pages);
+        if let Some(by_rank) = &mut self.by_rank {
+            by_rank.add(pages);
+        }
     }
 
     fn hand_out(&mut self, pages: PageRange) {

@@ -1,9 +1,7 @@
 //! Snapshots: a VM in a directory, written while it runs or stands, and given away from there.
 //!
-//! A snapshot is the other carrier of the engine. [`write()`] takes a [`SourceVm`](crate::SourceVm)
-//! as a migration does, and [`StoredVm`] is a [`SourceVm`](crate::SourceVm) whose memory is in a
-//! file, so that a lazy restore is a post-copy migration out of a directory: demand, order of
-//! pages, checks and the proof of completeness are those of every migration.
+//! A snapshot is the other carrier of the engine: [`write()`] takes a [`SourceVm`](crate::SourceVm)
+//! as a migration does, and [`resume`](fn@crate::resume) is a post-copy migration out of a directory.
 //!
 //! ```text
 //! DIR/snapshot            small: header, table of sections, sections (`format`)
@@ -25,7 +23,6 @@ mod format;
 pub(crate) mod fuzzing;
 mod memory;
 mod reader;
-mod stored;
 mod verify;
 mod working_set;
 mod writer;
@@ -35,15 +32,12 @@ pub use fill::fill;
 pub use format::Identity;
 pub use memory::StoredMemory;
 pub use reader::Snapshot;
-pub use stored::StoredVm;
 pub use verify::{Verified, verify};
 pub use working_set::{Unusable, WorkingSet};
 pub use writer::{
     Afterwards, Liveness, SnapshotOptions, SnapshotPhase, SnapshotProgress, SnapshotReport,
     StoredPages, write,
 };
-
-pub(crate) use memory::Reading;
 
 /// Result of the operations here.
 type Result<T, E = SnapshotError> = std::result::Result<T, E>;

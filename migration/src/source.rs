@@ -6,7 +6,6 @@ mod connect;
 mod frozen;
 mod lap;
 mod limiter;
-mod memory;
 mod recovery;
 mod rounds;
 mod sender;
@@ -24,10 +23,10 @@ use crate::error::{Error, MachineError, Result};
 use crate::offer::{Offer, PeerText};
 use crate::options::SourceOptions;
 use crate::progress::ProgressSink;
+use crate::ram::RamMapping;
 use crate::report::{Outcome, Report};
 
 pub use connect::{PeerInfo, probe};
-pub use memory::SourceMemory;
 pub(crate) use sender::is_zero;
 use transfer::Transfer;
 
@@ -40,8 +39,9 @@ pub trait SourceVm: Send + Sync {
     /// If the VM is in no state to be moved.
     fn offer(&self) -> Result<Offer, MachineError>;
 
-    /// Its RAM.
-    fn ram(&self) -> SourceMemory;
+    /// The mapping of its RAM. Pages that were never touched must read as zero, or as those of its
+    /// [snapshot](RamMapping::of_snapshot).
+    fn ram(&self) -> RamMapping;
 
     /// Begins to note which pages are written, by vCPUs and by devices. It is called in modes with
     /// rounds of pre-copy only.

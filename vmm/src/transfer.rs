@@ -12,7 +12,7 @@ use std::sync::Arc;
 use kvm_bindings::CpuId;
 use migration::{
     ArrivingMemory, DestinationVm, Hints, MachineError, Offer, PageBitmap, PeerText, RamMapping,
-    Refusal, SourceMemory, SourceVm,
+    Refusal, SourceVm,
 };
 use serde::{Deserialize, Serialize};
 
@@ -84,8 +84,8 @@ impl SourceVm for Departure {
         })
     }
 
-    fn ram(&self) -> SourceMemory {
-        self.machine.ram().mapping().into()
+    fn ram(&self) -> RamMapping {
+        self.machine.ram().mapping()
     }
 
     fn start_tracking(&self) -> Result<(), MachineError> {

@@ -7,7 +7,6 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::rand::{GetRandomFlags, getrandom};
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
@@ -46,19 +45,6 @@ impl Key {
             let length_bytes = to_u64(bytes.len());
             Err(Error::KeySize { length_bytes })
         }
-    }
-
-    /// A key that nobody else has, for two ends in one process.
-    ///
-    /// # Errors
-    /// If the kernel has no random bytes.
-    pub fn random() -> Result<Self> {
-        let mut bytes = vec![0; 2 * MIN_KEY_BYTES];
-        // Up to 256 bytes come whole or not at all (getrandom(2)).
-        getrandom(&mut bytes, GetRandomFlags::empty()).map_err(|errno| Error::Random {
-            source: errno.into(),
-        })?;
-        Self::new(bytes)
     }
 
     /// The key in a file: all of its bytes but a line end at the end.

@@ -20,7 +20,6 @@ use crate::options::Mode;
 use crate::page::{PAGE_BYTES, PageIndex, PageRange, to_usize};
 use crate::stop::{Doorbell, Stop};
 use crate::wire::{MAX_FRAME_PAGES, PagesPrefix};
-pub use give_up::ArrivingMemory;
 use give_up::GivenUp;
 use lap::Lap;
 pub(super) use lap::{Attached, Returned};

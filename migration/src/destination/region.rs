@@ -1,27 +1,49 @@
 //! Guest memory whose missing pages fault into user space: all dealings with userfaultfd(2).
 #![expect(unsafe_code, reason = "userfaultfd and madvise act on raw addresses")]
 
+mod stage;
+
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use libc::{EAGAIN, EEXIST};
+use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
 use rustix::mm::{Advice, madvise};
 use userfaultfd::{Error as UffdError, Event, EventBuffer, Uffd, UffdBuilder};
 
 use crate::error::{Error, Result};
-use crate::page::{PAGE_BYTES, PageIndex, PageRange, to_u64};
+use crate::page::{PAGE_BYTES, PageIndex, PageRange, to_u64, to_usize};
 use crate::ram::RamMapping;
+pub(crate) use stage::{HUGE_PAGES, Stage};
+
+/// `UFFDIO_MOVE` of linux/userfaultfd.h, since Linux 6.8; the crate does not have it.
+const MOVE_NUMBER: u8 = 0x05;
+const MOVE: Opcode = opcode::read_write::<MoveRequest>(0xaa, MOVE_NUMBER);
+
+/// `struct uffdio_move` of linux/userfaultfd.h.
+#[derive(Debug)]
+#[repr(C)]
+struct MoveRequest {
+    to: u64,
+    from: u64,
+    bytes: u64,
+    mode: u64,
+    /// Bytes that were moved, or a negative error number.
+    moved: i64,
+}
 
 /// RAM registered for missing-page faults, all pages of which are missing at first.
 ///
 /// Dropping it without [`release`](Self::release) leaves the registration in place for the life of
 /// the process, on purpose: memory that never arrived must freeze who touches it, and once a
 /// userfaultfd is closed the kernel fills what is missing with zeroes.
-pub(super) struct FaultRegion {
+pub(crate) struct FaultRegion {
     uffd: ManuallyDrop<Uffd>,
     ram: RamMapping,
+    /// Whether whole huge pages can be [moved in](Self::move_in).
+    moves: bool,
     released: AtomicBool,
 }
 
@@ -54,7 +76,7 @@ pub fn check_userfaultfd() -> Result<()> {
 impl FaultRegion {
     /// Registers `ram` and empties it. Huge pages are ruled out before, since one fault would
     /// install zeroes for its neighbours as well.
-    pub(super) fn register(ram: RamMapping) -> Result<Self> {
+    pub(crate) fn register(ram: RamMapping) -> Result<Self> {
         let uffd = open()?;
         let (base, bytes) = (ram.base().as_ptr().cast(), ram.bytes());
         let advise = |advice| {
@@ -66,28 +88,36 @@ impl FaultRegion {
             })
         };
         advise(Advice::LinuxNoHugepage)?;
-        uffd.register(base, bytes)
+        let can = uffd
+            .register(base, bytes)
             .map_err(|error| Error::Register {
                 pages: ram.pages(),
                 source: std::io::Error::other(error),
             })?;
         // What was touched before is a page that would never be asked for.
         advise(Advice::LinuxDontNeed)?;
+        let is_aligned = ram.base().addr().get().is_multiple_of(Stage::BYTES);
         Ok(Self {
             uffd: ManuallyDrop::new(uffd),
+            moves: is_aligned && can.bits() & 1 << MOVE_NUMBER != 0,
             ram,
             released: AtomicBool::new(false),
         })
     }
 
+    /// Whether huge pages can be [moved in](Self::move_in).
+    pub(crate) fn moves(&self) -> bool {
+        self.moves
+    }
+
     /// Number of pages.
-    pub(super) fn pages(&self) -> u64 {
+    pub(crate) fn pages(&self) -> u64 {
         self.ram.pages()
     }
 
     /// Installs `content` as the pages of `range` and wakes who waits for them. A page that is
     /// there already keeps its content.
-    pub(super) fn install(&self, range: PageRange, content: &[u8]) -> Result<()> {
+    pub(crate) fn install(&self, range: PageRange, content: &[u8]) -> Result<()> {
         self.copy_in(range, content, Waiting::Woken)
     }
 
@@ -95,6 +125,34 @@ impl FaultRegion {
     pub(super) fn install_without_waking(&self, page: PageIndex, content: &[u8]) -> Result<()> {
         let range = PageRange::within(page, 1, self.pages()).expect("the page exists");
         self.copy_in(range, content, Waiting::Asleep)
+    }
+
+    /// Installs the content of a full `stage` as the pages of `range`, which are a huge page, and wakes
+    /// who waits for them. They are moved there as they are, so that the guest has a huge page if the
+    /// kernel made one; what cannot be moved is copied, and a page that is there keeps its content.
+    pub(crate) fn move_in(&self, range: PageRange, stage: &mut Stage) -> Result<()> {
+        let mut request = MoveRequest {
+            to: self.ram.address_of(range).addr().get() as u64,
+            from: stage.address() as u64,
+            bytes: range.bytes() as u64,
+            mode: 0,
+            moved: 0,
+        };
+        // SAFETY: the opcode belongs to the request, whose ranges lie in the mapping, which
+        // `address_of` checked, and in the stage, which is borrowed for this call alone; only pages
+        // that are missing are written.
+        let moved = unsafe { ioctl(self.as_fd(), Updater::<MOVE, _>::new(&mut request)) };
+        if moved.is_ok() {
+            return Ok(());
+        }
+        let moved_pages = u64::try_from(request.moved).unwrap_or(0) / to_u64(PAGE_BYTES);
+        match PageRange::between(range.first().get() + moved_pages, range.end()) {
+            Some(rest) => {
+                let offset = to_usize(moved_pages) * PAGE_BYTES;
+                self.install(rest, &stage.pages_mut(range.pages())[offset..])
+            }
+            None => Ok(()),
+        }
     }
 
     fn copy_in(&self, range: PageRange, content: &[u8], waiting: Waiting) -> Result<()> {
@@ -141,7 +199,7 @@ impl FaultRegion {
     }
 
     /// Makes the pages of `range` missing again.
-    pub(super) fn discard(&self, range: PageRange) -> Result<()> {
+    pub(crate) fn discard(&self, range: PageRange) -> Result<()> {
         let address = self.ram.address_of(range).as_ptr();
         // SAFETY: the range lies in the mapping, which `address_of` checked, and that is anonymous
         // and private; no Rust reference points into it, so its content may change.
@@ -155,7 +213,7 @@ impl FaultRegion {
     }
 
     /// Makes the page one of zeroes and wakes who waits for it.
-    pub(super) fn install_zero(&self, page: PageIndex) -> Result<()> {
+    pub(crate) fn install_zero(&self, page: PageIndex) -> Result<()> {
         loop {
             let address = self.address_of(page);
             // SAFETY: the page lies in the mapping, which `address_of` checked; it is written only
@@ -178,16 +236,21 @@ impl FaultRegion {
 
     /// Wakes who waits for the page, which is there.
     pub(super) fn wake(&self, page: PageIndex) -> Result<()> {
+        self.wake_all(PageRange::within(page, 1, self.pages()).expect("the page exists"))
+    }
+
+    /// Has those who wait for pages of `range` look again.
+    pub(crate) fn wake_all(&self, range: PageRange) -> Result<()> {
         self.uffd
-            .wake(self.address_of(page), PAGE_BYTES)
+            .wake(self.ram.address_of(range).as_ptr().cast(), range.bytes())
             .map_err(|source| Error::Install {
-                page: page.get(),
+                page: range.first().get(),
                 source,
             })
     }
 
     /// Reads the faults that have happened into `pages`, which is emptied first.
-    pub(super) fn read_faults(
+    pub(crate) fn read_faults(
         &self,
         events: &mut EventBuffer,
         pages: &mut Vec<PageIndex>,
@@ -204,7 +267,7 @@ impl FaultRegion {
 
     /// Ends the registration and wakes everyone: from now on the kernel makes what is missing, of
     /// zeroes. For memory that is complete, or that no guest will run on.
-    pub(super) fn release(&self) -> Result<()> {
+    pub(crate) fn release(&self) -> Result<()> {
         if self.released.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -248,11 +311,13 @@ impl fmt::Debug for FaultRegion {
         let Self {
             uffd,
             ram,
+            moves,
             released,
         } = self;
         f.debug_struct("FaultRegion")
             .field("uffd", uffd)
             .field("ram", ram)
+            .field("moves", moves)
             .field("released", released)
             .finish()
     }

@@ -1,11 +1,12 @@
 //! The proof that what was sent is what the guest left behind.
 
+use crate::absent::find_untouched;
 use crate::bitmap::PageBitmap;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::options::Verify;
 use crate::page::{PAGE_BYTES, PageRange};
-use crate::source::SourceMemory;
+use crate::ram::RamMapping;
 use crate::source::sender::is_zero;
 use crate::source::transfer::Transfer;
 
@@ -20,7 +21,7 @@ impl Transfer<'_> {
     /// If they differ: something wrote to the memory after it was sent.
     pub(super) fn check_frozen(
         &self,
-        ram: &SourceMemory,
+        ram: &RamMapping,
         given_up: &[PageRange],
         received: Digest,
     ) -> Result<()> {
@@ -39,10 +40,10 @@ impl Transfer<'_> {
 }
 
 /// The digest of all of a memory that nobody writes, as if the pages of `given_up` were absent.
-fn digest_of(ram: &SourceMemory, given_up: &[PageRange]) -> Result<Digest> {
+fn digest_of(ram: &RamMapping, given_up: &[PageRange]) -> Result<Digest> {
     let mut touched = PageBitmap::full(ram.pages());
     let mut digest = Digest::default();
-    ram.find_untouched(|range| {
+    find_untouched(ram, |range| {
         touched.remove_range(range);
         digest.add_absent(range);
         Ok(())
@@ -58,7 +59,7 @@ fn digest_of(ram: &SourceMemory, given_up: &[PageRange]) -> Result<Digest> {
         at = run.end().min(run.first().get() + CHUNK_PAGES);
         let chunk = PageRange::between(run.first().get(), at).expect("a run is not empty");
         content.resize(chunk.bytes(), 0);
-        ram.read(chunk, &mut content)?;
+        ram.read(chunk, &mut content);
         let (pages, _) = content.as_chunks::<PAGE_BYTES>();
         for ((page, bytes), sent) in chunk
             .iter()

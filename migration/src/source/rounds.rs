@@ -14,12 +14,13 @@ use crate::model::{Model, Standing, Step, Way, per_s};
 use crate::options::SourceOptions;
 use crate::order::Recency;
 use crate::phase::SourceEvent;
+use crate::ram::RamMapping;
 use crate::report::{Round, WriteProtection, ms};
+use crate::source::SourceVm;
 use crate::source::connect::Control;
 use crate::source::limiter::Limiter;
 use crate::source::tally::Tally;
 use crate::source::transfer::Transfer;
-use crate::source::{SourceMemory, SourceVm};
 use crate::stop::Stop;
 use crate::wire::{self, Flush, Flushed, FrameKind, MAX_FRAME_WORDS};
 use copying::{Copier, Copying};
@@ -115,7 +116,7 @@ impl<'a> Rounds<'a> {
     /// Rounds of `vm`, whose writes are tracked; waits end when `stop` is raised.
     pub(super) fn new(
         vm: &'a dyn SourceVm,
-        ram: SourceMemory,
+        ram: RamMapping,
         background: &'a [Link],
         options: &SourceOptions,
         stop: Stop,

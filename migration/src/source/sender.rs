@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::absent::find_untouched;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::link::{FrameReader, FrameWriter, Link, Patience, Received};
@@ -95,7 +96,6 @@ impl<'a> Sender<'a> {
         let limit = self.sending.ram.pages();
         for page in wire::decode_wants(frame.payload, limit)? {
             let page = page?;
-            self.sending.ram.wanted(page);
             // What was handed out before is on its way.
             if self.sending.order().demand(page) {
                 let page = PageRange::within(page, 1, limit).expect("the page was decoded");
@@ -159,7 +159,7 @@ impl<'a> Sender<'a> {
     pub(super) fn list_untouched(&mut self) -> Result<()> {
         let mut ranges = Vec::with_capacity(MAX_FRAME_RANGES);
         let sending = self.sending;
-        sending.ram.find_untouched(|range| {
+        find_untouched(&sending.ram, |range| {
             while let Some(run) = sending.order().next_within(range) {
                 ranges.push(run);
                 if ranges.len() == MAX_FRAME_RANGES {
@@ -200,8 +200,8 @@ impl<'a> Sender<'a> {
         // Taken out so that parts of it can be sent; no allocation moves.
         let mut content = std::mem::take(&mut self.content);
         content.resize(range.bytes(), 0);
-        let read = self.sending.ram.read(range, &mut content);
-        let sent = read.and_then(|()| self.send_content(range, &content, cause, waited));
+        self.sending.ram.read(range, &mut content);
+        let sent = self.send_content(range, &content, cause, waited);
         self.content = content;
         sent?;
         let mut zero = std::mem::take(&mut self.zero);

@@ -2,15 +2,16 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::absent::find_untouched;
 use crate::bitmap::PageBitmap;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::options::SourceOptions;
 use crate::order::SendOrder;
 use crate::page::{PAGE_BYTES, PageRange, ranges_of};
-use crate::source::SourceMemory;
+use crate::ram::RamMapping;
 use crate::source::limiter::Limiter;
 use crate::source::rounds::Rest;
 use crate::source::sender::is_zero;
@@ -21,7 +22,7 @@ use crate::stop::Stop;
 /// failed.
 #[derive(Debug)]
 pub(super) struct Sending {
-    pub(super) ram: SourceMemory,
+    pub(super) ram: RamMapping,
     order: Mutex<SendOrder>,
     counts: Mutex<Counts>,
     /// Signalled when the last page is done or something fails.
@@ -32,8 +33,6 @@ pub(super) struct Sending {
     pub(super) limiter: Limiter,
     /// How long without a fault until nothing is held back any more.
     drain_after: Duration,
-    /// When nothing is held back any more in any case.
-    drain_by: Option<Instant>,
 }
 
 /// What went, in this lap and before.
@@ -64,7 +63,7 @@ pub(super) enum Fate<'a> {
 
 impl Sending {
     /// Memory of which `rest` is left.
-    pub(super) fn new(ram: SourceMemory, rest: Rest, options: &SourceOptions, stop: Stop) -> Self {
+    pub(super) fn new(ram: RamMapping, rest: Rest, options: &SourceOptions, stop: Stop) -> Self {
         let Rest {
             unsent,
             done,
@@ -104,7 +103,7 @@ impl Sending {
     }
 
     fn begin(
-        ram: SourceMemory,
+        ram: RamMapping,
         order: SendOrder,
         counts: Counts,
         options: &SourceOptions,
@@ -120,7 +119,6 @@ impl Sending {
             limiter: Limiter::new(options.bandwidth, stop.clone()),
             stop,
             drain_after: options.drain_after,
-            drain_by: options.drain_by.map(|limit| Instant::now() + limit),
         }
     }
 
@@ -136,9 +134,8 @@ impl Sending {
     pub(super) fn wait_quiet(&self) -> Result<()> {
         let faults = self.order().faults();
         let is_done = self.wait_done(self.drain_after)?;
-        let is_time = self.drain_by.is_some_and(|by| Instant::now() >= by);
         let mut order = self.order();
-        if is_done || is_time || order.faults() == faults {
+        if is_done || order.faults() == faults {
             order.drain();
         }
         Ok(())
@@ -259,11 +256,11 @@ impl Counts {
     }
 
     /// Counts the pages that arrived although their sending failed half-way: all but the `missing`.
-    fn settle(&mut self, ram: &SourceMemory, missing: &PageBitmap) -> Result<()> {
+    fn settle(&mut self, ram: &RamMapping, missing: &PageBitmap) -> Result<()> {
         let mut uncounted = PageBitmap::full(ram.pages());
         uncounted.remove_all(&self.counted);
         uncounted.remove_all(missing);
-        ram.find_untouched(|range| {
+        find_untouched(ram, |range| {
             let mut at = range.first().get();
             while let Some(run) = uncounted.next_run(at, range.end()) {
                 self.note(run, Fate::Absent);
@@ -275,7 +272,7 @@ impl Counts {
         let mut content = [0; PAGE_BYTES];
         for page in uncounted.iter() {
             let range = PageRange::within(page, 1, ram.pages()).expect("the page is in the set");
-            ram.read(range, &mut content)?;
+            ram.read(range, &mut content);
             if is_zero(&content) {
                 self.note(range, Fate::Zero);
             } else {

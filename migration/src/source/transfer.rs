@@ -12,13 +12,14 @@ use crate::options::{Mode, SourceOptions};
 use crate::page::{bytes_of, to_u64};
 use crate::phase::{SourceEvent, SourcePhase};
 use crate::progress::{Pace, Progress, ProgressSink};
+use crate::ram::RamMapping;
 use crate::report::{Outcome, Report};
+use crate::source::SourceVm;
 use crate::source::account::Account;
 use crate::source::connect::{Control, Session};
 use crate::source::rounds::{Rest, Rounds};
 use crate::source::sending::Sending;
 use crate::source::tally::Tally;
-use crate::source::{SourceMemory, SourceVm};
 use crate::stop::Stop;
 use crate::wire::{Failed, MAX_STATE_BYTES, Ready, Run, Running, State};
 
@@ -92,7 +93,7 @@ impl<'a> Transfer<'a> {
     fn hand_over_and_fill(
         &mut self,
         vm: &dyn SourceVm,
-        ram: SourceMemory,
+        ram: RamMapping,
         session: &mut Session,
     ) -> Result<()> {
         self.advance(SourceEvent::Accepted);
@@ -118,10 +119,7 @@ impl<'a> Transfer<'a> {
             let step = rounds.run(self, control)?;
             Before::Rounds(rounds, step)
         } else {
-            Before::Nothing(sending_of(Rest {
-                recency: self.options.recency.clone(),
-                ..Rest::everything(ram.pages())
-            }))
+            Before::Nothing(sending_of(Rest::everything(ram.pages())))
         };
 
         self.account.timeline.pause_called();

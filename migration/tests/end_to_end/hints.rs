@@ -7,7 +7,7 @@ use std::thread;
 
 use migration::{
     CancelToken, DestinationOptions, Hints, MachineError, Mode, Offer, Outcome, PAGE_BYTES,
-    PageBitmap, PageIndex, PageRange, Progress, Report, Result, SourceMemory, SourceOptions,
+    PageBitmap, PageIndex, PageRange, Progress, RamMapping, Report, Result, SourceOptions,
     SourcePhase, SourceVm, Streams, Verify, migrate,
 };
 
@@ -158,7 +158,7 @@ impl SourceVm for Hinter {
         self.vm.offer()
     }
 
-    fn ram(&self) -> SourceMemory {
+    fn ram(&self) -> RamMapping {
         self.vm.ram()
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use migration::{
     Arrival, ArrivingMemory, CancelToken, DestinationOptions, DestinationVm, Hints, MachineError,
     MemoryLayout, MemoryRegion, Notice, Offer, PAGE_BYTES, PageBitmap, Pfn, RamMapping, Refusal,
-    Result, SourceMemory, SourceOptions, SourceVm, Streams, Timeouts, receive,
+    Result, SourceOptions, SourceVm, Streams, Timeouts, receive,
 };
 
 use crate::memory::{Memory, expected};
@@ -99,8 +99,8 @@ impl SourceVm for FakeSource {
         })
     }
 
-    fn ram(&self) -> SourceMemory {
-        self.memory.mapping().into()
+    fn ram(&self) -> RamMapping {
+        self.memory.mapping()
     }
 
     fn start_tracking(&self) -> Result<(), MachineError> {
@@ -179,8 +179,28 @@ pub struct FakeDestination {
     watch: Arc<Watch>,
     memory: Option<Arc<Memory>>,
     arriving: Option<ArrivingMemory>,
-    arrived: Arrived,
+    pub arrived: Arrived,
     life: Life,
+}
+
+impl FakeDestination {
+    /// One that does not wait for a connection.
+    pub fn playing(guest: Guest) -> Self {
+        let watch = Arc::new(Watch::default());
+        Self::new(&watch, &Arrived::default(), Life::Playing(guest))
+    }
+
+    fn new(watch: &Arc<Watch>, arrived: &Arrived, life: Life) -> Self {
+        watch.made.fetch_add(1, Ordering::SeqCst);
+        watch.alive.fetch_add(1, Ordering::SeqCst);
+        Self {
+            watch: Arc::clone(watch),
+            memory: None,
+            arriving: None,
+            arrived: arrived.clone(),
+            life,
+        }
+    }
 }
 
 /// Where a test finds guest and memory of the VM that arrived.
@@ -198,7 +218,7 @@ pub fn written(page: u64) -> [u8; PAGE_BYTES] {
 }
 
 /// Visits every page once; gives the number of pages whose content was wrong.
-fn play_guest(memory: &Memory) -> u64 {
+pub fn play_guest(memory: &Memory) -> u64 {
     let pages = memory.pages();
     // Odd, and so prime to any power of two: a walk over all pages.
     let step = 7919;
@@ -309,15 +329,7 @@ impl Waiting {
             let (watch, arrived, stop) = (watch.clone(), arrived.clone(), stop.clone());
             move || {
                 let mut fresh = || -> Box<dyn DestinationVm> {
-                    watch.made.fetch_add(1, Ordering::SeqCst);
-                    watch.alive.fetch_add(1, Ordering::SeqCst);
-                    Box::new(FakeDestination {
-                        watch: watch.clone(),
-                        memory: None,
-                        arriving: None,
-                        arrived: arrived.clone(),
-                        life: life.clone(),
-                    })
+                    Box::new(FakeDestination::new(&watch, &arrived, life.clone()))
                 };
                 let told = Mutex::new(told);
                 let notices = |notice: &Notice<'_>| match notice {

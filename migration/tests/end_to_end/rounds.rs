@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use migration::{
     CancelToken, Cancellation, Hints, MachineError, Mode, Offer, Outcome, PAGE_BYTES, PageBitmap,
-    Progress, Report, Result, SourceMemory, SourceOptions, SourcePhase, SourceVm, Streams,
-    Timeouts, migrate,
+    Progress, RamMapping, Report, Result, SourceOptions, SourcePhase, SourceVm, Streams, Timeouts,
+    migrate,
 };
 
 use crate::machine::{Call, FakeSource, Waiting, can_receive};
@@ -96,7 +96,7 @@ impl SourceVm for Writer {
         self.vm.offer()
     }
 
-    fn ram(&self) -> SourceMemory {
+    fn ram(&self) -> RamMapping {
         self.vm.ram()
     }
 

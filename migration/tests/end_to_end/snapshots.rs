@@ -8,13 +8,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use migration::snapshot::{
-    Afterwards, Liveness, Snapshot, SnapshotError, SnapshotOptions, SnapshotReport, StoredVm, fill,
-    verify, write,
+    Afterwards, Liveness, Snapshot, SnapshotError, SnapshotOptions, SnapshotReport, fill, verify,
+    write,
 };
-use migration::{CancelToken, Failure, MigrationError, Outcome, PAGE_BYTES, Report, migrate};
+use migration::{
+    CancelToken, MigrationError, PAGE_BYTES, PageIndex, PageRange, ResumeError, Resumed, StoredVm,
+    resume,
+};
 use tempfile::TempDir;
 
-use crate::machine::{Call, FakeSource, Waiting, can_receive, hasty, options_to};
+use crate::machine::{Call, FakeDestination, FakeSource, can_receive, play_guest, written};
 use crate::memory::{Kind, Memory, content, expected, kind};
 
 /// Enough for several chunks, the last of them short.
@@ -59,24 +62,29 @@ fn memory_file(directory: &Path) -> PathBuf {
     directory.join(name.unwrap())
 }
 
-/// Gives the VM of the snapshot away to one that waits, whose guest checks every page.
-fn resume_from(snapshot: &Snapshot, waiting: &Waiting) -> Result<Report, Box<Failure>> {
-    let set = snapshot.working_set().unwrap();
-    let vm = StoredVm::new(
-        snapshot.offer().clone(),
-        snapshot.state().to_vec(),
-        Arc::clone(snapshot.memory()),
-        Some(set),
-    );
-    let to = options_to(waiting.address);
-    let options = migration::SourceOptions {
-        timeouts: to.timeouts,
-        reconnect_for: to.reconnect_for,
-        ..vm.options(to.destination)
+/// Resumes the VM of the snapshot with a guest that checks and writes every page.
+fn resume_from(snapshot: &Snapshot) -> Result<Resumed, ResumeError> {
+    let mut vm = FakeDestination::playing(Arc::new(|memory, _| play_guest(memory)));
+    let resumed = resume_in(snapshot, &mut vm)?;
+    let guest = vm.arrived.guest.lock().unwrap().take().unwrap();
+    assert_eq!(guest.join().unwrap(), 0, "wrong pages");
+    let memory = vm.arrived.memory.lock().unwrap().take().unwrap();
+    assert!((0..PAGES).all(|page| memory.read(page) == written(page)));
+    Ok(resumed)
+}
+
+fn resume_in(snapshot: &Snapshot, vm: &mut FakeDestination) -> Result<Resumed, ResumeError> {
+    let stored = StoredVm {
+        offer: snapshot.offer().clone(),
+        state: snapshot.state().to_vec(),
+        memory: Arc::clone(snapshot.memory()),
+        set: Some(snapshot.working_set().unwrap()),
     };
-    let report = migrate(&vm, &options, &|_: &_| {}, &CancelToken::new().unwrap())?;
-    snapshot.keep_working_set(&vm.learned().unwrap()).unwrap();
-    Ok(report)
+    let resumed = resume(stored, vm)?;
+    if let Some(learned) = &resumed.learned {
+        snapshot.keep_working_set(learned).unwrap();
+    }
+    Ok(resumed)
 }
 
 #[test]
@@ -107,30 +115,82 @@ fn snapshot_holds_every_page_that_is_not_zero_and_no_other() {
 }
 
 #[test]
-fn lazy_resume_is_a_migration_with_the_same_digest_and_learns_its_working_set() {
+fn lazy_resume_has_every_byte_and_learns_its_working_set() {
     if !can_receive() {
         return;
     }
-    let (_place, directory, written) = snapshot();
+    let (_place, directory, _) = snapshot();
     let opened = Snapshot::open(&directory).unwrap();
     assert!(opened.working_set().unwrap().is_empty());
-    let mut faults = Vec::new();
-    for _ in 0..2 {
-        let waiting = Waiting::start(hasty());
-        let arrived = waiting.arrived.clone();
-        let report = resume_from(&opened, &waiting).unwrap();
-        let digest = report.digest.unwrap();
-        assert_eq!(digest.source, written.digest);
-        assert_eq!(digest.destination, written.digest);
-        waiting.join().unwrap().outcome.unwrap();
-        let guest = arrived.guest.lock().unwrap().take().unwrap();
-        assert_eq!(guest.join().unwrap(), 0, "wrong pages");
-        faults.push(report.faults.network);
-    }
-    println!("faults of the first and the second resume: {faults:?}");
+    let first = resume_from(&opened).unwrap();
+    assert_eq!((first.prefetch_pages, first.prefetch), (0, None));
+    assert!(first.faults > 0 && first.latency_us.p50 > 0.0);
     let set = opened.working_set().unwrap();
     assert!(!set.is_empty() && set.pages().count() > 0);
-    assert!(faults[0] > faults[1], "{faults:?}");
+    let second = resume_from(&opened).unwrap();
+    assert!(second.prefetch_pages >= set.pages().count());
+    assert!(second.prefetch.is_some());
+    println!("faults: {}, then {}", first.faults, second.faults);
+}
+
+#[test]
+fn huge_pages_that_are_stored_whole_arrive_whole_and_right() {
+    if !can_receive() {
+        return;
+    }
+    let pages = 8 * 512;
+    let memory = Memory::new(pages);
+    (0..pages).for_each(|page| memory.write(page, &content(page)));
+    let place = tempfile::tempdir().unwrap();
+    let directory = place.path().join("snapshot");
+    write_to(&directory, &FakeSource::new(memory)).unwrap();
+    let opened = Snapshot::open(&directory).unwrap();
+    let mut vm = FakeDestination::playing(Arc::new(move |memory, _| {
+        let scattered = (0..pages).map(|visit| visit * 7919 % pages);
+        let wrong = scattered.filter(|&page| memory.read(page) != content(page));
+        wrong.count() as u64
+    }));
+    let resumed = resume_in(&opened, &mut vm).unwrap();
+    let guest = vm.arrived.guest.lock().unwrap().take().unwrap();
+    assert_eq!(guest.join().unwrap(), 0, "wrong pages");
+    // No page is waited for whose neighbours came before; they are 32 at least.
+    assert!(resumed.faults <= pages / 32, "{resumed:?}");
+}
+
+#[test]
+fn pages_given_up_during_a_lazy_resume_are_zero_and_the_others_whole() {
+    if !can_receive() {
+        return;
+    }
+    let (_place, directory, _) = snapshot();
+    let opened = Snapshot::open(&directory).unwrap();
+    for round in 0..20 {
+        let given_up = move |page: u64| page.wrapping_mul(2_654_435_761) >> 7 & 15 <= round % 4;
+        let mut vm = FakeDestination::playing(Arc::new(move |memory, arriving| {
+            let mut wrong = 0;
+            for page in (0..PAGES).rev() {
+                let range = PageRange::within(PageIndex::new(page), 1, PAGES).unwrap();
+                let is_given_up = given_up(page);
+                if is_given_up {
+                    match arriving.give_up(range) {
+                        Some(given_up) => given_up.unwrap(),
+                        // All memory is here: it is the guest's alone.
+                        None => memory.write(page, &[0; PAGE_BYTES]),
+                    }
+                }
+                let right = if is_given_up {
+                    [0; PAGE_BYTES]
+                } else {
+                    expected(page)
+                };
+                wrong += u64::from(memory.read(page) != right);
+            }
+            wrong
+        }));
+        resume_in(&opened, &mut vm).unwrap();
+        let guest = vm.arrived.guest.lock().unwrap().take().unwrap();
+        assert_eq!(guest.join().unwrap(), 0, "wrong pages");
+    }
 }
 
 #[test]
@@ -139,8 +199,7 @@ fn working_set_of_another_snapshot_is_refused_and_does_no_harm() {
         return;
     }
     let (_place, directory, _) = snapshot();
-    let waiting = Waiting::start(hasty());
-    resume_from(&Snapshot::open(&directory).unwrap(), &waiting).unwrap();
+    resume_from(&Snapshot::open(&directory).unwrap()).unwrap();
     let record = fs::read(directory.join("working-set")).unwrap();
     let old = Snapshot::open(&directory).unwrap();
     write_to(&directory, &FakeSource::new(Memory::filled(PAGES))).unwrap();
@@ -241,15 +300,14 @@ fn memory_damaged_short_or_missing_is_named_and_never_reaches_a_guest() {
         matches!(error, SnapshotError::Page { page: found, .. } if found == page),
         "{error}"
     );
-    let waiting = Waiting::start_idle(hasty());
-    let failure = resume_from(&Snapshot::open(&directory).unwrap(), &waiting).unwrap_err();
-    assert_eq!(failure.outcome(), Outcome::Lost);
+    let mut idle = FakeDestination::playing(Arc::new(|_, _| 0));
+    let error = resume_in(&Snapshot::open(&directory).unwrap(), &mut idle).unwrap_err();
     assert!(
-        matches!(&failure.error, MigrationError::Snapshot(error) if matches!(**error, SnapshotError::Page { .. })),
-        "{}",
-        failure.error
+        matches!(&error, ResumeError::Lost(MigrationError::Snapshot(error))
+            | ResumeError::Failed(MigrationError::Snapshot(error))
+            if matches!(**error, SnapshotError::Page { .. })),
+        "{error}"
     );
-    assert!(waiting.join().unwrap().outcome.is_err());
 
     file.write_all_at(&[right], offset).unwrap();
     verify(&directory).unwrap();

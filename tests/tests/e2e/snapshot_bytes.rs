@@ -1,15 +1,11 @@
 //! A paused VM and its copies out of a snapshot, all in this very process, so that they can be
 //! compared: every byte of memory, and the state of vCPUs and devices.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::thread;
 
 use migration::snapshot::{Afterwards, Liveness, Snapshot, SnapshotOptions, WorkingSet, write};
-use migration::{
-    CancelToken, DestinationOptions, DestinationVm, Notice, PAGE_BYTES, PageIndex, migrate,
-};
+use migration::{CancelToken, PAGE_BYTES, PageIndex, resume};
 use vmm::boot::layout::VM_GENERATION_ID;
 use vmm::boot::write_generation_id;
 use vmm::machine::{Machine, Wiring, Wish};
@@ -45,28 +41,13 @@ fn copy_of(snapshot: &Snapshot) -> StoredMachine {
 
 /// Resumes a copy through the engine.
 fn resume_lazily(stored: &StoredMachine, pages: u64, wiring: &Wiring) -> Arc<Machine> {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let source = stored.source(Some(WorkingSet::empty(pages)));
     let arrived: Arc<Mutex<Option<Arc<Machine>>>> = Arc::default();
-    let passage = stored.passage();
-    thread::scope(|scope| {
-        let giving = scope.spawn(|| {
-            let cancel = CancelToken::new().unwrap();
-            migrate(&source, &source.options(address), &|_: &_| {}, &cancel).unwrap();
-        });
-        let mut fresh = || -> Box<dyn DestinationVm> {
-            let arrived = Arc::clone(&arrived);
-            let settle = move |machine| *arrived.lock().unwrap() = Some(machine);
-            Box::new(Arrival::new(wiring.clone(), settle).by(passage))
-        };
-        let options = DestinationOptions::default();
-        let stop = CancelToken::new().unwrap();
-        let ignore = |_: &Notice<'_>| {};
-        let arrival = migration::receive(&listener, &mut fresh, &options, &ignore, &stop);
-        arrival.unwrap().outcome.unwrap();
-        giving.join().unwrap();
-    });
+    let settle = {
+        let arrived = Arc::clone(&arrived);
+        move |machine| *arrived.lock().unwrap() = Some(machine)
+    };
+    let mut vm = Arrival::new(wiring.clone(), settle).by(stored.passage());
+    resume(stored.stored(Some(WorkingSet::empty(pages))), &mut vm).unwrap();
     arrived.lock().unwrap().take().unwrap()
 }
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use migration::snapshot::{Snapshot, SnapshotError, StoredMemory, StoredVm, WorkingSet, fill};
-use migration::{Offer, PeerText, Refusal};
+use migration::snapshot::{Snapshot, SnapshotError, StoredMemory, WorkingSet, fill};
+use migration::{Offer, PeerText, Refusal, StoredVm};
 
 use super::{Demands, Passage, assemble};
 use crate::machine::{Machine, MachineError, MachineState, StateError, Wiring, Wish};
@@ -88,15 +88,15 @@ impl StoredMachine {
         })
     }
 
-    /// The machine as the migration engine gives it away, the pages of a `set` first.
+    /// The machine as the migration engine resumes it, the pages of a `set` first.
     #[must_use]
-    pub fn source(&self, set: Option<WorkingSet>) -> StoredVm {
-        StoredVm::new(
-            self.offer.clone(),
-            self.state.clone(),
-            Arc::clone(&self.memory),
+    pub fn stored(&self, set: Option<WorkingSet>) -> StoredVm {
+        StoredVm {
+            offer: self.offer.clone(),
+            state: self.state.clone(),
+            memory: Arc::clone(&self.memory),
             set,
-        )
+        }
     }
 
     /// How it gets here through the engine.

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use crate::bitmap::PageBitmap;
 use crate::digest::Digest;
 use crate::page::{PAGE_BYTES, PageIndex, PageRange, bytes_of, to_u64, to_usize};
+use crate::ram::RamMapping;
 use crate::snapshot::contents::{MemoryName, chunks_of};
 use crate::snapshot::directory::{NewSnapshot, failed};
 use crate::snapshot::memory::{digests_offset, file_bytes};
 use crate::snapshot::writer::disk::EarlySync;
 use crate::snapshot::{CHUNK_PAGES, Result};
-use crate::source::{SourceMemory, is_zero};
+use crate::source::is_zero;
 
 /// Pages read and written at a time: 512 KiB, which stay in the processor's cache meanwhile.
 pub(super) const PIECE_PAGES: u64 = 128;
@@ -20,7 +21,7 @@ pub(super) const PIECE_PAGES: u64 = 128;
 pub(super) struct MemoryWriter<'a> {
     new: &'a NewSnapshot,
     path: PathBuf,
-    pub(super) ram: SourceMemory,
+    pub(super) ram: RamMapping,
     early: EarlySync<'a>,
     present: PageBitmap,
     /// Of each page that is present.
@@ -40,11 +41,7 @@ pub(super) struct Sealed {
 
 impl<'a> MemoryWriter<'a> {
     /// Begins with the empty file of `new`.
-    pub(super) fn new(
-        new: &'a NewSnapshot,
-        ram: SourceMemory,
-        early: EarlySync<'a>,
-    ) -> Result<Self> {
+    pub(super) fn new(new: &'a NewSnapshot, ram: RamMapping, early: EarlySync<'a>) -> Result<Self> {
         let (pages, path) = (ram.pages(), new.memory_path());
         new.memory()
             .set_len(file_bytes(pages))
@@ -86,7 +83,7 @@ impl<'a> MemoryWriter<'a> {
     pub(super) fn write(&mut self, range: PageRange) -> Result<()> {
         let mut content = std::mem::take(&mut self.content);
         content.resize(range.bytes(), 0);
-        self.ram.read(range, &mut content)?;
+        self.ram.read(range, &mut content);
         let written = self.write_content(range, &content);
         self.content = content;
         self.looked_at.insert_range(range);

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::absent::find_untouched;
 use crate::bitmap::PageBitmap;
 use crate::model::per_s;
 use crate::page::PageRange;
@@ -53,7 +54,7 @@ pub(super) fn write_rounds(work: &mut Work<'_>, memory: &mut MemoryWriter<'_>) -
 fn touched(memory: &mut MemoryWriter<'_>) -> Result<PageBitmap> {
     let mut touched = PageBitmap::full(memory.pages());
     let ram = memory.ram.clone();
-    ram.find_untouched(|range| {
+    find_untouched(&ram, |range| {
         touched.remove_range(range);
         memory.skip(range);
         Ok(())

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::absent::find_untouched;
 use crate::error::Result;
 use crate::source::Hints;
 use crate::source::rounds::Rounds;
@@ -47,9 +48,7 @@ impl Rounds<'_> {
             return Ok(());
         };
         let mut copier = Copier::new(&self.copying, link.clone(), self.patience);
-        self.copying
-            .ram()
-            .find_untouched(|range| copier.list_absent(range))?;
+        find_untouched(self.copying.ram(), |range| copier.list_absent(range))?;
         let hinted = &mut self.written.hinted;
         self.copying.retain_unread(hinted);
         let mut at = 0;

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::ledger::{Ledger, LedgerSums, Version};
 use crate::link::{FrameWriter, Link, Patience};
 use crate::page::{PAGE_BYTES, PageRange, to_u64};
-use crate::source::SourceMemory;
+use crate::ram::RamMapping;
 use crate::source::limiter::Limiter;
 use crate::source::sender::{is_zero, list};
 use crate::wire::{MAX_FRAME_RANGES, PagesPrefix};
@@ -21,7 +21,7 @@ const CHUNK_PAGES: u64 = 128;
 /// Memory on its way while the guest writes it: what is left of the round, and what went.
 #[derive(Debug)]
 pub(super) struct Copying {
-    ram: SourceMemory,
+    ram: RamMapping,
     queue: Mutex<Queue>,
     ledger: Mutex<Ledger>,
     limiter: Limiter,
@@ -36,7 +36,7 @@ struct Queue {
 }
 
 impl Copying {
-    pub(super) fn new(ram: SourceMemory, limiter: Limiter) -> Self {
+    pub(super) fn new(ram: RamMapping, limiter: Limiter) -> Self {
         let pages = ram.pages();
         Self {
             ram,
@@ -49,7 +49,7 @@ impl Copying {
         }
     }
 
-    pub(super) fn ram(&self) -> &SourceMemory {
+    pub(super) fn ram(&self) -> &RamMapping {
         &self.ram
     }
 
@@ -175,7 +175,7 @@ impl<'a> Copier<'a> {
 
     fn copy(&mut self, range: PageRange) -> Result<()> {
         self.content.resize(range.bytes(), 0);
-        self.copying.ram.read(range, &mut self.content)?;
+        self.copying.ram.read(range, &mut self.content);
         let (pages, _) = self.content.as_chunks::<PAGE_BYTES>();
         let mut first = range.first().get();
         for run in pages.chunk_by(|a, b| is_zero(a) == is_zero(b)) {

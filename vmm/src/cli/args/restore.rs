@@ -22,8 +22,8 @@ use crate::machine::Wish;
   {command_name} web.snap --name worker --clones 50",
     note = "\
 lazy runs the guest at once: pages come when it touches them, and in the background. mapped runs it on
-the file itself, of which all copies share what they have not written: choose it for many copies, or
-for a file that is in the page cache. eager reads everything first. auto chooses by what it finds.
+the file itself, of which all copies share what they have not written: choose it for many copies that
+touch little. eager reads everything first. auto chooses by what it finds, and for --clones mapped.
 Every resume is a copy: it has a name, a control socket and a VM generation id of its own, so that the
 guest's random numbers differ; what else must be unique (addresses, keys, host names) is the guest's.
 A line on standard output says when the VM is ready."

@@ -46,21 +46,21 @@ pub(super) fn choose(asked: MemoryMode, memory: &StoredMemory) -> Choice {
 fn decide(found: Findings) -> Choice {
     let (mode, reason) = match found {
         Findings {
-            is_cached: true, ..
-        } => (
-            MemoryMode::Mapped,
-            "the memory file is in the page cache, where a page costs the least",
-        ),
-        Findings {
             serves_faults: true,
             ..
         } => (
             MemoryMode::Lazy,
-            "the memory file is not in the page cache, and page faults can be served here",
+            "page faults can be served here, and a guest is at full speed the soonest so",
+        ),
+        Findings {
+            is_cached: true, ..
+        } => (
+            MemoryMode::Mapped,
+            "page faults cannot be served here, and the memory file is in the page cache",
         ),
         _ => (
             MemoryMode::Eager,
-            "the memory file is not in the page cache, and page faults cannot be served here",
+            "page faults cannot be served here, and the memory file is not in the page cache",
         ),
     };
     Choice { mode, reason }
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mode_follows_from_page_cache_first_and_permission_second() {
+    fn mode_follows_from_permission_first_and_page_cache_second() {
         let mode = |is_cached, serves_faults| {
             decide(Findings {
                 is_cached,
@@ -99,7 +99,7 @@ mod tests {
             })
             .mode
         };
-        assert_eq!(mode(true, true), MemoryMode::Mapped);
+        assert_eq!(mode(true, true), MemoryMode::Lazy);
         assert_eq!(mode(true, false), MemoryMode::Mapped);
         assert_eq!(mode(false, true), MemoryMode::Lazy);
         assert_eq!(mode(false, false), MemoryMode::Eager);

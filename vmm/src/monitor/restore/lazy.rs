@@ -1,15 +1,11 @@
-//! A guest that runs before its memory is there: a migration whose two ends are in this process.
+//! A guest that runs before its memory is there.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
 
-use migration::snapshot::{Snapshot, StoredVm, WorkingSet};
+use migration::snapshot::{Snapshot, WorkingSet};
 use migration::{
-    ArrivingMemory, CancelToken, DestinationOptions, DestinationVm, Failure as Lost, Key,
-    MachineError, MigrationError, Notice as Event, Offer, Outcome, RamMapping, Refusal, Report,
-    SourceOptions, Trust,
+    ArrivingMemory, DestinationVm, MachineError, Offer, RamMapping, Refusal, ResumeError, Resumed,
 };
 
 use super::report::{Filling, Record};
@@ -34,31 +30,26 @@ pub(super) struct Resume {
 /// Starts the thread that takes the guest in.
 ///
 /// # Errors
-/// There is no thread or no address to meet at.
+/// Page faults cannot be served here, or there is no thread.
 pub(super) fn begin(event_loop: &EventLoop, resume: Resume) -> Result<(), MonitorError> {
     migration::check_userfaultfd()?;
-    let system = |action| move |source| MonitorError::System { action, source };
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .map_err(system("open a connection within this process"))?;
     let (place, notifier) = (event_loop.place.clone(), event_loop.notifier.clone());
     thread::Builder::new()
         .name("restore".to_owned())
         .spawn(move || {
-            if let Err(error) = run(resume, &listener, &place, &notifier) {
+            if let Err(error) = run(resume, &place, &notifier) {
                 notifier.send(Notice::End(Ending::Failed(error)));
             }
         })
         .map(drop)
-        .map_err(system("start a thread"))
+        .map_err(|source| MonitorError::System {
+            action: "start a thread",
+            source,
+        })
 }
 
-/// Gives the guest away at one end and takes it in at the other; returns when all its memory is here.
-fn run(
-    resume: Resume,
-    listener: &TcpListener,
-    place: &Place,
-    notifier: &Notifier,
-) -> Result<(), MonitorError> {
+/// Has the guest run here; returns when all its memory is here.
+fn run(resume: Resume, place: &Place, notifier: &Notifier) -> Result<(), MonitorError> {
     let Resume {
         config,
         snapshot,
@@ -66,81 +57,42 @@ fn run(
         wiring,
         record,
     } = resume;
-    // Whoever else connects has no such key.
-    let trust = Trust {
-        key: Some(Key::random()?),
-        tls: None,
-    };
-    let address = listener
-        .local_addr()
-        .map_err(|source| MonitorError::System {
-            action: "open a connection within this process",
-            source,
-        })?;
-    let source = machine.source(working_set(&snapshot, config.prefetch));
-    let source_options = SourceOptions {
-        reconnect_for: Duration::ZERO,
-        trust: trust.clone(),
-        ..source.options(address.to_string())
-    };
-    let destination_options = DestinationOptions {
-        reconnect_for: Duration::ZERO,
-        trust,
-        ..DestinationOptions::default()
-    };
-    let (cancel, stop) = (CancelToken::new()?, CancelToken::new()?);
     let record = Arc::new(Mutex::new(record));
     let passage = machine.passage();
-    let mut fresh = || -> Box<dyn DestinationVm> {
-        let (home, notifier) = (place.clone(), notifier.clone());
-        let noted = Arc::clone(&record);
-        let settle_in = move |machine: Arc<Machine>| {
+    let stored = machine.stored(working_set(&snapshot, config.prefetch));
+    let settle_in = {
+        let (home, notifier, noted) = (place.clone(), notifier.clone(), Arc::clone(&record));
+        move |machine: Arc<Machine>| {
             let mut tenant = home.lock();
             tenant.machine = Some(Arc::clone(&machine));
             tenant.activity = Activity::Arriving;
             drop(tenant);
             notifier.send(Notice::Arrived(machine));
             lock(&noted).loaded();
-        };
-        Box::new(Timed {
-            vm: Arrival::new(wiring.clone(), settle_in).by(passage),
-            place: place.clone(),
-            record: Arc::clone(&record),
-        })
+        }
     };
-    let (given, taken) = thread::scope(|scope| {
-        let giving = thread::Builder::new()
-            .name("restore-source".to_owned())
-            .spawn_scoped(scope, || give(&source, &source_options, &cancel, &stop));
-        let ignore = |_: &Event<'_>| {};
-        let taken = migration::receive(listener, &mut fresh, &destination_options, &ignore, &stop);
-        let given = giving.map(|giving| giving.join().expect("it does not panic"));
-        (given, taken)
-    });
-    let given = given.map_err(|source| MonitorError::System {
-        action: "start a thread",
-        source,
-    })?;
-    // The end that reads the snapshot knows best why there is no more of it.
-    let report = given.map_err(|lost| why(*lost))?;
-    taken?.outcome.map_err(MonitorError::LostHere)?;
+    let mut vm = Timed {
+        vm: Arrival::new(wiring, settle_in).by(passage),
+        place: place.clone(),
+        record: Arc::clone(&record),
+    };
+    let resumed = migration::resume(stored, &mut vm).map_err(why)?;
     place.arrived();
-    let record = lock(&record);
-    let filling = filling(&report, &source);
-    let kept = source
-        .learned()
-        .map_or(Ok(()), |set| snapshot.keep_working_set(&set));
+    let kept = resumed
+        .learned
+        .as_ref()
+        .map_or(Ok(()), |set| snapshot.keep_working_set(set));
     if let Err(error) = kept {
         log::info!(
             "nothing is kept for the next resume: {}",
             Failure::of(&error)
         );
     }
-    record.write(config.report.as_deref(), filling);
+    lock(&record).write(config.report.as_deref(), filling(&resumed));
     log::info!(
         "all memory is here after {:.0} ms, {} pages were waited for",
-        report.resume_ms,
-        filling.faults
+        resumed.fill.as_secs_f64() * 1e3,
+        resumed.faults
     );
     Ok(())
 }
@@ -157,41 +109,23 @@ fn working_set(snapshot: &Snapshot, prefetch: Prefetch) -> Option<WorkingSet> {
     }
 }
 
-/// Gives the guest away. If that comes to nothing, nobody is waited for at the other end.
-fn give(
-    source: &StoredVm,
-    options: &SourceOptions,
-    cancel: &CancelToken,
-    stop: &CancelToken,
-) -> Result<Report, Box<Lost>> {
-    let given = migration::migrate(source, options, &|_: &_| {}, cancel);
-    if given.is_err() {
-        stop.cancel();
-    }
-    given
-}
-
 /// Why a guest is not here whole, in the words of who resumes it.
-fn why(lost: Lost) -> MonitorError {
-    match (lost.error, lost.report.outcome) {
-        (MigrationError::Refused { refusal, .. }, _) => {
-            MonitorError::Restore(StoredError::Unfit(refusal))
-        }
-        (error, Outcome::Lost) => MonitorError::LostHere(error),
-        (error, _) => MonitorError::Migration(error),
+fn why(error: ResumeError) -> MonitorError {
+    match error {
+        ResumeError::Refused(refusal) => MonitorError::Restore(StoredError::Unfit(refusal)),
+        ResumeError::Failed(error) => MonitorError::Migration(error),
+        ResumeError::Lost(error) => MonitorError::LostHere(error),
     }
 }
 
-fn filling(report: &Report, source: &StoredVm) -> Filling {
-    let faults = &report.faults;
-    let (prefetch_pages, prefetch) = source.prefetched();
+fn filling(resumed: &Resumed) -> Filling {
     Filling {
-        prefetch,
-        prefetch_pages,
-        faults: faults.network + faults.underway,
-        fault_p50_us: faults.latency_us.p50,
-        fault_p99_us: faults.latency_us.p99,
-        fill: Some(Duration::from_secs_f64(report.resume_ms / 1e3)),
+        prefetch: resumed.prefetch,
+        prefetch_pages: resumed.prefetch_pages,
+        faults: resumed.faults,
+        fault_p50_us: resumed.latency_us.p50,
+        fault_p99_us: resumed.latency_us.p99,
+        fill: Some(resumed.fill),
     }
 }
 

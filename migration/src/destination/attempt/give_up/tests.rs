@@ -11,6 +11,7 @@ use std::time::Duration;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 
 use crate::destination::attempt::{Arrived, Attempt};
+use crate::destination::giving_up::GivesUp;
 use crate::destination::region::{FaultRegion, check_userfaultfd};
 use crate::destination::table::Use;
 use crate::destination::underway::Way;
