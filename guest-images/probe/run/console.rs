@@ -22,13 +22,14 @@ const ANSWER_LOOKS_PER_S: u64 = 1000;
 /// about so long.
 const BALLOON_LOOKS_PER_S: u64 = 5000;
 
-/// When the next line and the next look at the input are due.
+/// When the next line, the next look at the input and the next chore of the balloon are due.
 #[derive(Debug)]
 pub struct Console {
     plan: &'static Plan,
     ready: u64,
     next_line: u64,
     next_look: u64,
+    next_chore: u64,
     input: Input,
     chores: Option<Chores>,
 }
@@ -42,6 +43,7 @@ impl Console {
             ready,
             next_line,
             next_look: ready,
+            next_chore: ready,
             input: Input::EMPTY,
             chores,
         }
@@ -70,10 +72,16 @@ impl Console {
         let (Some(balloon), Some(chores)) = (balloon, &mut self.chores) else {
             return wake;
         };
-        match chores.turn(balloon, now) {
-            State::Busy => wake.min(now + clock.ticks_of(1, BALLOON_LOOKS_PER_S)),
-            State::Resting => wake,
+        // Not at each visit: to look costs some of one.
+        self.next_chore = self.next_chore.min(now + look_period);
+        if now >= self.next_chore {
+            let pause = match chores.turn(balloon, now) {
+                State::Busy => clock.ticks_of(1, BALLOON_LOOKS_PER_S),
+                State::Resting => look_period,
+            };
+            self.next_chore = now + pause;
         }
+        wake.min(self.next_chore)
     }
 
     fn look(&mut self, worker: &mut Worker) {
