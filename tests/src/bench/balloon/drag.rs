@@ -231,6 +231,7 @@ fn run(load: Load, regime: Regime) -> Result<Sample, BenchError> {
         &words,
     ];
     let mut vm = host.boot(NAME, &[&["--kernel", "probe"], &options[..]].concat())?;
+    vm.wait_output("probe: ")?;
     if let Regime::EveryMs(ms) = regime {
         let every = format!("{ms}ms");
         host.command(&["balloon", NAME, "--auto", "on", "--interval", &every])?;
