@@ -143,7 +143,10 @@ impl FaultRegion {
         // that are missing are written.
         let moved = unsafe { ioctl(self.as_fd(), Updater::<MOVE, _>::new(&mut request)) };
         if moved.is_ok() {
-            return Ok(());
+            return stage.clear().map_err(|source| Error::Register {
+                pages: range.pages(),
+                source,
+            });
         }
         let moved_pages = u64::try_from(request.moved).unwrap_or(0) / to_u64(PAGE_BYTES);
         match PageRange::between(range.first().get() + moved_pages, range.end()) {

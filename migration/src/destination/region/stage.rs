@@ -11,8 +11,7 @@ use crate::page::{PAGE_BYTES, to_usize};
 /// Pages of a huge page of x86-64.
 pub(crate) const HUGE_PAGES: u64 = 512;
 
-/// Room for one huge page, which the kernel makes where it can when it is written. Once its pages
-/// were moved away it is empty, and the next ones may be written.
+/// Room for one huge page, which the kernel makes where it can when it is written.
 #[derive(Debug)]
 pub(crate) struct Stage {
     mapping: NonNull<u8>,
@@ -47,10 +46,38 @@ impl Stage {
         let skipped = mapping.align_offset(Self::BYTES);
         // SAFETY: less than a huge page is skipped in a mapping that is twice as long.
         let room = unsafe { mapping.add(skipped) };
-        // SAFETY: the room lies in the mapping made above; the advice changes no content. Where it
-        // cannot be followed, small pages serve as well.
-        let _ = unsafe { madvise(room.as_ptr().cast(), Self::BYTES, Advice::LinuxHugepage) };
-        Ok(Self { mapping, room })
+        let stage = Self { mapping, room };
+        stage.advise();
+        Ok(stage)
+    }
+
+    /// Makes it empty, once its pages were moved away. If the kernel moved them one by one, it has
+    /// left a table for small pages behind, which would rule out huge ones from then on.
+    ///
+    /// # Errors
+    /// If there is no address space for it.
+    pub(super) fn clear(&mut self) -> io::Result<()> {
+        let (protection, flags) = (
+            ProtFlags::READ | ProtFlags::WRITE,
+            MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED,
+        );
+        // SAFETY: the room is part of a mapping of ours, which no reference points into while `self`
+        // is borrowed.
+        unsafe { mmap_anonymous(self.room.as_ptr().cast(), Self::BYTES, protection, flags) }?;
+        self.advise();
+        Ok(())
+    }
+
+    fn advise(&self) {
+        // SAFETY: the room lies in a mapping of ours; the advice changes no content. Where it cannot
+        // be followed, small pages serve as well.
+        let _ = unsafe {
+            madvise(
+                self.room.as_ptr().cast(),
+                Self::BYTES,
+                Advice::LinuxHugepage,
+            )
+        };
     }
 
     /// Room for `pages` pages, at most [`HUGE_PAGES`], with whatever is there.
