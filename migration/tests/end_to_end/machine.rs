@@ -176,7 +176,7 @@ enum Life {
 
 /// A VM that arrives. A busy guest visits every page in a scattered order, checks it, and writes it.
 pub struct FakeDestination {
-    watch: Arc<Watch>,
+    pub watch: Arc<Watch>,
     memory: Option<Arc<Memory>>,
     arriving: Option<ArrivingMemory>,
     pub arrived: Arrived,
