@@ -21,8 +21,29 @@ use crate::error::{Error, Result};
 use crate::offer::{Offer, Refusal};
 use crate::report::LatencyUs;
 use crate::snapshot::{StoredMemory, WorkingSet};
+use crate::stop::Stop;
 use faults::serve_faults;
 use inflow::Inflow;
+
+/// Has a resume that holds pages back, to learn which of them are touched, bring them at once. Clones
+/// hurry the same one.
+#[derive(Clone, Debug)]
+pub struct Haste(Stop);
+
+impl Haste {
+    /// Nobody is hurried yet.
+    ///
+    /// # Errors
+    /// If the kernel has no file descriptor left.
+    pub fn new() -> Result<Self> {
+        Stop::new().map(Self)
+    }
+
+    /// Somebody waits for the last page.
+    pub fn hurry(&self) {
+        self.0.raise();
+    }
+}
 
 /// A VM in a snapshot, to be made here once more.
 #[derive(Debug)]
@@ -69,12 +90,16 @@ pub enum ResumeError {
     Lost(Error),
 }
 
-/// Makes `stored` run in `vm`, and returns when all its memory is there. The calls of `vm` come from
-/// this thread.
+/// Makes `stored` run in `vm`, and returns when all its memory is there, which `haste` may make sooner.
+/// The calls of `vm` come from this thread.
 ///
 /// # Errors
 /// If this host cannot run it, or its memory or state cannot be read.
-pub fn resume(stored: StoredVm, vm: &mut dyn DestinationVm) -> Result<Resumed, ResumeError> {
+pub fn resume(
+    stored: StoredVm,
+    vm: &mut dyn DestinationVm,
+    haste: &Haste,
+) -> Result<Resumed, ResumeError> {
     let StoredVm {
         offer,
         state,
@@ -89,7 +114,7 @@ pub fn resume(stored: StoredVm, vm: &mut dyn DestinationVm) -> Result<Resumed, R
         }));
     }
     let region = FaultRegion::register(ram)?;
-    let inflow = Arc::new(Inflow::new(region, memory, set.as_ref())?);
+    let inflow = Arc::new(Inflow::new(region, memory, set.as_ref(), haste.0.clone())?);
     thread::scope(|scope| {
         let spawn = |name: &str, work: fn(&Inflow) -> Result<()>| {
             let inflow = Arc::clone(&inflow);

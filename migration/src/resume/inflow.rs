@@ -13,7 +13,7 @@ use crate::resume::Resumed;
 use crate::resume::faults::FaultLog;
 use crate::resume::learning::{Neighbourhood, QUIET, WINDOW, ahead, is_huge, plan};
 use crate::snapshot::{StoredMemory, WorkingSet};
-use crate::stop::Stop;
+use crate::stop::{Stop, Woken, sleep};
 
 /// What is here, what is to come, and what must not come any more.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub(super) struct Inflow {
     /// Signalled when the last page is here, and when something fails.
     changed: Condvar,
     pub(super) stop: Stop,
+    /// Raised when nothing is to be held back any longer.
+    haste: Stop,
 }
 
 #[derive(Debug)]
@@ -73,6 +75,7 @@ impl Inflow {
         region: FaultRegion,
         stored: Arc<StoredMemory>,
         set: Option<&WorkingSet>,
+        haste: Stop,
     ) -> Result<Self> {
         let present = stored.present();
         let neighbourhood = Neighbourhood {
@@ -99,6 +102,7 @@ impl Inflow {
             }),
             changed: Condvar::new(),
             stop: Stop::new()?,
+            haste,
             region,
             stored,
         })
@@ -114,7 +118,7 @@ impl Inflow {
         while !self.has_ended() {
             match self.next(&mut runs) {
                 Next::Pages => self.bring(&runs, &mut stage)?,
-                Next::HeldBack => self.wait_quiet(),
+                Next::HeldBack => self.wait_quiet()?,
                 Next::Nothing => break,
             }
         }
@@ -134,22 +138,16 @@ impl Inflow {
     }
 
     /// Waits as long as pages are held back for demands alone.
-    fn wait_quiet(&self) {
+    fn wait_quiet(&self) -> Result<()> {
         let faults = lock(&self.order).faults();
-        let progress = lock(&self.progress);
-        let (progress, _) = self
-            .changed
-            .wait_timeout_while(progress, QUIET, |progress| {
-                progress.left > 0 && !progress.has_failed
-            })
-            .unwrap_or_else(PoisonError::into_inner);
-        let Some(runs) = progress.runs else { return };
-        let ran = runs.elapsed();
-        drop(progress);
+        let is_hurried = sleep(&self.haste, Instant::now() + QUIET)? == Woken::Stopped;
+        let runs = lock(&self.progress).runs;
+        let ran = runs.map_or(Duration::ZERO, |runs| runs.elapsed());
         let mut order = lock(&self.order);
-        if ran >= WINDOW || ran >= QUIET && order.faults() == faults {
+        if is_hurried || ran >= WINDOW || ran >= QUIET && order.faults() == faults {
             order.drain();
         }
+        Ok(())
     }
 
     /// The pages that come with `page`, which is stored.
@@ -228,6 +226,7 @@ impl Inflow {
         progress.ahead.came(run);
         if progress.left == 0 {
             self.changed.notify_all();
+            self.haste.raise();
         }
     }
 
@@ -289,7 +288,7 @@ impl Inflow {
         }
         drop(progress);
         self.changed.notify_all();
-        self.stop.raise();
+        self.end();
     }
 
     /// The first failure of a thread, in place of an `error` that came of it.
@@ -301,6 +300,7 @@ impl Inflow {
     /// Has all threads end.
     pub(super) fn end(&self) {
         self.stop.raise();
+        self.haste.raise();
     }
 
     fn has_ended(&self) -> bool {

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use migration::snapshot::{
     Afterwards, Liveness, Snapshot, SnapshotError, SnapshotOptions, SnapshotReport, fill, verify,
     write,
 };
 use migration::{
-    CancelToken, MigrationError, PAGE_BYTES, PageIndex, PageRange, ResumeError, Resumed, StoredVm,
-    resume,
+    CancelToken, Haste, MigrationError, PAGE_BYTES, PageIndex, PageRange, ResumeError, Resumed,
+    StoredVm, resume,
 };
 use tempfile::TempDir;
 
@@ -77,13 +78,21 @@ fn resume_from(snapshot: &Snapshot) -> Result<Resumed, ResumeError> {
 }
 
 fn resume_in(snapshot: &Snapshot, vm: &mut FakeDestination) -> Result<Resumed, ResumeError> {
+    resume_by(snapshot, vm, &Haste::new().unwrap())
+}
+
+fn resume_by(
+    snapshot: &Snapshot,
+    vm: &mut FakeDestination,
+    haste: &Haste,
+) -> Result<Resumed, ResumeError> {
     let stored = StoredVm {
         offer: snapshot.offer().clone(),
         state: snapshot.state().to_vec(),
         memory: Arc::clone(snapshot.memory()),
         set: Some(snapshot.working_set().unwrap()),
     };
-    let resumed = resume(stored, vm)?;
+    let resumed = resume(stored, vm, haste)?;
     if let Some(learned) = &resumed.learned {
         snapshot.keep_working_set(learned).unwrap();
     }
@@ -158,6 +167,26 @@ fn huge_pages_that_are_stored_whole_arrive_whole_and_right() {
     assert_eq!(guest.join().unwrap(), 0, "wrong pages");
     // No page is waited for whose neighbours came before; they are 32 at least.
     assert!(resumed.faults <= pages / 32, "{resumed:?}");
+}
+
+#[test]
+fn first_resume_that_is_hurried_holds_nothing_back() {
+    if !can_receive() {
+        return;
+    }
+    let (place, directory, _) = snapshot();
+    let opened = Snapshot::open(&directory).unwrap();
+    let haste = Haste::new().unwrap();
+    haste.hurry();
+    // Each is the first; one that holds back does so for 200 ms at least.
+    let is_prompt = (0..20).any(|_| {
+        let mut idle = FakeDestination::playing(Arc::new(|_, _| 0));
+        let fill = resume_by(&opened, &mut idle, &haste).unwrap().fill;
+        fs::remove_file(directory.join("working-set")).unwrap();
+        fill < Duration::from_millis(150)
+    });
+    assert!(is_prompt);
+    drop(place);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use migration::CancelToken;
+use migration::{CancelToken, Haste};
 
 use crate::control::MigrationInfo;
 use crate::machine::Machine;
@@ -52,6 +52,8 @@ pub(super) struct Tenant {
     pub(super) activity: Activity,
     /// The migration that is under way, as it was told last.
     pub(super) migration: Option<MigrationInfo>,
+    /// With what a guest that comes out of a snapshot is hurried.
+    pub(super) haste: Option<Haste>,
 }
 
 /// Shared by the event loop and the threads that move the guest.
@@ -116,12 +118,16 @@ impl Place {
         )
     }
 
-    /// Waits until a guest with which something is to be done has all of its memory here.
+    /// Waits until a guest with which something is to be done has all of its memory here, and has
+    /// nothing of it held back any longer.
     ///
     /// # Errors
     /// If that was called off before; the guest goes on arriving.
     pub(super) fn wait_arrived(&self, cancel: &CancelToken) -> Result<(), Cancelled> {
         let mut tenant = self.lock();
+        if let Some(haste) = &tenant.haste {
+            haste.hurry();
+        }
         while matches!(tenant.activity, Activity::ArrivingFirst(..)) {
             if cancel.is_cancelled() {
                 tenant.activity = Activity::Arriving;

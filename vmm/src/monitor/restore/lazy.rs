@@ -5,7 +5,8 @@ use std::thread;
 
 use migration::snapshot::{Snapshot, WorkingSet};
 use migration::{
-    ArrivingMemory, DestinationVm, MachineError, Offer, RamMapping, Refusal, ResumeError, Resumed,
+    ArrivingMemory, DestinationVm, Haste, MachineError, Offer, RamMapping, Refusal, ResumeError,
+    Resumed,
 };
 
 use super::report::{Filling, Record};
@@ -60,12 +61,15 @@ fn run(resume: Resume, place: &Place, notifier: &Notifier) -> Result<(), Monitor
     let record = Arc::new(Mutex::new(record));
     let passage = machine.passage();
     let stored = machine.stored(working_set(&snapshot, config.prefetch));
+    let haste = Haste::new()?;
     let settle_in = {
         let (home, notifier, noted) = (place.clone(), notifier.clone(), Arc::clone(&record));
+        let haste = haste.clone();
         move |machine: Arc<Machine>| {
             let mut tenant = home.lock();
             tenant.machine = Some(Arc::clone(&machine));
             tenant.activity = Activity::Arriving;
+            tenant.haste = Some(haste.clone());
             drop(tenant);
             notifier.send(Notice::Arrived(machine));
             lock(&noted).loaded();
@@ -76,7 +80,7 @@ fn run(resume: Resume, place: &Place, notifier: &Notifier) -> Result<(), Monitor
         place: place.clone(),
         record: Arc::clone(&record),
     };
-    let resumed = migration::resume(stored, &mut vm).map_err(why)?;
+    let resumed = migration::resume(stored, &mut vm, &haste).map_err(why)?;
     place.arrived();
     let kept = resumed
         .learned
