@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -17,24 +17,12 @@ use migration::{
 };
 use tempfile::TempDir;
 
+use crate::directory::{memory_file, names, options, write_to};
 use crate::machine::{Call, FakeDestination, FakeSource, can_receive, play_guest, written};
 use crate::memory::{Kind, Memory, content, expected, kind};
 
 /// Enough for several chunks, the last of them short.
 const PAGES: u64 = 1200;
-
-fn options(directory: &Path) -> SnapshotOptions {
-    SnapshotOptions {
-        directory: directory.to_owned(),
-        liveness: Liveness::Paused,
-        afterwards: Afterwards::Resumed,
-    }
-}
-
-fn write_to(directory: &Path, source: &FakeSource) -> Result<SnapshotReport, SnapshotError> {
-    let cancel = CancelToken::new().unwrap();
-    write(source, &options(directory), &|_| {}, &cancel)
-}
 
 /// A directory with a snapshot of [`Memory::filled`] in it.
 fn snapshot() -> (TempDir, PathBuf, SnapshotReport) {
@@ -44,22 +32,6 @@ fn snapshot() -> (TempDir, PathBuf, SnapshotReport) {
     let report = write_to(&directory, &source).unwrap();
     assert!(source.runs());
     (place, directory, report)
-}
-
-fn names(directory: &Path) -> Vec<String> {
-    let entries = fs::read_dir(directory).unwrap();
-    let mut names: Vec<_> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
-}
-
-fn memory_file(directory: &Path) -> PathBuf {
-    let name = names(directory)
-        .into_iter()
-        .find(|name| name.starts_with("memory-"));
-    directory.join(name.unwrap())
 }
 
 /// Resumes the VM of the snapshot with a guest that checks and writes every page.

@@ -1,0 +1,41 @@
+//! Directories of snapshots.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use migration::CancelToken;
+use migration::snapshot::{
+    Afterwards, Liveness, SnapshotError, SnapshotOptions, SnapshotReport, write,
+};
+
+use crate::machine::FakeSource;
+
+pub fn options(directory: &Path) -> SnapshotOptions {
+    SnapshotOptions {
+        directory: directory.to_owned(),
+        base: None,
+        liveness: Liveness::Paused,
+        afterwards: Afterwards::Resumed,
+    }
+}
+
+pub fn write_to(directory: &Path, source: &FakeSource) -> Result<SnapshotReport, SnapshotError> {
+    let cancel = CancelToken::new().unwrap();
+    write(source, &options(directory), &|_| {}, &cancel)
+}
+
+pub fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+pub fn memory_file(directory: &Path) -> PathBuf {
+    let name = names(directory)
+        .into_iter()
+        .find(|name| name.starts_with("memory-"));
+    directory.join(name.unwrap())
+}
