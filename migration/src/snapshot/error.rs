@@ -105,7 +105,7 @@ pub enum SnapshotError {
         found: Identity,
         expected: Identity,
     },
-    #[error("memory is at {found}, and in the base `{}` at {expected}", base.display())]
+    #[error("its memory is at {found}, and that of the base `{}` at {expected}", base.display())]
     BaseLayout {
         base: PathBuf,
         found: MemoryLayout,

@@ -92,20 +92,10 @@ pub fn merge(
     progress: &dyn Fn(&SnapshotProgress),
     cancel: &CancelToken,
 ) -> Result<MergeReport> {
-    let MergeOptions {
-        difference: directory,
-        base: base_directory,
-        directory: to,
-    } = options;
     let began = Instant::now();
-    let difference = Difference::open(directory).map_err(|error| error.within(directory))?;
-    let base = Snapshot::open(base_directory).map_err(|error| error.within(base_directory))?;
-    difference
-        .check_base(&base)
-        .map_err(|error| error.within(directory))?;
-    let new = NewSnapshot::begin(to)?;
-    let own = &difference.own;
-    let covered = covered(own.memory().present(), Some(&difference.base));
+    let (difference, base) = open_both(options)?;
+    let new = NewSnapshot::begin(&options.directory)?;
+    let covered = covered(difference.own.memory().present(), Some(&difference.base));
     let mut merge = Merge {
         difference: &difference,
         base: &base,
@@ -116,26 +106,11 @@ pub fn merge(
         pages_total: covered.count(),
     };
     let (sealed, syncing) = merge.write(&new)?;
-    let digest = digest_of(&sealed.chunks, &covered);
-    if digest != own.digest() {
-        return Err(SnapshotError::Checksum {
-            part: Part::File,
-            found: digest.to_bits(),
-            expected: own.digest().to_bits(),
-        });
-    }
+    let written_bytes = sealed.written_bytes;
+    let contents = contents_of(&difference.own, sealed)?;
     new.sync_memory()?;
     merge.tell(SnapshotPhase::Syncing, merge.pages_total);
     cancel.close().map_err(|_| SnapshotError::Cancelled)?;
-    let contents = Contents {
-        offer: own.offer().clone(),
-        state: own.state().to_vec(),
-        memory: sealed.name,
-        digest,
-        present: sealed.present,
-        chunks: sealed.chunks,
-        base: None,
-    };
     let (file, identity) = contents.encode()?;
     new.commit(&file)?;
     let (total, of_base) = (covered.pages(), difference.base.pages.count());
@@ -150,8 +125,40 @@ pub fn merge(
             base: of_base,
             absent: total - covered.count(),
         },
-        written_bytes: sealed.written_bytes + to_u64(file.len()),
-        digest,
+        written_bytes: written_bytes + to_u64(file.len()),
+        digest: contents.digest,
+    })
+}
+
+/// Opens the difference and its base, which belong together.
+fn open_both(options: &MergeOptions) -> Result<(Difference, Snapshot)> {
+    let (difference, base) = (&options.difference, &options.base);
+    let opened = Difference::open(difference).map_err(|error| error.within(difference))?;
+    let opened_base = Snapshot::open(base).map_err(|error| error.within(base))?;
+    opened
+        .check_base(&opened_base)
+        .map_err(|error| error.within(difference))?;
+    Ok((opened, opened_base))
+}
+
+/// The new snapshot, which is that of `own` but for where its memory is, if the memory is the same.
+fn contents_of(own: &Snapshot, sealed: Sealed) -> Result<Contents> {
+    let (found, expected) = (digest_of(&sealed.chunks, &sealed.present), own.digest());
+    if found != expected {
+        return Err(SnapshotError::Checksum {
+            part: Part::File,
+            found: found.to_bits(),
+            expected: expected.to_bits(),
+        });
+    }
+    Ok(Contents {
+        offer: own.offer().clone(),
+        state: own.state().to_vec(),
+        memory: sealed.name,
+        digest: found,
+        present: sealed.present,
+        chunks: sealed.chunks,
+        base: None,
     })
 }
 

@@ -155,7 +155,7 @@ impl Snapshot {
         replace(&new, &path, &record).map_err(failed("write", &path))
     }
 
-    /// The digest of the pages of each chunk that are present.
+    /// The digest of the pages of each chunk that are not zero.
     pub(super) fn chunks(&self) -> &[Digest] {
         &self.chunks
     }

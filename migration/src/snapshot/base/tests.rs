@@ -7,11 +7,12 @@ use crate::cancel::CancelToken;
 use crate::digest::Digest;
 use crate::layout::MemoryRegion;
 use crate::offer::{Offer, PeerText};
-use crate::page::{PAGE_BYTES, PageIndex, PageRange, Pfn};
+use crate::page::{PAGE_BYTES, PageIndex, PageRange, Pfn, to_u64, to_usize};
 use crate::snapshot::contents::Contents;
 use crate::snapshot::directory::NewSnapshot;
 use crate::snapshot::disk::EarlySync;
 use crate::snapshot::file::MemoryFile;
+use crate::snapshot::format::{HEADER_BYTES, Header, Part, encode};
 use crate::snapshot::verify::digest_of;
 use crate::snapshot::{MergeOptions, merge};
 
@@ -73,6 +74,44 @@ fn page_in_the_memory_file_and_of_the_base_is_refused() {
         matches!(error, SnapshotError::PageTwice { page: 66 }),
         "{error}"
     );
+}
+
+#[test]
+fn section_of_another_length_than_the_memory_asks_for_is_refused_before_it_is_read() {
+    let place = TempDir::new().unwrap();
+    let lie = BasePages {
+        identity: Identity(1),
+        pages: set(&[3]),
+    };
+    put(place.path(), &[(1, 5)], &[(3, 7)], Some(lie));
+    let whole = std::fs::read(place.path().join("snapshot")).unwrap();
+    let header = Header::decode(&whole, to_u64(whole.len())).unwrap();
+    let table_end = to_usize(header.table_end());
+    let (entries, _) = header.table(&whole[HEADER_BYTES..table_end]).unwrap();
+    for length in [0, 1, 23, 25, 32, 1 << 20] {
+        let sections: Vec<_> = entries
+            .iter()
+            .map(|entry| {
+                let from = to_usize(entry.offset);
+                let mut section = whole[from..from + to_usize(entry.bytes)].to_vec();
+                if entry.kind == Kind::Base {
+                    section.resize(length, 0);
+                }
+                (entry.kind, section)
+            })
+            .collect();
+        std::fs::write(place.path().join("snapshot"), encode(&sections).0).unwrap();
+        let error = open_any(place.path()).unwrap_err();
+        let part = Part::Section(Kind::Base);
+        assert!(
+            matches!(
+                error,
+                SnapshotError::Truncated { part: found, .. } | SnapshotError::Length { part: found, .. }
+                    if found == part
+            ),
+            "{length}: {error}"
+        );
+    }
 }
 
 /// A snapshot whose pages are filled with these bytes, and whose digests say so of pages elsewhere.

@@ -5,7 +5,6 @@ use crate::digest::Digest;
 use crate::page::{PAGE_BYTES, PageRange};
 use crate::snapshot::base::BasePages;
 use crate::snapshot::file::MemoryFile;
-use crate::snapshot::memory::StoredMemory;
 use crate::snapshot::writer::memory::part_of;
 use crate::snapshot::{Result, Snapshot};
 use crate::source::is_zero;
@@ -74,9 +73,8 @@ impl<'a> Comparison<'a> {
     /// # Errors
     /// As for [`compare`](Self::compare).
     pub(super) fn finish(self, file: &mut MemoryFile<'_>) -> Result<BasePages> {
-        let memory: &StoredMemory = self.base.memory();
         for page in self.same.iter() {
-            file.note(page, memory.digest_of(page)?);
+            file.note(page, self.base.memory().digest_of(page)?);
         }
         Ok(BasePages {
             identity: self.base.identity(),
