@@ -45,8 +45,13 @@ impl Digest {
     /// The digests of the single pages of `range`, whose content is `bytes`.
     pub(crate) fn of_each(range: PageRange, bytes: &[u8]) -> impl Iterator<Item = Self> {
         debug_assert_eq!(range.bytes(), bytes.len());
-        let pages = range.iter().zip(bytes.chunks_exact(PAGE_BYTES));
-        pages.map(|(page, content)| Self(mix(xxh3_64(content) ^ number_hash(page))))
+        let pages = range.iter().zip(bytes.as_chunks().0);
+        pages.map(|(page, content)| Self::of_page(page, content))
+    }
+
+    /// The digest of one page.
+    pub(crate) fn of_page(page: PageIndex, content: &[u8; PAGE_BYTES]) -> Self {
+        Self(mix(xxh3_64(content) ^ number_hash(page)))
     }
 
     /// The digest of one page that is absent.

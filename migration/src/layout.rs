@@ -1,9 +1,11 @@
 //! Where the guest sees its RAM: regions of guest-physical frames, numbered densely.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::page::{PageIndex, PageRange, Pfn};
+use crate::page::{PageIndex, PageRange, Pfn, bytes_of};
 
 /// Most regions a layout may have. Our choice: a PC has two, below and above the 32-bit hole; the
 /// bound keeps what a peer sends small.
@@ -106,6 +108,19 @@ impl MemoryLayout {
     /// All pages as one range.
     pub fn all(&self) -> PageRange {
         PageRange::between(0, self.pages).expect("a layout has at least one page")
+    }
+}
+
+impl fmt::Display for MemoryLayout {
+    /// Writes the guest-physical addresses of the regions, the ends excluded.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, region) in self.regions.iter().enumerate() {
+            let before = if number == 0 { "" } else { ", " };
+            let [first, end] =
+                [region.first.get(), region.first.get() + region.pages].map(bytes_of);
+            write!(f, "{before}{first:#x}-{end:#x}")?;
+        }
+        Ok(())
     }
 }
 

@@ -17,6 +17,11 @@ fn two_regions() -> MemoryLayout {
 }
 
 #[test]
+fn layout_displays_as_the_addresses_of_its_regions() {
+    assert_eq!(two_regions().to_string(), "0x0-0xa000, 0x14000-0x19000");
+}
+
+#[test]
 fn index_of_frame_in_hole_is_none() {
     let layout = two_regions();
     assert_eq!(layout.index_of(Pfn::new(9)), Some(PageIndex::new(9)));

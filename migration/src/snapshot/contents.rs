@@ -6,6 +6,7 @@ use crate::bitmap::PageBitmap;
 use crate::digest::Digest;
 use crate::offer::Offer;
 use crate::page::to_u64;
+use crate::snapshot::base::BasePages;
 use crate::snapshot::format::{self, Entry, Identity, Kind, Part};
 use crate::snapshot::{CHUNK_PAGES, Result, SnapshotError};
 use crate::wire::MAX_STATE_BYTES;
@@ -30,10 +31,12 @@ pub(super) struct Contents {
     pub(super) memory: MemoryName,
     /// The digest of all of its memory.
     pub(super) digest: Digest,
-    /// The pages in the memory file. All others are zero.
+    /// The pages in the memory file. All others are zero, or the base's.
     pub(super) present: PageBitmap,
-    /// Of each chunk the digest of its pages that are present.
+    /// Of each chunk the digest of its pages that are not zero, wherever they are.
     pub(super) chunks: Vec<Digest>,
+    /// Of a difference: what it is one to.
+    pub(super) base: Option<BasePages>,
 }
 
 /// The random part of the name of a memory file.
@@ -73,6 +76,7 @@ impl Contents {
             digest,
             present,
             chunks,
+            base,
         } = self;
         let encoded = |kind, bytes: Result<Vec<u8>, postcard::Error>| match bytes {
             Ok(bytes) => Ok((kind, bytes)),
@@ -89,13 +93,14 @@ impl Contents {
         let chunks = chunks
             .iter()
             .flat_map(|chunk| chunk.to_bits().to_le_bytes());
-        let sections = [
+        let mut sections = vec![
             encoded(Kind::Offer, postcard::to_stdvec(offer))?,
             (Kind::State, state.clone()),
             encoded(Kind::Memory, postcard::to_stdvec(&memory))?,
             (Kind::Pages, present.to_bytes()),
             (Kind::Chunks, chunks.collect()),
         ];
+        sections.extend(base.as_ref().map(|base| (Kind::Base, base.to_bytes())));
         for (kind, section) in &sections[..2] {
             check_size(*kind, to_u64(section.len()), None)?;
         }
@@ -138,6 +143,13 @@ impl Contents {
         let chunks = chunks
             .iter()
             .map(|bits| Digest::from_bits(u64::from_le_bytes(*bits)));
+        let is_difference = entries.iter().any(|entry| entry.kind == Kind::Base);
+        let base = if is_difference {
+            let base = section(Kind::Base, Some(pages))?;
+            Some(BasePages::read(&base, &present)?)
+        } else {
+            None
+        };
         Ok(Self {
             state: section(Kind::State, None)?,
             offer,
@@ -145,6 +157,7 @@ impl Contents {
             digest: Digest::from_bits(digest),
             present,
             chunks: chunks.collect(),
+            base,
         })
     }
 }
@@ -161,7 +174,7 @@ fn decode<T: for<'a> Deserialize<'a>>(kind: Kind, section: &[u8]) -> Result<T> {
     }
 }
 
-fn malformed(kind: Kind) -> SnapshotError {
+pub(super) fn malformed(kind: Kind) -> SnapshotError {
     SnapshotError::Malformed {
         part: Part::Section(kind),
     }
@@ -175,7 +188,7 @@ fn check_size(kind: Kind, bytes: u64, pages: Option<u64>) -> Result<()> {
         Kind::Offer => MAX_OFFER_BYTES,
         Kind::State => to_u64(MAX_STATE_BYTES),
         Kind::Memory => MAX_MEMORY_BYTES,
-        Kind::Pages | Kind::Chunks => u64::MAX,
+        Kind::Pages | Kind::Chunks | Kind::Base => u64::MAX,
     };
     if bytes > max_bytes {
         return Err(SnapshotError::TooLarge {
@@ -187,6 +200,7 @@ fn check_size(kind: Kind, bytes: u64, pages: Option<u64>) -> Result<()> {
     let expected = match (kind, pages) {
         (Kind::Pages, Some(pages)) => pages.div_ceil(64) * 8,
         (Kind::Chunks, Some(pages)) => chunks_of(pages) * 8,
+        (Kind::Base, Some(pages)) => BasePages::section_bytes(pages),
         _ => bytes,
     };
     if bytes == expected {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -146,6 +146,23 @@ impl Drop for NewSnapshot {
             let _ = fs::remove_dir(&self.directory);
         }
     }
+}
+
+/// Checks that a difference to the snapshot in `base` will not replace it in the directory `to`.
+///
+/// # Errors
+/// If it would, or that cannot be found out.
+pub(super) fn check_apart(base: &Path, to: &Path) -> Result<()> {
+    let held = fs::metadata(base).map_err(failed("read", base))?;
+    let taken = match fs::metadata(to) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        taken => taken.map_err(failed("read", to))?,
+    };
+    if (held.dev(), held.ino()) == (taken.dev(), taken.ino()) {
+        let directory = to.to_owned();
+        return Err(SnapshotError::OntoBase { directory });
+    }
+    Ok(())
 }
 
 /// Replaces the file at `path` by way of `new`, which lies in the same directory.

@@ -1,11 +1,12 @@
 //! What can be wrong with a snapshot, or with the place where one is to be.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::MigrationError;
-use crate::snapshot::Unusable;
+use crate::layout::MemoryLayout;
 use crate::snapshot::format::{MAJOR, MAX_SECTIONS, Part};
+use crate::snapshot::{Identity, Unusable};
 
 /// A snapshot that cannot be written, or not be used.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +95,34 @@ pub enum SnapshotError {
         last: u64,
     },
 
+    #[error("it is a difference to snapshot {base}, of which it does not hold the pages")]
+    Difference { base: Identity },
+    #[error("it is whole, and no difference to another snapshot")]
+    NoDifference,
+    #[error("it is a difference to snapshot {expected}, and `{}` holds {found}", base.display())]
+    OtherBase {
+        base: PathBuf,
+        found: Identity,
+        expected: Identity,
+    },
+    #[error("its memory is at {found}, and that of the base `{}` at {expected}", base.display())]
+    BaseLayout {
+        base: PathBuf,
+        found: MemoryLayout,
+        expected: MemoryLayout,
+    },
+    #[error("page {page} is in its memory file, and is to be its base's")]
+    PageTwice { page: u64 },
+    #[error("page {page} is to be its base's, which has another one there")]
+    BasePage { page: u64 },
+    #[error("`{}` holds the base, without which a difference to it is nothing", directory.display())]
+    OntoBase { directory: PathBuf },
+    #[error("the snapshot in `{}` cannot be used", directory.display())]
+    Unfit {
+        directory: PathBuf,
+        source: Box<SnapshotError>,
+    },
+
     #[error("the record of a working set in `{}` is not used", directory.display())]
     WorkingSet {
         directory: PathBuf,
@@ -115,11 +144,31 @@ impl From<MigrationError> for SnapshotError {
 }
 
 impl SnapshotError {
+    /// The same where it may not be clear which snapshot it is about.
+    pub(super) fn within(self, directory: &Path) -> Self {
+        Self::Unfit {
+            directory: directory.to_owned(),
+            source: Box::new(self),
+        }
+    }
+
     /// What the user can do about it, where the message does not say it already.
     #[must_use]
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::Missing { .. } => Some("write one: skiff snapshot NAME --to DIR".into()),
+            Self::Unfit { source, .. } => source.remedy(),
+            Self::Difference { .. } => Some(
+                "make a whole snapshot of both: skiff snapshot merge DIR --base BASE --to NEW".into(),
+            ),
+            Self::OtherBase { .. } => Some(
+                "give the base that it was written against; skiff snapshot verify says which one a \
+                 directory holds"
+                    .into(),
+            ),
+            Self::OntoBase { .. } => Some(
+                "choose another directory, or leave --base out to replace the snapshot there".into(),
+            ),
             Self::Busy { .. } => Some("wait until it is done, or choose another directory".into()),
             Self::Foreign { .. } => Some(
                 "choose a directory that does not exist, is empty, or holds a snapshot".into(),

@@ -35,7 +35,7 @@ pub(super) const X86_64: u32 = 62;
 /// Changes when an earlier version must not even try.
 pub(super) const MAJOR: u16 = 1;
 /// Changes when a section is added.
-pub(super) const MINOR: u16 = 0;
+pub(super) const MINOR: u16 = 1;
 
 /// Most sections. Our choice: far more than there are kinds, and a table of a page.
 pub(super) const MAX_SECTIONS: u32 = 64;
@@ -79,18 +79,21 @@ pub enum Kind {
     Memory,
     /// The pages that are in that file.
     Pages,
-    /// The checksum of each chunk of that file.
+    /// The checksum of each chunk of the memory.
     Chunks,
+    /// Of a difference: to which snapshot, and which pages are that one's.
+    Base,
 }
 
 impl Kind {
     /// All of them.
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 6] = [
         Self::Offer,
         Self::State,
         Self::Memory,
         Self::Pages,
         Self::Chunks,
+        Self::Base,
     ];
 
     /// The number of the kind, and the version of its sections that is written and read here.
@@ -101,6 +104,7 @@ impl Kind {
             Self::Memory => (3, 1),
             Self::Pages => (4, 1),
             Self::Chunks => (5, 1),
+            Self::Base => (6, 1),
         }
     }
 
@@ -111,6 +115,7 @@ impl Kind {
             Self::Memory => "memory",
             Self::Pages => "pages",
             Self::Chunks => "chunks",
+            Self::Base => "base",
         }
     }
 

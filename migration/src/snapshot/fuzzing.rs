@@ -8,6 +8,7 @@ use crate::fuzzing::Seed;
 use crate::layout::{MemoryLayout, MemoryRegion};
 use crate::offer::{Offer, PeerText};
 use crate::page::{PageRange, Pfn, to_u64, to_usize};
+use crate::snapshot::base::BasePages;
 use crate::snapshot::contents::{Contents, MemoryName, chunks_of};
 use crate::snapshot::format::{ENTRY_BYTES, HEADER_BYTES, Identity, seal, u64_at};
 use crate::snapshot::reader::decode;
@@ -44,6 +45,14 @@ fn check(contents: &Contents) {
     let (again, same) = decode(to_u64(file.len()), read).expect("what was encoded decodes");
     assert_eq!((&again, same), (contents, identity));
     assert_eq!(contents.present.pages(), contents.offer.memory.pages());
+    if let Some(base) = &contents.base {
+        let mut twice = base.pages.clone();
+        twice.retain_all(&contents.present);
+        assert_eq!(
+            (twice.count(), twice.pages()),
+            (0, contents.present.pages())
+        );
+    }
     let chunks = chunks_of(contents.present.pages());
     assert_eq!(to_u64(contents.chunks.len()), chunks);
 }
@@ -99,6 +108,21 @@ pub(crate) fn seeds() -> Vec<Seed> {
         name: name.to_owned(),
         bytes: bytes.to_vec(),
     };
+    let difference = |pages: std::ops::Range<u64>| {
+        let mut base = BasePages {
+            identity: IDENTITY,
+            pages: PageBitmap::empty(PAGES),
+        };
+        let range = PageRange::between(pages.start, pages.end).expect("some pages");
+        base.pages.insert_range(range);
+        let base = Some(base);
+        let contents = Contents {
+            base,
+            ..contents.clone()
+        };
+        contents.encode().expect("a small snapshot encodes").0
+    };
+    let (difference, twice) = (difference(80..PAGES), difference(60..90));
     let mut many = file.clone();
     many[16] = 64;
     vec![
@@ -106,6 +130,13 @@ pub(crate) fn seeds() -> Vec<Seed> {
         seed("snapshot", "cut", &file[..file.len() - 1]),
         seed("snapshot", "header-only", &file[..HEADER_BYTES]),
         seed("snapshot", "many-sections", &many),
+        seed("snapshot", "difference", &difference),
+        seed(
+            "snapshot",
+            "difference-cut",
+            &difference[..difference.len() - 1],
+        ),
+        seed("snapshot", "difference-twice", &twice),
         seed("working-set", "whole", &record),
         seed("working-set", "cut", &record[..record.len() - 1]),
         seed("working-set", "of-another", &set.encode(Identity(7))),
@@ -131,5 +162,6 @@ fn contents() -> Contents {
         digest: Digest::from_bits(6),
         present,
         chunks: vec![Digest::from_bits(7)],
+        base: None,
     }
 }

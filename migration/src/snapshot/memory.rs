@@ -2,8 +2,8 @@
 //!
 //! | offset | bytes | what |
 //! |---|---|---|
-//! | n * 4096 | 4096 | page n; a hole if the page is zero |
-//! | pages * 4096 + c * 4096 | 4096 | the digests of the 512 pages of chunk c, 8 bytes each, little-endian; a hole if the chunk is |
+//! | n * 4096 | 4096 | page n; a hole if the page is zero, or the base's |
+//! | pages * 4096 + c * 4096 | 4096 | the digests of the 512 pages of chunk c, 8 bytes each, little-endian; a hole if all are zero |
 //!
 //! The section `chunks` of the file `snapshot` has the sum of each chunk's digests. So a page can be
 //! checked without the other 511: the digests of its chunk are read once and compared with that sum,
@@ -135,7 +135,15 @@ impl StoredMemory {
         Ok(())
     }
 
-    /// The digest of a page that is present.
+    /// Reads pages that are present, and does not check them.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or is shorter than it was.
+    pub(super) fn read_unchecked(&self, range: PageRange, into: &mut [u8]) -> Result<()> {
+        self.read_at(into, bytes_of(range.first().get()))
+    }
+
+    /// The digest of a page that is present, or in a difference the base's.
     ///
     /// # Errors
     /// If the digests of its chunk cannot be read or are damaged.

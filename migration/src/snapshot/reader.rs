@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::digest::Digest;
 use crate::offer::Offer;
 use crate::page::{to_u64, to_usize};
+use crate::snapshot::base::BasePages;
 use crate::snapshot::contents::Contents;
 use crate::snapshot::directory::{NEW_WORKING_SET, SNAPSHOT, WORKING_SET, failed, replace};
 use crate::snapshot::format::{HEADER_BYTES, Header, Identity, Part};
@@ -20,7 +21,7 @@ use crate::snapshot::{Result, SnapshotError};
 /// snapshot must have been completed between two system calls.
 const TRIES: u32 = 8;
 
-/// A snapshot that was opened. It stays what it is even if its directory is removed or another
+/// A whole snapshot that was opened. It stays what it is even if its directory is removed or another
 /// snapshot takes its place there.
 #[derive(Debug)]
 pub struct Snapshot {
@@ -37,25 +38,22 @@ impl Snapshot {
     /// Opens the snapshot in `directory`.
     ///
     /// # Errors
-    /// If there is none, or anything but its pages is damaged or not for this version.
+    /// If there is none, if it is only a difference to another one, or if anything but its pages is
+    /// damaged or not for this version.
     pub fn open(directory: &Path) -> Result<Self> {
-        let mut before = None;
-        for _ in 0..TRIES {
-            let (contents, identity) = read_contents(directory)?;
-            match Self::with_memory(directory, contents, identity) {
-                // Its memory goes when another snapshot takes its place.
-                Err(SnapshotError::MemoryMissing { .. }) if before != Some(identity) => {
-                    before = Some(identity);
-                }
-                opened => return opened,
+        match open_any(directory)? {
+            (snapshot, None) => Ok(snapshot),
+            (_, Some(BasePages { identity, .. })) => {
+                Err(SnapshotError::Difference { base: identity })
             }
         }
-        Err(SnapshotError::Busy {
-            directory: directory.to_owned(),
-        })
     }
 
-    fn with_memory(directory: &Path, contents: Contents, identity: Identity) -> Result<Self> {
+    fn with_memory(
+        directory: &Path,
+        contents: Contents,
+        identity: Identity,
+    ) -> Result<(Self, Option<BasePages>)> {
         let Contents {
             offer,
             state,
@@ -63,6 +61,7 @@ impl Snapshot {
             digest,
             present,
             chunks,
+            base,
         } = contents;
         let path = directory.join(memory.file());
         let file = match File::open(&path) {
@@ -73,7 +72,7 @@ impl Snapshot {
             Err(error) => return Err(failed("open", &path)(error)),
         };
         let memory = StoredMemory::new(file, path, present, chunks.clone())?;
-        Ok(Self {
+        let snapshot = Self {
             directory: directory.to_owned(),
             identity,
             offer,
@@ -81,7 +80,8 @@ impl Snapshot {
             digest,
             chunks,
             memory: Arc::new(memory),
-        })
+        };
+        Ok((snapshot, base))
     }
 
     /// The directory it was opened in.
@@ -155,10 +155,32 @@ impl Snapshot {
         replace(&new, &path, &record).map_err(failed("write", &path))
     }
 
-    /// The digest of the pages of each chunk that are present.
+    /// The digest of the pages of each chunk that are not zero.
     pub(super) fn chunks(&self) -> &[Digest] {
         &self.chunks
     }
+}
+
+/// Opens what is in `directory`: a whole snapshot, or what a difference holds itself and the pages that
+/// it does not.
+///
+/// # Errors
+/// As for [`Snapshot::open`], but that it may be a difference.
+pub(super) fn open_any(directory: &Path) -> Result<(Snapshot, Option<BasePages>)> {
+    let mut before = None;
+    for _ in 0..TRIES {
+        let (contents, identity) = read_contents(directory)?;
+        match Snapshot::with_memory(directory, contents, identity) {
+            // Its memory goes when another snapshot takes its place.
+            Err(SnapshotError::MemoryMissing { .. }) if before != Some(identity) => {
+                before = Some(identity);
+            }
+            opened => return opened,
+        }
+    }
+    Err(SnapshotError::Busy {
+        directory: directory.to_owned(),
+    })
 }
 
 /// Reads the file `snapshot`: header and table first, then what they admit.

@@ -1,6 +1,6 @@
 //! Writing a snapshot of a VM.
 
-mod disk;
+mod comparison;
 mod memory;
 mod rounds;
 
@@ -15,15 +15,17 @@ use crate::cancel::CancelToken;
 use crate::digest::Digest;
 use crate::error::{Error, MachineError};
 use crate::offer::Offer;
-use crate::page::{PAGE_BYTES, to_u64};
+use crate::page::{bytes_of, to_u64};
 use crate::report::{Round, ms};
+use crate::snapshot::base::{check_layout, covered};
 use crate::snapshot::contents::Contents;
-use crate::snapshot::directory::NewSnapshot;
+use crate::snapshot::directory::{NewSnapshot, check_apart};
+use crate::snapshot::disk::EarlySync;
+use crate::snapshot::file::MemoryFile;
 use crate::snapshot::verify::digest_of;
-use crate::snapshot::{Result, SnapshotError};
+use crate::snapshot::{Result, Snapshot, SnapshotError};
 use crate::source::SourceVm;
 use crate::wire::MAX_STATE_BYTES;
-use disk::EarlySync;
 use memory::MemoryWriter;
 use rounds::write_rounds;
 
@@ -55,6 +57,8 @@ pub enum Afterwards {
 pub struct SnapshotOptions {
     /// Into which directory. It is made, or is empty, or its snapshot is replaced.
     pub directory: PathBuf,
+    /// In which directory the snapshot is to which it is a difference, if it is to be one.
+    pub base: Option<PathBuf>,
     /// While the guest does what.
     pub liveness: Liveness,
     /// What it does after.
@@ -72,7 +76,7 @@ pub struct SnapshotProgress {
     pub pages_done: u64,
     /// All pages.
     pub pages_total: u64,
-    /// Bytes of pages written, each as often as it was.
+    /// Bytes of pages that were written, each as often as it was, or left to the base.
     pub page_bytes: u64,
     /// Since it began.
     pub elapsed: Duration,
@@ -112,13 +116,15 @@ pub struct SnapshotReport {
     pub digest: Digest,
 }
 
-/// Counts of pages: `total` is the sum of `stored` and `absent`.
+/// Counts of pages: `total` is the sum of `stored`, `base` and `absent`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct StoredPages {
     /// Pages of RAM.
     pub total: u64,
     /// Pages in the snapshot.
     pub stored: u64,
+    /// Pages that are the same in the base of a difference, and left out.
+    pub base: u64,
     /// Pages that are zero, and left out.
     pub absent: u64,
     /// Pages that were written more than once.
@@ -195,10 +201,12 @@ impl Work<'_> {
         if mapped != offered {
             return Err(Error::MappedPages { mapped, offered }.into());
         }
+        let base = self.open_base(&offer)?;
         let new = NewSnapshot::begin(&self.options.directory)?;
         let (report, contents, syncing) = thread::scope(|scope| {
             let early = EarlySync::start(scope, new.memory())?;
-            self.store(offer, MemoryWriter::new(&new, ram, early)?)
+            let file = MemoryFile::new(&new, mapped, early)?;
+            self.store(offer, MemoryWriter::new(file, ram, base.as_ref()))
         })?;
         new.sync_memory()?;
         self.cancel.close().map_err(|_| SnapshotError::Cancelled)?;
@@ -212,6 +220,17 @@ impl Work<'_> {
             written_bytes: report.written_bytes + to_u64(file.len()),
             ..report
         })
+    }
+
+    /// The snapshot to which this is to be a difference.
+    fn open_base(&self, offer: &Offer) -> Result<Option<Snapshot>> {
+        let Some(directory) = &self.options.base else {
+            return Ok(None);
+        };
+        let base = Snapshot::open(directory).map_err(|error| error.within(directory))?;
+        check_layout(&offer.memory, &base)?;
+        check_apart(directory, &self.options.directory)?;
+        Ok(Some(base))
     }
 
     /// Writes the memory file, and takes the state; gives what is known of the report by then, what is
@@ -254,10 +273,11 @@ impl Work<'_> {
         memory: MemoryWriter<'_>,
     ) -> Result<(SnapshotReport, Contents)> {
         let written_pages = memory.written_pages();
-        let sealed = memory.finish()?;
+        let total = memory.pages();
+        let (sealed, base) = memory.finish()?;
+        let covered = covered(&sealed.present, base.as_ref());
         let stored = sealed.present.count();
-        let total = sealed.present.pages();
-        let digest = digest_of(&sealed.chunks, &sealed.present);
+        let digest = digest_of(&sealed.chunks, &covered);
         let report = SnapshotReport {
             schema: SCHEMA,
             identity: String::new(),
@@ -267,10 +287,11 @@ impl Work<'_> {
             pages: StoredPages {
                 total,
                 stored,
-                absent: total - stored,
+                base: covered.count() - stored,
+                absent: total - covered.count(),
                 rewritten: written_pages - stored,
             },
-            written_bytes: written_pages * to_u64(PAGE_BYTES) + sealed.digest_bytes,
+            written_bytes: sealed.written_bytes,
             state_bytes: to_u64(state.len()),
             rounds: std::mem::take(&mut self.rounds),
             digest,
@@ -282,6 +303,7 @@ impl Work<'_> {
             digest,
             present: sealed.present,
             chunks: sealed.chunks,
+            base,
         };
         Ok((report, contents))
     }
@@ -314,7 +336,7 @@ impl Work<'_> {
             round: u32::try_from(self.rounds.len()).unwrap_or(u32::MAX),
             pages_done: memory.looked_at_pages(),
             pages_total: memory.pages(),
-            page_bytes: memory.written_pages() * to_u64(PAGE_BYTES),
+            page_bytes: bytes_of(memory.written_pages() + memory.base_pages()),
             elapsed: self.began.elapsed(),
         });
     }

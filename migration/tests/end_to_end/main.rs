@@ -7,6 +7,12 @@ mod cutter;
 #[cfg(test)]
 mod destination_failures;
 #[cfg(test)]
+mod difference_failures;
+#[cfg(test)]
+mod differences;
+#[cfg(test)]
+mod directory;
+#[cfg(test)]
 mod giving_up;
 #[cfg(test)]
 mod hints;
@@ -24,6 +30,8 @@ mod peer;
 mod plans;
 #[cfg(test)]
 mod recovery;
+#[cfg(test)]
+mod resumes;
 #[cfg(test)]
 mod rounds;
 #[cfg(test)]

@@ -2,102 +2,19 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use migration::snapshot::{
-    Afterwards, Liveness, Snapshot, SnapshotError, SnapshotOptions, SnapshotReport, fill, verify,
-    write,
+    Afterwards, Liveness, Snapshot, SnapshotError, SnapshotOptions, fill, verify, write,
 };
-use migration::{
-    CancelToken, Haste, MigrationError, PAGE_BYTES, PageIndex, PageRange, ResumeError, Resumed,
-    StoredVm, resume,
-};
-use tempfile::TempDir;
+use migration::{CancelToken, MigrationError, PAGE_BYTES, ResumeError};
 
-use crate::machine::{Call, FakeDestination, FakeSource, can_receive, play_guest, written};
+use crate::directory::{PAGES, memory_file, names, options, snapshot, write_to};
+use crate::machine::{Call, FakeDestination, FakeSource, can_receive};
 use crate::memory::{Kind, Memory, content, expected, kind};
-
-/// Enough for several chunks, the last of them short.
-const PAGES: u64 = 1200;
-
-fn options(directory: &Path) -> SnapshotOptions {
-    SnapshotOptions {
-        directory: directory.to_owned(),
-        liveness: Liveness::Paused,
-        afterwards: Afterwards::Resumed,
-    }
-}
-
-fn write_to(directory: &Path, source: &FakeSource) -> Result<SnapshotReport, SnapshotError> {
-    let cancel = CancelToken::new().unwrap();
-    write(source, &options(directory), &|_| {}, &cancel)
-}
-
-/// A directory with a snapshot of [`Memory::filled`] in it.
-fn snapshot() -> (TempDir, PathBuf, SnapshotReport) {
-    let place = tempfile::tempdir().unwrap();
-    let directory = place.path().join("snapshot");
-    let source = FakeSource::new(Memory::filled(PAGES));
-    let report = write_to(&directory, &source).unwrap();
-    assert!(source.runs());
-    (place, directory, report)
-}
-
-fn names(directory: &Path) -> Vec<String> {
-    let entries = fs::read_dir(directory).unwrap();
-    let mut names: Vec<_> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
-}
-
-fn memory_file(directory: &Path) -> PathBuf {
-    let name = names(directory)
-        .into_iter()
-        .find(|name| name.starts_with("memory-"));
-    directory.join(name.unwrap())
-}
-
-/// Resumes the VM of the snapshot with a guest that checks and writes every page. One of them is
-/// waited for in any case, however late the guest comes to run.
-fn resume_from(snapshot: &Snapshot) -> Result<Resumed, ResumeError> {
-    let mut vm = FakeDestination::playing(Arc::new(|memory, _| play_guest(memory)));
-    let stored = (0..PAGES).find(|&page| kind(page) == Kind::Content);
-    vm.watch.restore_touches.lock().unwrap().extend(stored);
-    let resumed = resume_in(snapshot, &mut vm)?;
-    let guest = vm.arrived.guest.lock().unwrap().take().unwrap();
-    assert_eq!(guest.join().unwrap(), 0, "wrong pages");
-    let memory = vm.arrived.memory.lock().unwrap().take().unwrap();
-    assert!((0..PAGES).all(|page| memory.read(page) == written(page)));
-    Ok(resumed)
-}
-
-fn resume_in(snapshot: &Snapshot, vm: &mut FakeDestination) -> Result<Resumed, ResumeError> {
-    resume_by(snapshot, vm, &Haste::new().unwrap())
-}
-
-fn resume_by(
-    snapshot: &Snapshot,
-    vm: &mut FakeDestination,
-    haste: &Haste,
-) -> Result<Resumed, ResumeError> {
-    let stored = StoredVm {
-        offer: snapshot.offer().clone(),
-        state: snapshot.state().to_vec(),
-        memory: Arc::clone(snapshot.memory()),
-        set: Some(snapshot.working_set().unwrap()),
-    };
-    let resumed = resume(stored, vm, haste)?;
-    if let Some(learned) = &resumed.learned {
-        snapshot.keep_working_set(learned).unwrap();
-    }
-    Ok(resumed)
-}
+use crate::resumes::resume_in;
 
 #[test]
 fn snapshot_holds_every_page_that_is_not_zero_and_no_other() {
@@ -124,127 +41,6 @@ fn snapshot_holds_every_page_that_is_not_zero_and_no_other() {
     let copy = Memory::new(PAGES);
     fill(opened.memory(), &copy.mapping()).unwrap();
     assert!((0..PAGES).all(|page| copy.read(page) == expected(page)));
-}
-
-#[test]
-fn lazy_resume_has_every_byte_and_learns_its_working_set() {
-    if !can_receive() {
-        return;
-    }
-    let (_place, directory, _) = snapshot();
-    let opened = Snapshot::open(&directory).unwrap();
-    assert!(opened.working_set().unwrap().is_empty());
-    let first = resume_from(&opened).unwrap();
-    assert_eq!((first.prefetch_pages, first.prefetch), (0, None));
-    assert!(first.faults > 0 && first.latency_us.p50 > 0.0);
-    let set = opened.working_set().unwrap();
-    assert!(!set.is_empty() && set.pages().count() > 0);
-    let second = resume_from(&opened).unwrap();
-    assert!(second.prefetch_pages >= set.pages().count());
-    assert!(second.prefetch.is_some());
-    println!("faults: {}, then {}", first.faults, second.faults);
-}
-
-#[test]
-fn huge_pages_that_are_stored_whole_arrive_whole_and_right() {
-    if !can_receive() {
-        return;
-    }
-    let pages = 8 * 512;
-    let memory = Memory::new(pages);
-    (0..pages).for_each(|page| memory.write(page, &content(page)));
-    let place = tempfile::tempdir().unwrap();
-    let directory = place.path().join("snapshot");
-    write_to(&directory, &FakeSource::new(memory)).unwrap();
-    let opened = Snapshot::open(&directory).unwrap();
-    let mut vm = FakeDestination::playing(Arc::new(move |memory, _| {
-        let scattered = (0..pages).map(|visit| visit * 7919 % pages);
-        let wrong = scattered.filter(|&page| memory.read(page) != content(page));
-        wrong.count() as u64
-    }));
-    let resumed = resume_in(&opened, &mut vm).unwrap();
-    let guest = vm.arrived.guest.lock().unwrap().take().unwrap();
-    assert_eq!(guest.join().unwrap(), 0, "wrong pages");
-    // No page is waited for whose neighbours came before; they are 32 at least.
-    assert!(resumed.faults <= pages / 32, "{resumed:?}");
-}
-
-#[test]
-fn first_resume_that_is_hurried_holds_nothing_back() {
-    if !can_receive() {
-        return;
-    }
-    let (place, directory, _) = snapshot();
-    let opened = Snapshot::open(&directory).unwrap();
-    let haste = Haste::new().unwrap();
-    haste.hurry();
-    // Each is the first; one that holds back does so for 200 ms at least.
-    let is_prompt = (0..20).any(|_| {
-        let mut idle = FakeDestination::playing(Arc::new(|_, _| 0));
-        let fill = resume_by(&opened, &mut idle, &haste).unwrap().fill;
-        fs::remove_file(directory.join("working-set")).unwrap();
-        fill < Duration::from_millis(150)
-    });
-    assert!(is_prompt);
-    drop(place);
-}
-
-#[test]
-fn pages_given_up_during_a_lazy_resume_are_zero_and_the_others_whole() {
-    if !can_receive() {
-        return;
-    }
-    let (_place, directory, _) = snapshot();
-    let opened = Snapshot::open(&directory).unwrap();
-    for round in 0..20 {
-        let given_up = move |page: u64| page.wrapping_mul(2_654_435_761) >> 7 & 15 <= round % 4;
-        let mut vm = FakeDestination::playing(Arc::new(move |memory, arriving| {
-            let mut wrong = 0;
-            for page in (0..PAGES).rev() {
-                let range = PageRange::within(PageIndex::new(page), 1, PAGES).unwrap();
-                let is_given_up = given_up(page);
-                if is_given_up {
-                    match arriving.give_up(range) {
-                        Some(given_up) => given_up.unwrap(),
-                        // All memory is here: it is the guest's alone.
-                        None => memory.write(page, &[0; PAGE_BYTES]),
-                    }
-                }
-                let right = if is_given_up {
-                    [0; PAGE_BYTES]
-                } else {
-                    expected(page)
-                };
-                wrong += u64::from(memory.read(page) != right);
-            }
-            wrong
-        }));
-        resume_in(&opened, &mut vm).unwrap();
-        let guest = vm.arrived.guest.lock().unwrap().take().unwrap();
-        assert_eq!(guest.join().unwrap(), 0, "wrong pages");
-    }
-}
-
-#[test]
-fn working_set_of_another_snapshot_is_refused_and_does_no_harm() {
-    if !can_receive() {
-        return;
-    }
-    let (_place, directory, _) = snapshot();
-    resume_from(&Snapshot::open(&directory).unwrap()).unwrap();
-    let record = fs::read(directory.join("working-set")).unwrap();
-    let old = Snapshot::open(&directory).unwrap();
-    write_to(&directory, &FakeSource::new(Memory::filled(PAGES))).unwrap();
-    let new = Snapshot::open(&directory).unwrap();
-    assert!(new.working_set().unwrap().is_empty());
-    fs::write(directory.join("working-set"), record).unwrap();
-    let error = new.working_set().unwrap_err();
-    assert!(matches!(error, SnapshotError::WorkingSet { .. }), "{error}");
-    // What was learned of a snapshot that was replaced is not kept beside the new one.
-    let learned = old.working_set().unwrap();
-    fs::remove_file(directory.join("working-set")).unwrap();
-    old.keep_working_set(&learned).unwrap();
-    assert_eq!(names(&directory).len(), 2);
 }
 
 #[test]

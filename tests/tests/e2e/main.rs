@@ -23,6 +23,7 @@ mod rig;
 mod secure;
 mod snapshot;
 mod snapshot_bytes;
+mod snapshot_difference;
 mod snapshot_kills;
 mod snapshot_limits;
 mod snapshot_linux;

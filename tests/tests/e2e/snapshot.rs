@@ -38,7 +38,7 @@ fn end_with_snapshot(vm: &mut VmProcess, directory: &Path) -> Value {
 }
 
 /// The digest that the probe guest prints in the end.
-fn done_digest(vm: &VmProcess) -> String {
+pub fn done_digest(vm: &VmProcess) -> String {
     let line = vm.wait_output("probe: done").unwrap();
     line.split("digest=").nth(1).unwrap().to_owned()
 }

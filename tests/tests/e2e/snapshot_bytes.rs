@@ -22,6 +22,7 @@ const FIRST_ID: [u8; 16] = [7; 16];
 fn save_to(directory: &Path, machine: &Arc<Machine>, liveness: Liveness) {
     let options = SnapshotOptions {
         directory: directory.to_owned(),
+        base: None,
         liveness,
         afterwards: Afterwards::Resumed,
     };

@@ -1,18 +1,15 @@
 //! Something that a monitor is asked to do and that takes a while: it is waited for, shown, and
 //! cancelled on Ctrl-C.
 
-use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::Value;
 
 use super::errors::{ClientError, CommandError};
-use super::summary::progress_line;
+use super::progress::ProgressDisplay;
 use crate::console::Signals;
-use crate::control::{
-    ControlClient, ControlError, Failure, Progress, Request, Response, VmAddress,
-};
+use crate::control::{ControlClient, ControlError, Failure, Request, Response, VmAddress};
 
 /// Asks for it; returns the report when it is done.
 ///
@@ -100,51 +97,4 @@ fn cancel(vm: &VmAddress) -> Result<(), ControlError> {
     ControlClient::connect(vm)?
         .call::<Value>(&Request::Cancel, |_| {})
         .map(drop)
-}
-
-/// One line on standard error that is overwritten as the work goes on; if that is no terminal, one
-/// line for each step of the work.
-#[derive(Debug)]
-struct ProgressDisplay {
-    is_terminal: bool,
-    shown: bool,
-    step: Option<(String, u32)>,
-}
-
-impl ProgressDisplay {
-    fn new() -> Self {
-        Self {
-            is_terminal: io::stderr().is_terminal(),
-            shown: false,
-            step: None,
-        }
-    }
-
-    fn show(&mut self, progress: &Progress) {
-        if self.is_terminal {
-            self.shown = true;
-            draw(&progress_line(progress));
-            return;
-        }
-        let step = (progress.phase.clone(), progress.round);
-        if self.step.as_ref() != Some(&step) {
-            self.step = Some(step);
-            // As in `draw`.
-            let _unwritten = writeln!(io::stderr(), "{}", progress_line(progress));
-        }
-    }
-
-    /// Makes room for other lines.
-    fn clear(&mut self) {
-        if self.shown {
-            self.shown = false;
-            draw("");
-        }
-    }
-}
-
-/// Replaces the current line: carriage return, and EL of ECMA-48 to erase what was there.
-fn draw(text: &str) {
-    // A terminal that cannot be written to is no reason to give up.
-    let _unwritten = write!(io::stderr(), "\r\x1b[K{text}");
 }

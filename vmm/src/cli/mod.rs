@@ -11,6 +11,7 @@ mod inspect;
 mod migrate;
 mod output;
 mod preflight;
+mod progress;
 mod snapshot;
 mod steer;
 mod summary;

@@ -2,8 +2,8 @@
 
 use super::words::{Misuse, Parsed, parse};
 use super::*;
-use crate::config::{MemoryMode, MigrationMode, SerialMode};
-use migration::snapshot::{Afterwards, Liveness};
+use crate::config::{ConfigError, MemoryMode, MigrationMode, SerialMode};
+use migration::snapshot::{Afterwards, Liveness, MergeOptions};
 
 use super::args::SnapshotDeed;
 use migration::{Order, Pivots, Prepaging, Streams};
@@ -139,16 +139,59 @@ fn snapshot_is_written_to_an_absolute_path_or_checked() {
     let check = deed(&["snapshot", "verify", "web.snap"]).unwrap();
     assert_eq!(check, SnapshotDeed::Verify("web.snap".into()));
     // A VM may have that name.
-    assert!(matches!(
-        deed(&["snapshot", "verify", "--to", "a"]),
-        Ok(SnapshotDeed::Write { .. })
-    ));
+    for name in ["verify", "merge"] {
+        assert!(matches!(
+            deed(&["snapshot", name, "--to", "a"]),
+            Ok(SnapshotDeed::Write { .. })
+        ));
+    }
     for words in [
         &["snapshot", "web"][..],
         &["snapshot", "web", "a", "--to", "b"],
         &["snapshot", "verify", "a", "--live"],
     ] {
         assert!(deed(words).is_err(), "{words:?}");
+    }
+}
+
+#[test]
+fn difference_is_written_to_a_base_with_an_absolute_path_or_merged() {
+    let deed = |words: &[&str]| match command(words) {
+        Command::Snapshot(args) => args.deed(),
+        other => panic!("{other:?}"),
+    };
+    let written = deed(&["snapshot", "web", "--to", "web.diff", "--base", "web.snap"]);
+    let Ok(SnapshotDeed::Write { config, .. }) = written else {
+        panic!("{written:?}")
+    };
+    let base = config.base.unwrap();
+    assert!(base.is_absolute() && base.ends_with("web.snap"));
+    let merge = "snapshot merge web.diff --base web.snap --to web.new --report -";
+    let merge: Vec<_> = merge.split(' ').collect();
+    assert_eq!(
+        deed(&merge).unwrap(),
+        SnapshotDeed::Merge {
+            options: MergeOptions {
+                difference: "web.diff".into(),
+                base: "web.snap".into(),
+                directory: "web.new".into(),
+            },
+            report: Some("-".into()),
+        }
+    );
+    for words in [
+        &merge[..5],
+        &["snapshot", "merge", "a", "--to", "b"],
+        &[
+            "snapshot", "merge", "a", "--base", "b", "--to", "c", "--live",
+        ],
+        &["snapshot", "verify", "a", "--base", "b"],
+        &["snapshot", "web", "--base", "b"],
+    ] {
+        assert!(
+            matches!(deed(words), Err(ConfigError::SnapshotForm)),
+            "{words:?}"
+        );
     }
 }
 

@@ -127,8 +127,11 @@ pub enum ConfigError {
         /// What was given.
         value: Box<str>,
     },
-    /// Neither a snapshot to write nor one to check.
-    #[error("give the VM and --to DIR to write a snapshot, or verify and a directory to check one")]
+    /// Neither a snapshot to write nor one to check or to make whole.
+    #[error(
+        "give the VM and --to DIR to write a snapshot, verify and a directory to check one, or merge, a \
+         difference, --base DIR and --to DIR to make a whole one"
+    )]
     SnapshotForm,
     /// No way for memory to get from a snapshot to a guest.
     #[error("`{value}` is no memory mode: give auto, lazy, eager or mapped")]

@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 pub struct SnapshotConfig {
     /// The directory it goes to; absolute, since the monitor has a working directory of its own.
     pub to: PathBuf,
+    /// The directory of the snapshot to which it is to be a difference; absolute as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<PathBuf>,
     /// What the guest does while its memory is written.
     #[serde(default)]
     pub liveness: Liveness,
@@ -30,6 +33,7 @@ mod tests {
             config,
             SnapshotConfig {
                 to: "/snapshots/web".into(),
+                base: None,
                 liveness: Liveness::Paused,
                 afterwards: Afterwards::Resumed,
             }

@@ -244,10 +244,20 @@ mod tests {
             (
                 Request::Snapshot(SnapshotConfig {
                     to: "/a".into(),
+                    base: None,
                     liveness: Liveness::Live,
                     afterwards: Afterwards::Held,
                 }),
                 r#"{"command":"snapshot","to":"/a","liveness":"live","afterwards":"held"}"#,
+            ),
+            (
+                Request::Snapshot(SnapshotConfig {
+                    to: "/a".into(),
+                    base: Some("/b".into()),
+                    liveness: Liveness::Paused,
+                    afterwards: Afterwards::Resumed,
+                }),
+                r#"{"command":"snapshot","to":"/a","base":"/b","liveness":"paused","afterwards":"resumed"}"#,
             ),
             (
                 Request::Balloon {

@@ -96,6 +96,9 @@ pub enum MonitorError {
     /// A snapshot cannot be written.
     #[error("cannot write the snapshot")]
     Snapshot(#[source] SnapshotError),
+    /// A whole snapshot cannot be made of a difference.
+    #[error("cannot merge the snapshots")]
+    Merge(#[source] SnapshotError),
     /// A snapshot cannot be opened.
     #[error("cannot use the snapshot in `{}`", directory.display())]
     SnapshotOpen {

@@ -13,6 +13,7 @@ mod error;
 mod event_loop;
 mod guest_events;
 mod handler;
+mod merge;
 mod notices;
 mod peer;
 mod place;
@@ -23,6 +24,7 @@ mod snapshot;
 pub use arrival::receive;
 pub use boot::run;
 pub use error::MonitorError;
+pub use merge::merge;
 pub use peer::ask_peer;
 pub use restore::restore;
 

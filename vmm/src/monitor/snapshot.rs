@@ -38,12 +38,14 @@ pub(super) fn run(ticket: Ticket, config: &SnapshotConfig) {
     }
     let SnapshotConfig {
         to,
+        base,
         liveness,
         afterwards,
     } = config;
     log::info!("writing a snapshot of {name} to {}", to.display());
     let options = SnapshotOptions {
         directory: to.clone(),
+        base: base.clone(),
         liveness: *liveness,
         afterwards: *afterwards,
     };
@@ -79,7 +81,8 @@ pub(super) fn run(ticket: Ticket, config: &SnapshotConfig) {
     }
 }
 
-fn translate(progress: &SnapshotProgress, rate: &mut Rate) -> Progress {
+/// What a client is told.
+pub(super) fn translate(progress: &SnapshotProgress, rate: &mut Rate) -> Progress {
     let SnapshotProgress {
         phase,
         round,

@@ -27,7 +27,7 @@ fn file_of_two_sections_has_these_bytes() {
     let expected: [&[u8]; 6] = [
         b"SKIFFSNP",
         &[62, 0, 0, 0],
-        &[1, 0, 0, 0],
+        &[1, 0, 1, 0],
         &[2, 0, 0, 0],
         &[0, 0, 0, 0],
         &[91, 0, 0, 0, 0, 0, 0, 0],
@@ -93,7 +93,7 @@ fn section_of_unknown_kind_is_skipped_if_it_may_be() {
             error,
             SnapshotError::UnknownSection {
                 kind: 200,
-                minor: 0
+                minor: 1
             }
         ),
         "{error}"

@@ -9,7 +9,8 @@ use crate::page::PageRange;
 use crate::progress::INTERVAL;
 use crate::report::{Round, ms};
 use crate::snapshot::Result;
-use crate::snapshot::writer::memory::{MemoryWriter, PIECE_PAGES};
+use crate::snapshot::file::PIECE_PAGES;
+use crate::snapshot::writer::memory::MemoryWriter;
 use crate::snapshot::writer::{SnapshotPhase, Work};
 
 /// Most rounds while the guest runs. Our choice: a guest that writes faster than the disk takes it
