@@ -17,16 +17,19 @@ use migration::{
 use serde::{Deserialize, Serialize};
 
 use crate::boot::{RamLayout, VcpuCount, cpuid};
-use crate::config::BalloonMode;
+use crate::bounded::at_most;
+use crate::config::{BalloonMode, DISKS_MAX};
 use crate::host::{HostKvm, HostMemory, KvmKind};
 use crate::kvm::Hypervisor;
-use crate::machine::{Assembly, Blueprint, CpuModel, Machine, MachineState, Wiring};
+use crate::machine::{
+    Assembly, Blueprint, CpuModel, DiskSpec, Disks, Machine, MachineState, Wiring,
+};
 use crate::memory::{self, GuestRam, MemoryError, PAGE_BYTES};
 
 pub use stored::{CloneIdentity, Memory, StoredError, StoredMachine};
 
 /// Changes whenever [`Demands`] does.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// What a machine asks of its destination beyond RAM and a number of vCPUs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -34,6 +37,8 @@ pub(crate) struct Demands {
     version: u32,
     cpu: CpuModel,
     balloon: BalloonMode,
+    #[serde(deserialize_with = "at_most::<DISKS_MAX, _, _>")]
+    disks: Vec<DiskSpec>,
     kernel: String,
     generation_id: [u8; 16],
 }
@@ -44,6 +49,7 @@ impl Demands {
             vcpus: _, // these two stand in the offer
             memory: _,
             balloon,
+            disks,
             kernel,
             generation_id,
         } = blueprint;
@@ -51,6 +57,7 @@ impl Demands {
             version: VERSION,
             cpu,
             balloon: *balloon,
+            disks: disks.clone(),
             kernel: kernel.clone(),
             generation_id: *generation_id,
         }
@@ -118,7 +125,12 @@ impl SourceVm for Departure {
     }
 
     fn save(&self) -> Result<Vec<u8>, MachineError> {
-        Ok(self.machine.save()?.encode()?)
+        let state = self.machine.save()?.encode()?;
+        // Who goes on from this state may do so on another host.
+        for disk in self.machine.devices().disks() {
+            disk.image().sync()?;
+        }
+        Ok(state)
     }
 
     fn resume(&self) -> Result<(), MachineError> {
@@ -210,6 +222,9 @@ impl DestinationVm for Arrival {
             return Err(OutOfOrder.into());
         };
         let state = MachineState::decode(state)?;
+        if self.passage == Passage::Moved {
+            assembly.disks().inherit()?;
+        }
         let machine = assembly.restore(state, cpu, self.wiring.clone(), Some(memory))?;
         if self.passage != Passage::Moved {
             machine.announce_generation()?;
@@ -241,13 +256,25 @@ fn assemble(
 ) -> Result<(Assembly, CpuModel), Refusal> {
     check_memory(offer, passage)?;
     let (blueprint, cpu) = understand(offer)?;
+    let disks = open_disks(&blueprint, passage)?;
     let host = HostKvm::open().map_err(|error| machine(&error))?;
     let ram = provide(blueprint.memory).map_err(|error| machine(&error))?;
-    let assembly = Assembly::with_ram(Hypervisor::new(host), blueprint, ram)
+    let assembly = Assembly::with_ram(Hypervisor::new(host), blueprint, disks, ram)
         .map_err(|error| machine(&error))?;
     let here = assembly.host_cpu().map_err(|error| machine(&error))?;
     check_cpu(&here, &cpu)?;
     Ok((assembly, cpu))
+}
+
+/// Opens the disks of a VM. Those of one that is moved are its source's until it is handed over; a copy
+/// is another VM, and has them for itself.
+fn open_disks(blueprint: &Blueprint, passage: Passage) -> Result<Disks, Refusal> {
+    let disks = Disks::of_known_vm(&blueprint.disks).map_err(|error| machine(&error))?;
+    match passage {
+        Passage::Moved => {}
+        Passage::Copied { .. } => disks.claim().map_err(|error| machine(&error))?,
+    }
+    Ok(disks)
 }
 
 /// What `offer` asks for, if it makes sense.
@@ -257,6 +284,7 @@ pub(crate) fn understand(offer: &Offer) -> Result<(Blueprint, CpuModel), Refusal
         version,
         cpu,
         balloon,
+        disks,
         kernel,
         generation_id,
     } = demands;
@@ -273,6 +301,12 @@ pub(crate) fn understand(offer: &Offer) -> Result<(Blueprint, CpuModel), Refusal
             "the VM's memory lies at addresses where it cannot lie there",
         )));
     }
+    if let Some(disk) = disks.iter().find(|disk| !disk.path.is_absolute()) {
+        return Err(Refusal::Machine(PeerText::from(format!(
+            "the path of the VM's disk `{}` does not begin with a slash",
+            disk.path.display()
+        ))));
+    }
     let vcpus = VcpuCount::new(offer.vcpus).map_err(|_| Refusal::Vcpus {
         needed: offer.vcpus,
         available: u32::from(crate::boot::VCPUS_MAX),
@@ -282,6 +316,7 @@ pub(crate) fn understand(offer: &Offer) -> Result<(Blueprint, CpuModel), Refusal
             vcpus,
             memory,
             balloon,
+            disks,
             kernel,
             generation_id,
         },

@@ -77,6 +77,7 @@ fn demands() -> Vec<Seed> {
             vcpus: VcpuCount::ONE,
             memory: layout,
             balloon: BalloonMode::On,
+            disks: Vec::new(),
             kernel: "vmlinuz".to_owned(),
             generation_id: [7; 16],
         };
