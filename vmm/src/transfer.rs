@@ -26,7 +26,7 @@ use crate::machine::{
 };
 use crate::memory::{self, GuestRam, MemoryError, PAGE_BYTES};
 
-pub use stored::{CloneIdentity, Memory, StoredError, StoredMachine};
+pub use stored::{CloneIdentity, Memory, StoredError, StoredMachine, writable_disk};
 
 /// Changes whenever [`Demands`] does.
 const VERSION: u32 = 3;
@@ -166,8 +166,18 @@ pub enum Passage {
     },
 }
 
+/// Whether who sends a machine may name files of this host, which become its disks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Files {
+    /// It is trusted, or is on this host.
+    Named,
+    /// It may be anybody.
+    Withheld,
+}
+
 /// A machine that may arrive.
 pub struct Arrival {
+    files: Files,
     passage: Passage,
     wiring: Wiring,
     arrived: Box<dyn FnMut(Arc<Machine>) + Send>,
@@ -192,11 +202,18 @@ impl Arrival {
     #[must_use]
     pub fn new(wiring: Wiring, arrived: impl FnMut(Arc<Machine>) + Send + 'static) -> Self {
         Self {
+            files: Files::Named,
             passage: Passage::Moved,
             wiring,
             arrived: Box::new(arrived),
             stage: Stage::Empty,
         }
+    }
+
+    /// The same for one that may come from anybody, or not.
+    #[must_use]
+    pub fn with_files(self, files: Files) -> Self {
+        Self { files, ..self }
     }
 
     /// The same for one that comes by this `passage`.
@@ -208,6 +225,12 @@ impl Arrival {
 
 impl DestinationVm for Arrival {
     fn prepare(&mut self, offer: &Offer) -> Result<RamMapping, Refusal> {
+        if self.files == Files::Withheld && !understand(offer)?.0.disks.is_empty() {
+            return Err(Refusal::Machine(PeerText::from(
+                "the VM has disks, and opens no files there as long as anybody may send one: \
+                 give --key or --tls at both ends",
+            )));
+        }
         let (assembly, cpu) = assemble(offer, self.passage, GuestRam::new)?;
         let ram = assembly.ram().mapping();
         self.stage = Stage::Prepared {
