@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use devices::virtio::{
-    Activation, Chain, DeviceType, Progress, QueueIndex, Queues, VirtioDevice, read_config_bytes,
+    Activation, Chain, DeviceType, Progress, QueueIndex, Queues, Service, VirtioDevice,
+    read_config_bytes,
 };
 use devices::{DeviceError, GuestMemory, Misbehaviour};
 use vm_memory::{GuestMemoryBackend, GuestMemoryRegion};
@@ -100,6 +101,10 @@ impl VirtioDevice for Balloon {
 
     fn queue_max_sizes(&self) -> &[u16] {
         &MAX_SIZES
+    }
+
+    fn service(&self) -> Service {
+        Service::EventLoop
     }
 
     fn read_config(&self, offset: u64, data: &mut [u8]) {

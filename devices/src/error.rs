@@ -111,6 +111,14 @@ pub enum DeviceError {
     #[error("cannot access guest memory")]
     AccessMemory(#[source] GuestMemoryError),
 
+    /// The thread of a disk did not start.
+    #[error("cannot start the thread of a disk")]
+    StartDisk(#[source] io::Error),
+
+    /// A thread could not wait for its queue to be kicked.
+    #[error("cannot wait for a kick of a queue")]
+    WaitForKick(#[source] io::Error),
+
     /// The host has no random bytes to give.
     #[error("cannot draw random bytes from the host")]
     DrawEntropy(#[source] io::Error),
@@ -165,6 +173,15 @@ pub enum DeviceError {
         features: u64,
         /// What the device offers.
         offered: u64,
+    },
+
+    /// The saved disk was longer or shorter.
+    #[error("saved disk has {found} sectors, not {expected}")]
+    SavedCapacity {
+        /// Sectors in the state.
+        found: u64,
+        /// Sectors of the disk here.
+        expected: u64,
     },
 
     /// The saved interrupt status has bits that mean nothing.

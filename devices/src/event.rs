@@ -1,5 +1,13 @@
-//! Event descriptors: made, raised and taken the same way everywhere.
+//! Event descriptors: made, raised, awaited and taken the same way everywhere.
+#![expect(
+    unsafe_code,
+    reason = "`EventFd` lends its descriptor only as a number"
+)]
 
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use vmm_sys_util::eventfd::{EFD_CLOEXEC, EFD_NONBLOCK, EventFd};
 
 use crate::DeviceError;
@@ -18,4 +26,20 @@ pub(crate) fn raise(event: &EventFd) {
 /// Lowers `event`; it may have been lowered before, by whoever watches it.
 pub(crate) fn lower(event: &EventFd) {
     drop(event.read());
+}
+
+/// Waits until `event` is raised, and leaves it so.
+pub(crate) fn wait(event: &EventFd) -> Result<(), DeviceError> {
+    // SAFETY: the descriptor stays open as long as `event` is borrowed, which is longer than this.
+    let descriptor = unsafe { BorrowedFd::borrow_raw(event.as_raw_fd()) };
+    loop {
+        match poll(
+            &mut [PollFd::from_borrowed_fd(descriptor, PollFlags::IN)],
+            None,
+        ) {
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(DeviceError::WaitForKick(errno.into())),
+        }
+    }
 }

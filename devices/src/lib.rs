@@ -1,4 +1,4 @@
-//! Device models that know neither KVM nor migration: buses, serial, reset, virtio-mmio.
+//! Device models that know neither KVM nor migration: buses, serial, reset, virtio-mmio and disks.
 //!
 //! Whoever builds a machine decodes addresses with [`Bus`], wires each [`Interrupt`] to its
 //! controller, and watches the event descriptors that the devices hand out. Everything a guest
@@ -7,6 +7,7 @@
 use vm_memory::GuestMemoryMmap;
 use vm_memory::bitmap::AtomicBitmap;
 
+pub mod blk;
 mod bus;
 mod error;
 mod event;

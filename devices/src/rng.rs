@@ -4,7 +4,9 @@ use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 use vm_memory::{Address, Bytes};
 
-use crate::virtio::{Activation, Chain, DeviceType, Progress, QueueIndex, Queues, VirtioDevice};
+use crate::virtio::{
+    Activation, Chain, DeviceType, Progress, QueueIndex, Queues, Service, VirtioDevice,
+};
 use crate::{DeviceError, GuestMemory, Misbehaviour};
 
 #[cfg(test)]
@@ -47,6 +49,10 @@ impl VirtioDevice for Rng {
 
     fn queue_max_sizes(&self) -> &[u16] {
         &QUEUE_MAX_SIZES
+    }
+
+    fn service(&self) -> Service {
+        Service::EventLoop
     }
 
     fn read_config(&self, _offset: u64, _data: &mut [u8]) {}

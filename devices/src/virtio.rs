@@ -16,7 +16,9 @@ mod signals;
 mod status;
 
 pub use chain::{Chain, GuestRange};
-pub use device::{Activation, DeviceType, Progress, QueueIndex, VirtioDevice, read_config_bytes};
+pub use device::{
+    Activation, DeviceType, Progress, QueueIndex, Service, VirtioDevice, read_config_bytes,
+};
 pub use mmio::{
     MMIO_SIZE_BYTES, MmioTransport, QUEUE_NOTIFY_OFFSET, TransportState, VirtioTransport,
 };

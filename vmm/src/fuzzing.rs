@@ -6,11 +6,13 @@
 //! same value.
 
 mod balloon;
+mod blk;
 mod seeds;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ::balloon::Balloon;
+use devices::blk::Access;
 use devices::virtio::{MmioTransport, TransportState};
 use devices::{GuestMemory, Interrupt, Rng, SerialOutput, SerialPort, SerialState};
 use migration::{MemoryLayout, Offer, PeerText};
@@ -23,6 +25,7 @@ use crate::transfer::{self, Demands};
 
 use self::balloon::Checked;
 pub use self::balloon::drive_balloon;
+pub use self::blk::drive_blk;
 pub use seeds::seeds;
 
 /// Guest memory that the devices of a decoded state are put in front of, in bytes.
@@ -85,8 +88,10 @@ fn check_state(state: &MachineState) {
     for state in virtio {
         let rng = MmioTransport::restore(Rng::default(), memory(), interrupt(), state.clone());
         let balloon = Balloon::new(memory(), Box::new(Checked));
-        let balloon = MmioTransport::restore(balloon, memory(), interrupt(), state);
-        for error in [rng.err(), balloon.err()].into_iter().flatten() {
+        let balloon = MmioTransport::restore(balloon, memory(), interrupt(), state.clone());
+        let disk = blk::blk(Access::ReadWrite);
+        let disk = MmioTransport::restore(disk, memory(), interrupt(), state);
+        for error in [rng.err(), balloon.err(), disk.err()].into_iter().flatten() {
             drop(error.to_string());
         }
     }

@@ -4,58 +4,25 @@
 //! offer becomes an [`Assembly`], whose RAM the engine fills while the state turns it into a
 //! [`Machine`].
 
+mod demands;
 mod stored;
 
 use std::fmt;
 use std::sync::Arc;
 
-use kvm_bindings::CpuId;
 use migration::{
     ArrivingMemory, DestinationVm, Hints, MachineError, Offer, PageBitmap, PeerText, RamMapping,
     Refusal, SourceVm,
 };
-use serde::{Deserialize, Serialize};
 
-use crate::boot::{RamLayout, VcpuCount, cpuid};
-use crate::config::BalloonMode;
-use crate::host::{HostKvm, HostMemory, KvmKind};
-use crate::kvm::Hypervisor;
-use crate::machine::{Assembly, Blueprint, CpuModel, Machine, MachineState, Wiring};
-use crate::memory::{self, GuestRam, MemoryError, PAGE_BYTES};
+use crate::machine::{Assembly, CpuModel, Machine, MachineState, Wiring};
+use crate::memory::{self, GuestRam};
 
-pub use stored::{CloneIdentity, Memory, StoredError, StoredMachine};
-
-/// Changes whenever [`Demands`] does.
-const VERSION: u32 = 2;
-
-/// What a machine asks of its destination beyond RAM and a number of vCPUs.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Demands {
-    version: u32,
-    cpu: CpuModel,
-    balloon: BalloonMode,
-    kernel: String,
-    generation_id: [u8; 16],
-}
-
-impl Demands {
-    pub(crate) fn new(cpu: CpuModel, blueprint: &Blueprint) -> Self {
-        let Blueprint {
-            vcpus: _, // these two stand in the offer
-            memory: _,
-            balloon,
-            kernel,
-            generation_id,
-        } = blueprint;
-        Self {
-            version: VERSION,
-            cpu,
-            balloon: *balloon,
-            kernel: kernel.clone(),
-            generation_id: *generation_id,
-        }
-    }
-}
+use demands::assemble;
+#[cfg(fuzzing)]
+pub(crate) use demands::check_cpu;
+pub(crate) use demands::{Demands, understand};
+pub use stored::{CloneIdentity, Memory, StoredError, StoredMachine, writable_disk};
 
 /// A machine that may leave.
 #[derive(Debug)]
@@ -118,7 +85,12 @@ impl SourceVm for Departure {
     }
 
     fn save(&self) -> Result<Vec<u8>, MachineError> {
-        Ok(self.machine.save()?.encode()?)
+        let state = self.machine.save()?.encode()?;
+        // Who goes on from this state may do so on another host.
+        for disk in self.machine.devices().disks() {
+            disk.image().sync()?;
+        }
+        Ok(state)
     }
 
     fn resume(&self) -> Result<(), MachineError> {
@@ -154,8 +126,18 @@ pub enum Passage {
     },
 }
 
+/// Whether who sends a machine may name files of this host, which become its disks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Files {
+    /// It is trusted, or is on this host.
+    Named,
+    /// It may be anybody.
+    Withheld,
+}
+
 /// A machine that may arrive.
 pub struct Arrival {
+    files: Files,
     passage: Passage,
     wiring: Wiring,
     arrived: Box<dyn FnMut(Arc<Machine>) + Send>,
@@ -180,11 +162,18 @@ impl Arrival {
     #[must_use]
     pub fn new(wiring: Wiring, arrived: impl FnMut(Arc<Machine>) + Send + 'static) -> Self {
         Self {
+            files: Files::Named,
             passage: Passage::Moved,
             wiring,
             arrived: Box::new(arrived),
             stage: Stage::Empty,
         }
+    }
+
+    /// The same for one that may come from anybody, or not.
+    #[must_use]
+    pub fn with_files(self, files: Files) -> Self {
+        Self { files, ..self }
     }
 
     /// The same for one that comes by this `passage`.
@@ -196,6 +185,12 @@ impl Arrival {
 
 impl DestinationVm for Arrival {
     fn prepare(&mut self, offer: &Offer) -> Result<RamMapping, Refusal> {
+        if self.files == Files::Withheld && !understand(offer)?.0.disks.is_empty() {
+            return Err(Refusal::Machine(PeerText::from(
+                "the VM has disks, and opens no files there as long as anybody may send one: \
+                 give --key or --tls at both ends",
+            )));
+        }
         let (assembly, cpu) = assemble(offer, self.passage, GuestRam::new)?;
         let ram = assembly.ram().mapping();
         self.stage = Stage::Prepared {
@@ -210,6 +205,9 @@ impl DestinationVm for Arrival {
             return Err(OutOfOrder.into());
         };
         let state = MachineState::decode(state)?;
+        if self.passage == Passage::Moved {
+            assembly.disks().inherit()?;
+        }
         let machine = assembly.restore(state, cpu, self.wiring.clone(), Some(memory))?;
         if self.passage != Passage::Moved {
             machine.announce_generation()?;
@@ -226,114 +224,4 @@ impl DestinationVm for Arrival {
         machine.start()?;
         Ok(())
     }
-}
-
-/// The refusal that tells of a failure here.
-fn machine(error: &(dyn std::error::Error + 'static)) -> Refusal {
-    Refusal::Machine(PeerText::chain(error))
-}
-
-/// Builds the machine that `offer` asks for, around the RAM that `provide` maps, if this host can.
-fn assemble(
-    offer: &Offer,
-    passage: Passage,
-    provide: impl FnOnce(RamLayout) -> Result<GuestRam, MemoryError>,
-) -> Result<(Assembly, CpuModel), Refusal> {
-    check_memory(offer, passage)?;
-    let (blueprint, cpu) = understand(offer)?;
-    let host = HostKvm::open().map_err(|error| machine(&error))?;
-    let ram = provide(blueprint.memory).map_err(|error| machine(&error))?;
-    let assembly = Assembly::with_ram(Hypervisor::new(host), blueprint, ram)
-        .map_err(|error| machine(&error))?;
-    let here = assembly.host_cpu().map_err(|error| machine(&error))?;
-    check_cpu(&here, &cpu)?;
-    Ok((assembly, cpu))
-}
-
-/// What `offer` asks for, if it makes sense.
-pub(crate) fn understand(offer: &Offer) -> Result<(Blueprint, CpuModel), Refusal> {
-    let demands: Demands = postcard::from_bytes(&offer.machine).map_err(|error| machine(&error))?;
-    let Demands {
-        version,
-        cpu,
-        balloon,
-        kernel,
-        generation_id,
-    } = demands;
-    if version != VERSION {
-        return Err(Refusal::Machine(PeerText::from(format!(
-            "it builds machines of version {VERSION}, the source has one of version {version}"
-        ))));
-    }
-    let memory = RamLayout::new(offer.memory.pages().saturating_mul(PAGE_BYTES))
-        .map_err(|error| machine(&error))?;
-    let frames = memory::frames_of(memory).map_err(|error| machine(&error))?;
-    if frames != offer.memory {
-        return Err(Refusal::Machine(PeerText::from(
-            "the VM's memory lies at addresses where it cannot lie there",
-        )));
-    }
-    let vcpus = VcpuCount::new(offer.vcpus).map_err(|_| Refusal::Vcpus {
-        needed: offer.vcpus,
-        available: u32::from(crate::boot::VCPUS_MAX),
-    })?;
-    Ok((
-        Blueprint {
-            vcpus,
-            memory,
-            balloon,
-            kernel,
-            generation_id,
-        },
-        cpu,
-    ))
-}
-
-/// RAM is not reserved, but a VM that is known not to fit is not taken. Of many copies none touches
-/// all of its memory, or there would not be many.
-fn check_memory(offer: &Offer, passage: Passage) -> Result<(), Refusal> {
-    let needed_pages = match passage {
-        Passage::Moved => offer.memory.pages(),
-        Passage::Copied { stored_pages } => stored_pages,
-    };
-    let needed_bytes = needed_pages.saturating_mul(PAGE_BYTES);
-    let available_bytes = HostMemory::now().available_bytes;
-    if available_bytes < needed_bytes {
-        return Err(Refusal::Memory {
-            needed_bytes,
-            available_bytes,
-        });
-    }
-    Ok(())
-}
-
-/// Refuses a guest whose CPU has what `here` lacks.
-pub(crate) fn check_cpu(here: &CpuModel, wanted: &CpuModel) -> Result<(), Refusal> {
-    if here.kvm != wanted.kvm {
-        return Err(kind_mismatch(here.kvm, wanted.kvm));
-    }
-    let leaves = |model: &CpuModel| {
-        CpuId::from_entries(&model.cpuid).map_err(|_| too_many_leaves(model.cpuid.len()))
-    };
-    let missing = cpuid::superset_missing(&leaves(here)?, &leaves(wanted)?);
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
-    Err(Refusal::Machine(PeerText::from(format!(
-        "its CPU lacks what the guest was started with: {}",
-        names.join(", ")
-    ))))
-}
-
-fn too_many_leaves(count: usize) -> Refusal {
-    Refusal::Machine(PeerText::from(format!(
-        "the VM's CPU has {count} CPUID leaves"
-    )))
-}
-
-fn kind_mismatch(here: KvmKind, wanted: KvmKind) -> Refusal {
-    Refusal::Machine(PeerText::from(format!(
-        "the VM was started on {wanted}, that host has {here}"
-    )))
 }

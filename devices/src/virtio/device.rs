@@ -29,6 +29,16 @@ pub struct Activation {
     pub signals: DeviceSignals,
 }
 
+/// Who has a device's queues served when they are kicked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Whoever watches the [kicks](super::VirtioTransport::watched_kicks): [`VirtioDevice::process`]
+    /// is called.
+    EventLoop,
+    /// The device itself, on threads that run while it does.
+    OwnThreads,
+}
+
 /// How far a device got with a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -57,6 +67,9 @@ pub trait VirtioDevice: fmt::Debug + Send {
     /// How many descriptors each queue may have: powers of two, one per queue.
     fn queue_max_sizes(&self) -> &[u16];
 
+    /// Who serves the queues; the same for the life of the device.
+    fn service(&self) -> Service;
+
     /// Fills `data`, which holds zeroes, with the configuration space from `offset` on; see
     /// [`read_config_bytes`].
     fn read_config(&self, offset: u64, data: &mut [u8]);
@@ -71,7 +84,8 @@ pub trait VirtioDevice: fmt::Debug + Send {
     /// Ceases to serve the queues and gives them back, with no chain left half done.
     fn stop(&mut self) -> Queues;
 
-    /// Serves a queue whose driver has kicked it, or may have.
+    /// Serves a queue whose driver has kicked it, or may have. A device that serves its queues
+    /// itself is not called, and reports a broken queue by [`DeviceSignals::fail`].
     ///
     /// # Errors
     /// The driver broke the queue: the transport stops the device and tells the driver that it

@@ -237,7 +237,7 @@ impl<D: VirtioDevice + Debug> FakeDriver<D> {
         loop {
             let kicked = self
                 .transport
-                .kicks()
+                .watched_kicks()
                 .iter()
                 .position(|kick| kick.read().is_ok());
             let Some(index) = kicked else { return events };

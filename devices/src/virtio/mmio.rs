@@ -48,6 +48,9 @@ pub trait VirtioTransport: BusDevice + fmt::Debug {
     /// of the queue's index; a kick that takes the long way, through the bus, ends here too.
     fn kicks(&self) -> &[EventFd];
 
+    /// Those of them for which [`Self::queue_event`] is to be called; the others the device watches.
+    fn watched_kicks(&self) -> &[EventFd];
+
     /// Serves a queue whose event is readable, and lowers the event.
     fn queue_event(&mut self, queue: QueueIndex);
 
@@ -144,6 +147,12 @@ impl<D: VirtioDevice> MmioTransport<D> {
             is_running: false,
             misbehaviour: Misbehaviour::default(),
         })
+    }
+
+    /// The device behind the registers.
+    #[cfg(test)]
+    pub(crate) fn device(&self) -> &D {
+        &self.device
     }
 
     fn offered_features(&self) -> u64 {

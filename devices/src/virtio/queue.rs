@@ -135,13 +135,26 @@ impl VirtQueue {
     pub fn serve(
         &mut self,
         budget: u16,
+        serve_one: impl FnMut(&Chain) -> Result<u32, DeviceError>,
+    ) -> Result<Progress, DeviceError> {
+        let mut left = 0..budget;
+        self.serve_while(|| left.next().is_some(), serve_one)
+    }
+
+    /// Serves chains as long as `goes_on` says so, which is asked before each is taken.
+    ///
+    /// # Errors
+    /// As for [`Self::serve`].
+    pub fn serve_while(
+        &mut self,
+        mut goes_on: impl FnMut() -> bool,
         mut serve_one: impl FnMut(&Chain) -> Result<u32, DeviceError>,
     ) -> Result<Progress, DeviceError> {
         self.queue
             .disable_notification(&self.memory)
             .map_err(DeviceError::Ring)?;
         let mut has_served = false;
-        for _ in 0..budget {
+        while goes_on() {
             let Some(chain) = self.next_chain()? else {
                 break;
             };

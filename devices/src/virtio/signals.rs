@@ -1,13 +1,13 @@
 //! How a device reaches its driver, by an interrupt, and itself, by kicking its own queues.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use vmm_sys_util::eventfd::EventFd;
 
 use super::QueueIndex;
-use crate::Interrupt;
 use crate::event::{lower, raise};
+use crate::{DeviceError, Interrupt};
 
 /// Used buffers are waiting (virtio 1.2, section 4.2.2, InterruptStatus).
 const USED_BUFFERS: u32 = 1 << 0;
@@ -26,6 +26,7 @@ struct Lines {
     status: AtomicU32,
     config_generation: AtomicU32,
     kicks: Vec<EventFd>,
+    failure: Mutex<Option<DeviceError>>,
 }
 
 impl DeviceSignals {
@@ -38,6 +39,7 @@ impl DeviceSignals {
             status: AtomicU32::new(0),
             config_generation: AtomicU32::new(0),
             kicks,
+            failure: Mutex::new(None),
         }))
     }
 
@@ -62,6 +64,31 @@ impl DeviceSignals {
         }
     }
 
+    /// The event that is raised when a queue is kicked, for a device that serves the queue itself.
+    pub fn kick_event(&self, queue: QueueIndex) -> Option<&EventFd> {
+        self.0.kicks.get(usize::from(queue.0))
+    }
+
+    /// Gives the device up, on a thread of its own that found its queue broken: the driver is told
+    /// that the device needs a reset.
+    pub fn fail(&self, error: DeviceError) {
+        *self.failure() = Some(error);
+        // The driver looks at the registers, and the transport finds the failure before it answers.
+        self.config_changed();
+    }
+
+    /// Why a thread of the device has given it up, if it has; told once.
+    pub(super) fn take_failure(&self) -> Option<DeviceError> {
+        self.failure().take()
+    }
+
+    fn failure(&self) -> MutexGuard<'_, Option<DeviceError>> {
+        self.0
+            .failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn kicks(&self) -> &[EventFd] {
         &self.0.kicks
     }
@@ -81,6 +108,7 @@ impl DeviceSignals {
     /// As after power-on: nothing is pending, in either direction.
     pub(super) fn reset(&self) {
         self.set(0, 0);
+        *self.failure() = None;
         self.0.kicks.iter().for_each(lower);
     }
 

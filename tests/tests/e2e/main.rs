@@ -12,6 +12,8 @@ mod chains;
 mod console;
 mod control;
 mod cuts;
+mod disks;
+mod disks_linux;
 mod every_byte;
 mod ground;
 mod kills;

@@ -4,9 +4,11 @@
 use std::env;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use migration::snapshot::Snapshot;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -15,6 +17,7 @@ use super::args::ClonesOrder;
 use super::errors::{ClientError, CommandError};
 use super::output::{print, print_report};
 use crate::console::Signals;
+use crate::transfer::writable_disk;
 
 /// Bytes read at a time.
 const READ_BYTES: usize = 4096;
@@ -34,6 +37,7 @@ struct CloneProcess {
 
 /// Starts all of them, and returns when all have ended.
 pub(super) fn run(order: &ClonesOrder) -> Result<(), CommandError> {
+    check_disks(&order.directory)?;
     let signals = Signals::block()?;
     let began = Instant::now();
     let mut copies = Clones(Vec::new());
@@ -59,6 +63,18 @@ pub(super) fn run(order: &ClonesOrder) -> Result<(), CommandError> {
     match failed.next() {
         None => Ok(()),
         Some(name) => Err(ClientError::Copy { name }.into()),
+    }
+}
+
+/// Refuses copies of a VM of which only one could have the disks.
+fn check_disks(directory: &Path) -> Result<(), ClientError> {
+    let snapshot = Snapshot::open(directory).map_err(|source| ClientError::Snapshot {
+        directory: directory.to_owned(),
+        source,
+    })?;
+    match writable_disk(&snapshot) {
+        None => Ok(()),
+        Some(path) => Err(ClientError::SharedDisk { path }),
     }
 }
 

@@ -72,6 +72,12 @@ pub(super) enum ClientError {
         /// Its name.
         name: String,
     },
+    /// Several copies would write one disk.
+    #[error("several copies cannot share the disk `{}`, which the VM may write", path.display())]
+    SharedDisk {
+        /// The disk.
+        path: PathBuf,
+    },
     /// A snapshot is not what was written.
     #[error("the snapshot in `{}` cannot be used", directory.display())]
     Snapshot {

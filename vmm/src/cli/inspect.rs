@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use devices::blk::DiskCounters;
 use serde_json::{Value, json};
 
 use super::errors::CommandError;
@@ -10,8 +11,8 @@ use super::output::{Format, print, to_json};
 use super::summary::progress_line;
 use crate::config::{ByteSize, VmName};
 use crate::control::{
-    ControlClient, ControlError, Direction, MigrationInfo, Request, SocketPath, VmAddress, VmInfo,
-    remove_if_dead, runtime_directory, sockets_in,
+    ControlClient, ControlError, Direction, DiskInfo, MigrationInfo, Request, SocketPath,
+    VmAddress, VmInfo, remove_if_dead, runtime_directory, sockets_in,
 };
 
 /// How long one monitor may hold up the list of all.
@@ -150,7 +151,38 @@ fn text_info(info: &VmInfo) -> String {
         rows.insert(2, ["moving".to_owned(), format!("{way} {peer}, {mode}")]);
         rows.insert(3, ["progress".to_owned(), progress_line(progress)]);
     }
+    rows.extend(
+        info.disks
+            .iter()
+            .map(|disk| ["disk".to_owned(), disk_line(disk)]),
+    );
     table(&rows)
+}
+
+/// What a disk is, and what it has done.
+fn disk_line(disk: &DiskInfo) -> String {
+    let DiskInfo {
+        path,
+        size_bytes,
+        read_only,
+        counters,
+    } = disk;
+    let DiskCounters {
+        reads,
+        writes,
+        flushes,
+        discards,
+        read_bytes,
+        written_bytes,
+        errors,
+    } = counters;
+    let size = bytes(*size_bytes);
+    let access = if *read_only { ", read-only" } else { "" };
+    let (read, written) = (bytes(*read_bytes), bytes(*written_bytes));
+    format!(
+        "{path}, {size}{access}: {reads} reads ({read}), {writes} writes ({written}), \
+         {flushes} flushes, {discards} discards, {errors} errors"
+    )
 }
 
 #[cfg(test)]
@@ -171,6 +203,7 @@ mod tests {
             kernel: Some("probe".into()),
             migration: None,
             balloon: None,
+            disks: Vec::new(),
             version: "0.1.0".into(),
         }
     }
@@ -234,6 +267,27 @@ mod tests {
         let json = json!(moving);
         assert_eq!(json["migration"]["direction"], "leaving");
         assert_eq!(json["migration"]["pages_total"], 4);
+    }
+
+    #[test]
+    fn description_has_a_line_for_each_disk_with_what_it_did() {
+        let counters = DiskCounters {
+            reads: 2,
+            read_bytes: 8192,
+            errors: 1,
+            ..DiskCounters::default()
+        };
+        let disk = DiskInfo {
+            path: "/a.img".into(),
+            size_bytes: 1 << 30,
+            read_only: true,
+            counters,
+        };
+        let disks = vec![disk];
+        let text = text_info(&VmInfo { disks, ..web() });
+        let line = "disk      /a.img, 1.0 GiB, read-only: 2 reads (8.0 KiB), 0 writes (0 B), \
+                    0 flushes, 0 discards, 1 errors\n";
+        assert!(text.ends_with(line), "{text}");
     }
 
     #[test]

@@ -80,6 +80,23 @@ pub enum ConfigError {
         #[source]
         source: io::Error,
     },
+    /// Not a path with options of a disk.
+    #[error(
+        "`{value}` is no disk: give PATH[,ro][,serial=TEXT], for example disk.img,ro; the path has no comma"
+    )]
+    DiskSyntax {
+        /// What was given.
+        value: Box<str>,
+    },
+    /// A serial number that no driver could show.
+    #[error("`{value}` is no serial number of a disk: give at most 20 printable ASCII characters")]
+    DiskSerial {
+        /// What was given.
+        value: Box<str>,
+    },
+    /// More disks than a VM can have.
+    #[error("too many disks: a VM has at most {}", super::DISKS_MAX)]
+    DiskCount,
     /// Neither with nor without a balloon.
     #[error("`{value}` is no balloon mode: give on, auto, plain or off")]
     BalloonSyntax {

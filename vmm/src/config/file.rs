@@ -11,7 +11,8 @@ use std::str::FromStr;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, Visitor};
 
-use super::{BalloonMode, ByteSize, ConfigError, KernelSource, SerialMode, VmName};
+use super::disk::one_or_more;
+use super::{BalloonMode, ByteSize, ConfigError, DiskConfig, KernelSource, SerialMode, VmName};
 use crate::boot::VcpuCount;
 
 /// The longest configuration file; our choice: far beyond what all keys can take.
@@ -39,6 +40,9 @@ pub struct VmSettings {
     /// `--cpus`
     #[serde(default, deserialize_with = "text_or_number")]
     pub cpus: Option<VcpuCount>,
+    /// `--disk`, any number of times
+    #[serde(default, deserialize_with = "one_or_more")]
+    pub disk: Vec<DiskConfig>,
     /// `--serial`
     #[serde(default, deserialize_with = "text_or_number")]
     pub serial: Option<SerialMode>,
@@ -96,6 +100,7 @@ impl VmSettings {
             cmdline,
             memory,
             cpus,
+            disk,
             serial,
             balloon,
             name,
@@ -107,6 +112,7 @@ impl VmSettings {
             cmdline: cmdline.or(fallback.cmdline),
             memory: memory.or(fallback.memory),
             cpus: cpus.or(fallback.cpus),
+            disk: if disk.is_empty() { fallback.disk } else { disk },
             serial: serial.or(fallback.serial),
             balloon: balloon.or(fallback.balloon),
             name: name.or(fallback.name),

@@ -3,6 +3,7 @@
 
 mod balloon;
 mod clones;
+mod disk;
 mod endpoint;
 mod error;
 mod file;
@@ -21,6 +22,7 @@ mod vm;
 
 pub use balloon::BalloonMode;
 pub use clones::CloneCount;
+pub use disk::{DISKS_MAX, DiskConfig};
 pub use endpoint::HostPort;
 pub use error::ConfigError;
 pub use file::VmSettings;

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use super::kernel::check_command_line;
-use super::{BalloonMode, ByteSize, ConfigError, KernelSource, SerialMode, VmName, VmSettings};
+use super::{
+    BalloonMode, ByteSize, ConfigError, DISKS_MAX, DiskConfig, KernelSource, SerialMode, VmName,
+    VmSettings,
+};
 use crate::boot::VcpuCount;
 
 /// The least memory of a VM.
@@ -29,6 +32,8 @@ pub struct VmConfig {
     pub memory: ByteSize,
     /// Its vCPUs.
     pub cpus: VcpuCount,
+    /// Its disks, in the order in which the guest finds them.
+    pub disks: Vec<DiskConfig>,
     /// Where its serial port leads.
     pub serial: SerialMode,
     /// Whether it has a memory balloon.
@@ -51,6 +56,7 @@ impl VmConfig {
             cmdline,
             memory,
             cpus,
+            disk,
             serial,
             balloon,
             name,
@@ -62,12 +68,16 @@ impl VmConfig {
         }
         let command_line = cmdline.unwrap_or_else(|| kernel.default_command_line().to_owned());
         check_command_line(&command_line)?;
+        if disk.len() > DISKS_MAX {
+            return Err(ConfigError::DiskCount);
+        }
         Ok(Self {
             kernel,
             initrd,
             command_line,
             memory: check_memory(memory.unwrap_or(DEFAULT_MEMORY), host_memory)?,
             cpus: cpus.unwrap_or(VcpuCount::ONE),
+            disks: disk,
             serial: serial.unwrap_or_default(),
             balloon: balloon.unwrap_or_default(),
             name: name.map_or_else(VmName::generate, Ok)?,

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 
+use devices::blk::DiskError;
 use migration::snapshot::SnapshotError;
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +55,7 @@ fn remedy_of(error: &(dyn Error + 'static)) -> Option<Cow<'static, str>> {
     None.or_else(|| error.downcast_ref::<ConfigError>()?.remedy())
         .or_else(|| error.downcast_ref::<ControlError>()?.remedy())
         .or_else(|| error.downcast_ref::<HostError>()?.remedy())
+        .or_else(|| Some(error.downcast_ref::<DiskError>()?.remedy()?.into()))
         .or_else(|| error.downcast_ref::<ConsoleError>()?.remedy())
         .or_else(|| {
             error

@@ -34,8 +34,8 @@ pub use error::ControlError;
 pub use failure::Failure;
 pub use path::{SocketPath, VmAddress, runtime_directory, sockets_in};
 pub use protocol::{
-    BalloonInfo, Direction, MigrationInfo, Progress, Request, Response, SelfBallooningWish, VmInfo,
-    VmState,
+    BalloonInfo, Direction, DiskInfo, MigrationInfo, Progress, Request, Response,
+    SelfBallooningWish, VmInfo, VmState,
 };
 pub use reply::Reply;
 pub use server::{ControlHandler, ControlServer, MAX_CLIENTS};

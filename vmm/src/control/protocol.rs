@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use balloon::{SelfBallooningSettings, Statistics};
+use devices::blk::DiskCounters;
 
 use super::Failure;
 use crate::config::{MigrateConfig, SnapshotConfig, VmName};
@@ -147,6 +148,20 @@ pub struct BalloonInfo {
     pub statistics: Option<Statistics>,
 }
 
+/// What a monitor says about a disk of its guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskInfo {
+    /// Its image file or block device.
+    pub path: String,
+    /// Its length.
+    pub size_bytes: u64,
+    /// Whether the guest may only read it.
+    pub read_only: bool,
+    /// What it has done since the guest booted.
+    #[serde(flatten)]
+    pub counters: DiskCounters,
+}
+
 /// What a monitor says about its VM.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VmInfo {
@@ -175,6 +190,9 @@ pub struct VmInfo {
     /// The guest's balloon, if it has one.
     #[serde(default)]
     pub balloon: Option<BalloonInfo>,
+    /// The guest's disks, in the order in which it finds them.
+    #[serde(default)]
+    pub disks: Vec<DiskInfo>,
     /// The monitor's version.
     pub version: String,
 }

@@ -1,6 +1,7 @@
 //! The corpora of the fuzz targets, by the real encoders where there are any.
 
 use balloon::{Balloon, SelfBallooningSettings};
+use devices::blk::{Access, Discards, DiskKind, DiskSerial, DiskShape};
 use devices::virtio::{MmioTransport, VirtioTransport};
 use devices::{Rng, SerialState};
 use kvm_bindings::kvm_cpuid_entry2;
@@ -11,7 +12,7 @@ use crate::boot::{RamLayout, VcpuCount};
 use crate::config::{BalloonMode, MigrateConfig, MigrationMode};
 use crate::control::{Request, SelfBallooningWish};
 use crate::host::KvmKind;
-use crate::machine::{Blueprint, CpuModel, MachineState};
+use crate::machine::{Blueprint, CpuModel, DiskSpec, MachineState};
 use crate::memory::frames_of;
 use crate::transfer::Demands;
 
@@ -23,7 +24,7 @@ const CONFIGS: [(&str, &str); 9] = [
     ),
     (
         "every-key",
-        r#"{"kernel": "vmlinuz", "initrd": "initrd.img", "cmdline": "quiet", "memory": "1G", "cpus": 2, "serial": "file=log", "balloon": "off", "name": "web", "api": "/run/web.sock"}"#,
+        r#"{"kernel": "vmlinuz", "initrd": "initrd.img", "cmdline": "quiet", "memory": "1G", "cpus": 2, "disk": ["a.img", "b.img,ro,serial=b"], "serial": "file=log", "balloon": "off", "name": "web", "api": "/run/web.sock"}"#,
     ),
     (
         "numbers",
@@ -54,12 +55,23 @@ pub fn seeds() -> Vec<Seed> {
     seeds.extend(states());
     seeds.extend(requests());
     seeds.extend(super::balloon::seeds());
+    seeds.extend(super::blk::seeds());
     seeds.extend(CONFIGS.map(|(name, text)| seed("config", name, text.into())));
     seeds
 }
 
 fn demands() -> Vec<Seed> {
-    let with = |mib: u64, vcpus: u32, leaves: usize| {
+    let disk = DiskSpec {
+        path: "/disk".into(),
+        shape: DiskShape {
+            kind: DiskKind::File,
+            size_bytes: 1 << 30,
+            access: Access::ReadWrite,
+            discards: Discards::Supported,
+        },
+        serial: DiskSerial::new("root").expect("it is short"),
+    };
+    let with = |mib: u64, vcpus: u32, leaves: usize, disks: usize| {
         let layout = RamLayout::new(mib << 20).expect("the size is allowed");
         let memory = frames_of(layout).expect("every size has a layout");
         let leaf = kvm_cpuid_entry2 {
@@ -77,6 +89,7 @@ fn demands() -> Vec<Seed> {
             vcpus: VcpuCount::ONE,
             memory: layout,
             balloon: BalloonMode::On,
+            disks: vec![disk.clone(); disks],
             kernel: "vmlinuz".to_owned(),
             generation_id: [7; 16],
         };
@@ -84,14 +97,15 @@ fn demands() -> Vec<Seed> {
         bytes.extend(postcard::to_stdvec(&demands).expect("plain data encodes"));
         bytes
     };
-    let small = with(64, 1, 2);
+    let small = with(64, 1, 2, 0);
     let cut = small[..small.len() - 1].to_vec();
     vec![
         seed("demands", "small-cut", cut),
         seed("demands", "small", small),
-        seed("demands", "above-the-hole", with(8192, 32, 3)),
-        seed("demands", "too-many-vcpus", with(64, 33, 1)),
-        seed("demands", "too-many-leaves", with(64, 1, 257)),
+        seed("demands", "above-the-hole", with(8192, 32, 3, 8)),
+        seed("demands", "too-many-vcpus", with(64, 33, 1, 0)),
+        seed("demands", "too-many-leaves", with(64, 1, 257, 0)),
+        seed("demands", "too-many-disks", with(64, 1, 1, 9)),
     ]
 }
 
@@ -109,7 +123,11 @@ fn state(vcpus: u8) -> MachineState {
     let mut balloon = MmioTransport::new(balloon, memory(), interrupt()).expect("so can this one");
     balloon.pause();
     let balloon = balloon.save().expect("a device that rests can be saved");
-    let devices = postcard::to_stdvec(&(SerialState::default(), vec![rng, balloon]));
+    let disk = super::blk::blk(Access::ReadWrite);
+    let mut disk = MmioTransport::new(disk, memory(), interrupt()).expect("and this one");
+    disk.pause();
+    let disk = disk.save().expect("a device that rests can be saved");
+    let devices = postcard::to_stdvec(&(SerialState::default(), vec![rng, balloon, disk]));
     state.devices = postcard::from_bytes(&devices.expect("plain data encodes"))
         .expect("a struct is encoded as a tuple of its fields");
     state

@@ -8,7 +8,8 @@ use kvm_bindings::CpuId;
 use migration::ArrivingMemory;
 
 use super::custody::{Custody, Wish};
-use super::devices::{self, Buses, DeviceSet, DevicesState, InterruptLines};
+use super::devices::{self, Buses, DeviceSet, DevicesState, InterruptLines, Models};
+use super::disks::Disks;
 use super::reclaim::RamReclaim;
 use super::{Blueprint, CpuModel, Machine, MachineError, MachineState};
 use crate::boot::cpuid::{self, GuestClock};
@@ -36,17 +37,22 @@ pub struct Assembly {
     lines: InterruptLines,
     vm: Arc<KvmVm>,
     ram: GuestRam,
+    disks: Disks,
     blueprint: Blueprint,
 }
 
 impl Assembly {
-    /// Makes the KVM objects and the RAM of `blueprint`.
+    /// Makes the KVM objects and the RAM of `blueprint`, which tells of these `disks`.
     ///
     /// # Errors
     /// The host lacks something.
-    pub fn new(hypervisor: Hypervisor, blueprint: Blueprint) -> Result<Self, MachineError> {
+    pub fn new(
+        hypervisor: Hypervisor,
+        blueprint: Blueprint,
+        disks: Disks,
+    ) -> Result<Self, MachineError> {
         let ram = GuestRam::new(blueprint.memory)?;
-        Self::with_ram(hypervisor, blueprint, ram)
+        Self::with_ram(hypervisor, blueprint, disks, ram)
     }
 
     /// The same with RAM that is there already, and is as large as `blueprint` says.
@@ -56,10 +62,11 @@ impl Assembly {
     pub fn with_ram(
         hypervisor: Hypervisor,
         blueprint: Blueprint,
+        disks: Disks,
         ram: GuestRam,
     ) -> Result<Self, MachineError> {
         let vm = Arc::new(KvmVm::new(hypervisor, &ram)?);
-        let lines = InterruptLines::connect(&vm, blueprint.balloon)?;
+        let lines = InterruptLines::connect(&vm, &blueprint)?;
         let mut vcpus = Vec::with_capacity(usize::from(blueprint.vcpus.get()));
         for VcpuIndex(index) in blueprint.vcpus.indices() {
             let index = u32::from(index);
@@ -73,6 +80,7 @@ impl Assembly {
             lines,
             vm,
             ram,
+            disks,
             blueprint,
         })
     }
@@ -81,6 +89,12 @@ impl Assembly {
     #[must_use]
     pub fn ram(&self) -> &GuestRam {
         &self.ram
+    }
+
+    /// The disks, at rest.
+    #[must_use]
+    pub fn disks(&self) -> &Disks {
+        &self.disks
     }
 
     /// The CPU that this host can offer to a guest.
@@ -103,7 +117,7 @@ impl Assembly {
         let platform = Platform {
             ram: self.blueprint.memory,
             vcpus: self.blueprint.vcpus,
-            virtio: devices::windows(self.blueprint.balloon).collect(),
+            virtio: devices::windows(&self.blueprint).collect(),
             generation_id: self.blueprint.generation_id,
         };
         let entry = boot::load(self.ram.guest(), source, &platform)?;
@@ -167,6 +181,7 @@ impl Assembly {
             lines,
             vm,
             ram,
+            disks,
             blueprint,
         } = self;
         let fatal = wiring.fatal.clone();
@@ -181,7 +196,11 @@ impl Assembly {
             BalloonMode::Off => None,
         };
         let generation = lines.generation()?;
-        let (devices, buses) = DeviceSet::new(&vm, lines, ram.guest(), balloon, wiring, saved)?;
+        let models = Models {
+            balloon,
+            disks: disks.into_devices().collect(),
+        };
+        let (devices, buses) = DeviceSet::new(&vm, lines, ram.guest(), models, wiring, saved)?;
         let Buses { ports, mmio } = buses;
         let context = Arc::new(VcpuContext {
             vm,

@@ -3,6 +3,7 @@
 use kvm_bindings::kvm_cpuid_entry2;
 use serde::{Deserialize, Serialize};
 
+use super::disks::DiskSpec;
 use crate::boot::{RamLayout, VcpuCount};
 use crate::bounded::at_most;
 use crate::config::BalloonMode;
@@ -20,6 +21,8 @@ pub struct Blueprint {
     pub memory: RamLayout,
     /// Whether it has a memory balloon.
     pub balloon: BalloonMode,
+    /// Its disks.
+    pub disks: Vec<DiskSpec>,
     /// What the guest was booted from, for people.
     pub kernel: String,
     /// Identity of the guest, changed whenever it is duplicated (not when it moves).

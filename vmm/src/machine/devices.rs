@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use balloon::{Balloon, BalloonHandle};
+use devices::blk::{Blk, DiskHandle};
 use devices::virtio::{
     MmioTransport, QUEUE_NOTIFY_OFFSET, QueueIndex, TransportState, VirtioDevice, VirtioTransport,
 };
@@ -13,7 +14,7 @@ use devices::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{MachineError, Wiring};
+use super::{Blueprint, MachineError, Wiring};
 use crate::boot::layout;
 use crate::boot::{Gsi, VirtioWindow};
 use crate::bounded::at_most;
@@ -41,13 +42,13 @@ pub(super) struct InterruptLines {
 }
 
 impl InterruptLines {
-    pub(super) fn connect(vm: &KvmVm, balloon: BalloonMode) -> Result<Self, MachineError> {
+    pub(super) fn connect(vm: &KvmVm, blueprint: &Blueprint) -> Result<Self, MachineError> {
         let line = |gsi: Gsi| {
             let interrupt = Interrupt::new()?;
             vm.connect_interrupt(&interrupt, gsi)?;
             Ok::<_, MachineError>(interrupt)
         };
-        let virtio = windows(balloon)
+        let virtio = windows(blueprint)
             .map(|window| line(window.gsi))
             .collect::<Result<_, _>>()?;
         Ok(Self {
@@ -64,13 +65,20 @@ impl InterruptLines {
 }
 
 /// The windows of all virtio devices, in the order of [`DeviceSet::virtio`]: the entropy device, then
-/// the balloon if there is one.
-pub(super) fn windows(balloon: BalloonMode) -> impl Iterator<Item = VirtioWindow> {
-    let devices = match balloon {
+/// the balloon if there is one, then the disks.
+pub(super) fn windows(blueprint: &Blueprint) -> impl Iterator<Item = VirtioWindow> + use<> {
+    let others = match blueprint.balloon {
         BalloonMode::On | BalloonMode::Auto | BalloonMode::Plain => 2,
         BalloonMode::Off => 1,
     };
-    (0..devices).filter_map(VirtioWindow::of_device)
+    (0..others + blueprint.disks.len()).filter_map(VirtioWindow::of_device)
+}
+
+/// The devices that are made before there are buses.
+#[derive(Debug)]
+pub(super) struct Models {
+    pub(super) balloon: Option<Balloon>,
+    pub(super) disks: Vec<Blk>,
 }
 
 /// One virtio device, known to the bus by another handle.
@@ -83,6 +91,7 @@ pub struct DeviceSet {
     serial_output: SerialOutput,
     virtio: Vec<SharedTransport>,
     balloon: Option<BalloonHandle>,
+    disks: Vec<DiskHandle>,
 }
 
 /// The buses the devices answer on.
@@ -98,7 +107,7 @@ impl DeviceSet {
         vm: &KvmVm,
         lines: InterruptLines,
         memory: &GuestMemory,
-        balloon: Option<Balloon>,
+        models: Models,
         wiring: Wiring,
         saved: Option<DevicesState>,
     ) -> Result<(Self, Buses), MachineError> {
@@ -126,7 +135,9 @@ impl DeviceSet {
             serial.clone(),
         )?;
 
+        let Models { balloon, disks } = models;
         let handle = balloon.as_ref().map(Balloon::handle);
+        let disk_handles = disks.iter().map(Blk::handle).collect();
         let mut states = StateOfEach::new(virtio_states, virtio_lines.len())?;
         let mut places = (0..).map_while(VirtioWindow::of_device).zip(virtio_lines);
         let mut virtio = Vec::with_capacity(layout::VIRTIO_WINDOWS_MAX);
@@ -134,8 +145,14 @@ impl DeviceSet {
             let transport = make_transport(Rng::default(), memory, line, states.next())?;
             virtio.push(connect(vm, &mut buses.mmio, window, transport)?);
         }
-        if let (Some((window, line)), Some(balloon)) = (places.next(), balloon) {
+        if let Some(balloon) = balloon
+            && let Some((window, line)) = places.next()
+        {
             let transport = make_transport(balloon, memory, line, states.next())?;
+            virtio.push(connect(vm, &mut buses.mmio, window, transport)?);
+        }
+        for (disk, (window, line)) in disks.into_iter().zip(places) {
+            let transport = make_transport(disk, memory, line, states.next())?;
             virtio.push(connect(vm, &mut buses.mmio, window, transport)?);
         }
         Ok((
@@ -144,6 +161,7 @@ impl DeviceSet {
                 serial_output: output,
                 virtio,
                 balloon: handle,
+                disks: disk_handles,
             },
             buses,
         ))
@@ -164,6 +182,12 @@ impl DeviceSet {
     #[must_use]
     pub fn balloon(&self) -> Option<&BalloonHandle> {
         self.balloon.as_ref()
+    }
+
+    /// The disks, in the order in which the guest finds them.
+    #[must_use]
+    pub fn disks(&self) -> &[DiskHandle] {
+        &self.disks
     }
 
     /// Waits until everything the guest printed is out, or a second has passed.
@@ -193,7 +217,8 @@ impl DeviceSet {
             serial,
             serial_output: _,
             virtio,
-            balloon: _, // has a transport among the others
+            balloon: _, // these have transports among the others
+            disks: _,
         } = self;
         Ok(DevicesState {
             serial: lock(serial).save(),

@@ -17,6 +17,7 @@ mod assembly;
 mod blueprint;
 mod custody;
 mod devices;
+mod disks;
 mod reclaim;
 mod state;
 
@@ -24,6 +25,7 @@ pub use assembly::{Assembly, Wiring};
 pub use blueprint::{Blueprint, CpuModel};
 pub use custody::{Refused, Wish};
 pub use devices::{DeviceSet, DevicesState, SharedTransport};
+pub use disks::{DiskMismatch, DiskSpec, Disks, leave, succeed};
 pub use state::{MachineState, StateError};
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -49,6 +51,9 @@ pub enum MachineError {
     /// A device could not be made, stopped or restored.
     #[error("a device failed")]
     Device(#[from] ::devices::DeviceError),
+    /// A disk is in use, or its storage failed.
+    #[error("a disk cannot be used")]
+    Disk(#[from] ::devices::blk::DiskError),
     /// The kernel could not be loaded.
     #[error("cannot boot the guest")]
     Boot(#[from] boot::BootError),

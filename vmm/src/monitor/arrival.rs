@@ -21,7 +21,7 @@ use crate::control::{ControlSocket, Direction, Failure, MigrationInfo, Progress,
 use crate::host::HostKvm;
 use crate::machine::{Machine, Wiring};
 use crate::memory::PAGE_BYTES;
-use crate::transfer::Arrival;
+use crate::transfer::{Arrival, Files};
 
 /// Waits for a guest, and serves it until it ends or has moved on.
 ///
@@ -43,7 +43,7 @@ pub fn receive(config: ReceiveConfig) -> Result<(), MonitorError> {
             .map_or(defaults.reconnect_for, TimeSpan::duration),
         ..defaults
     };
-    let (listener, address) = listen(&config)?;
+    let (listener, address, files) = listen(&config)?;
 
     let outside = Outside {
         name: config.name.clone(),
@@ -57,6 +57,7 @@ pub fn receive(config: ReceiveConfig) -> Result<(), MonitorError> {
         place: event_loop.place.clone(),
         notifier: event_loop.notifier.clone(),
         options,
+        files,
         wiring: Wiring {
             serial,
             requests: event_loop.requests.clone(),
@@ -79,23 +80,27 @@ pub fn receive(config: ReceiveConfig) -> Result<(), MonitorError> {
 }
 
 /// Listens where the configuration says, unless that lets in whoever comes.
-fn listen(config: &ReceiveConfig) -> Result<(TcpListener, SocketAddr), MonitorError> {
+fn listen(config: &ReceiveConfig) -> Result<(TcpListener, SocketAddr, Files), MonitorError> {
     let failed = |source| MonitorError::Listen {
         address: config.listen.clone(),
         source,
     };
     let addresses: Vec<_> = config.listen.to_socket_addrs().map_err(failed)?.collect();
+    let mut files = Files::Named;
     if let Some(exposed) = config.trust.exposed(&addresses) {
         match config.exposure {
             Exposure::Loopback => return Err(MonitorError::Exposed { address: exposed }),
-            Exposure::Anybody => log::warn!(
-                "insecure: whoever reaches {exposed} can hand a VM over, and nothing is encrypted"
-            ),
+            Exposure::Anybody => {
+                files = Files::Withheld;
+                log::warn!(
+                    "insecure: whoever reaches {exposed} can hand a VM over, and nothing is encrypted"
+                );
+            }
         }
     }
     let listener = TcpListener::bind(&addresses[..]).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    Ok((listener, address))
+    Ok((listener, address, files))
 }
 
 /// What the thread needs that takes a guest in.
@@ -104,6 +109,7 @@ struct Hospitality {
     place: Place,
     notifier: Notifier,
     options: DestinationOptions,
+    files: Files,
     wiring: Wiring,
 }
 
@@ -146,7 +152,7 @@ impl Hospitality {
             tenant.activity = Activity::Arriving;
             notifier.send(Notice::Arrived(machine));
         };
-        Box::new(Arrival::new(self.wiring.clone(), settle_in))
+        Box::new(Arrival::new(self.wiring.clone(), settle_in).with_files(self.files))
     }
 
     fn fail(&self, error: MonitorError) {

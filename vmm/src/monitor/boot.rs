@@ -20,7 +20,7 @@ use crate::console::Signals;
 use crate::control::{ControlSocket, SocketPath};
 use crate::host::{HostKvm, KvmKind};
 use crate::kvm::Hypervisor;
-use crate::machine::{Assembly, Blueprint, Machine, MachineError, Wiring};
+use crate::machine::{Assembly, Blueprint, Disks, Machine, MachineError, Wiring};
 use crate::vcpu::FatalSink;
 
 /// Boots a guest and serves it until it ends or has moved away.
@@ -38,6 +38,7 @@ pub fn run(config: VmConfig) -> Result<(), MonitorError> {
         .as_deref()
         .map(|path| open("initrd", path))
         .transpose()?;
+    let disks = Disks::of_new_vm(&config.disks)?;
     let serial = serial_output(&config.serial)?;
     let socket = ControlSocket::bind(SocketPath::choose(&config.name, config.api.as_deref())?)?;
 
@@ -49,7 +50,7 @@ pub fn run(config: VmConfig) -> Result<(), MonitorError> {
         kvm,
     };
     let event_loop = EventLoop::new(outside, &config.serial)?;
-    let assembly = Assembly::new(Hypervisor::new(host), blueprint(&config)?)?;
+    let assembly = Assembly::new(Hypervisor::new(host), blueprint(&config, &disks)?, disks)?;
     let source = BootSource {
         kernel,
         initrd,
@@ -109,12 +110,13 @@ pub(super) fn serial_output(mode: &SerialMode) -> Result<SerialOutput, MonitorEr
     Ok(SerialOutput::to_sink(sink)?)
 }
 
-fn blueprint(config: &VmConfig) -> Result<Blueprint, MonitorError> {
+fn blueprint(config: &VmConfig, disks: &Disks) -> Result<Blueprint, MonitorError> {
     let failed = MachineError::Boot;
     Ok(Blueprint {
         vcpus: VcpuCount::new(u32::from(config.cpus.get())).map_err(failed)?,
         memory: RamLayout::new(config.memory.bytes()).map_err(failed)?,
         balloon: config.balloon,
+        disks: disks.specs(),
         kernel: config.kernel.to_string(),
         generation_id: random_id()?,
     })

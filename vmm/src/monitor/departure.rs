@@ -1,6 +1,6 @@
 //! The thread that moves the guest away.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use migration::{
     Bandwidth, CancelToken, MigrationError, Mode, Outcome, SendPlan, SourceOptions, SourcePhase,
@@ -12,6 +12,7 @@ use super::rate::Rate;
 use super::{Ending, MonitorError};
 use crate::config::{MigrateConfig, MigrationMode, TimeSpan, VmName};
 use crate::control::{Direction, Failure, MigrationInfo, Progress, Reply};
+use crate::machine;
 use crate::memory::PAGE_BYTES;
 use crate::transfer::Departure;
 
@@ -46,7 +47,11 @@ pub(super) fn run(ticket: Ticket, config: &MigrateConfig) {
         return reply.error(Failure::of(&MigrationError::Cancelled));
     }
     log::info!("moving {name} to {to}");
-    let departure = Departure::new(name.to_string(), machine);
+    if let Err(error) = machine::succeed(machine.devices().disks()) {
+        place.settle();
+        return reply.error(Failure::of(&MonitorError::Disk(error)));
+    }
+    let departure = Departure::new(name.to_string(), Arc::clone(&machine));
     let options = match engine_options(config) {
         Ok(options) => options,
         Err(error) => {
@@ -75,6 +80,7 @@ pub(super) fn run(ticket: Ticket, config: &MigrateConfig) {
     match moved {
         Ok(report) => {
             log::info!("{name} has moved to {to}");
+            machine::leave(machine.devices().disks());
             reply.ok(&report);
             notifier.send(Notice::End(Ending::Moved));
         }

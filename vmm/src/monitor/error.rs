@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use devices::DeviceError;
+use devices::blk::DiskError;
 use migration::snapshot::SnapshotError;
 
 use crate::config::HostPort;
@@ -38,6 +39,9 @@ pub enum MonitorError {
         #[source]
         source: io::Error,
     },
+    /// A file named as a disk cannot be one.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// A stock kernel on a KVM that would take hours to boot it.
     #[error("{} is a stock Linux kernel, which does not boot on this host's {kvm}", path.display())]
     StockKernel {
@@ -159,6 +163,7 @@ impl MonitorError {
                 "use a host with VT-x or AMD-V, the built-in guest (--kernel probe), or the \
                  nested rig described in the README",
             ),
+            Self::Disk(error) => error.remedy(),
             Self::Crashed(diagnosis) => diagnosis.remedy(),
             Self::NoBalloon => Some("start it without --balloon off"),
             Self::TargetFollows => Some("switch that off first: skiff balloon NAME --auto off"),

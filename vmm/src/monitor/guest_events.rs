@@ -83,7 +83,7 @@ impl GuestEvents {
     fn watch_queues(&mut self, machine: &Machine, ops: &mut EventOps) {
         for transport in machine.devices().virtio() {
             let locked = transport.lock().unwrap_or_else(PoisonError::into_inner);
-            for (index, kick) in (0_u16..).map(QueueIndex).zip(locked.kicks()) {
+            for (index, kick) in (0_u16..).map(QueueIndex).zip(locked.watched_kicks()) {
                 let queue = WatchedQueue {
                     kick: kick.as_raw_fd(),
                     transport: Arc::clone(transport),

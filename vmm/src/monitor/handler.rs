@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use balloon::{BalloonHandle, PAGE_BYTES};
+use devices::blk::{Access, DiskHandle};
 use migration::{CancelToken, Cancellation};
 
 use super::departure::{self, Ticket};
@@ -15,7 +16,8 @@ use super::snapshot;
 use super::{Ending, MonitorError};
 use crate::config::{MigrateConfig, SnapshotConfig, VmName};
 use crate::control::{
-    BalloonInfo, ControlHandler, Failure, Reply, Request, SelfBallooningWish, VmInfo, VmState,
+    BalloonInfo, ControlHandler, DiskInfo, Failure, Reply, Request, SelfBallooningWish, VmInfo,
+    VmState,
 };
 use crate::host::{self, KvmKind};
 use crate::machine::{Machine, Wish};
@@ -189,6 +191,10 @@ impl Handler {
                 .as_ref()
                 .and_then(|machine| machine.devices().balloon())
                 .map(balloon_info),
+            disks: tenant
+                .machine
+                .as_ref()
+                .map_or_else(Vec::new, |machine| disk_infos(machine.devices().disks())),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -205,6 +211,19 @@ fn target_pages(machine: &Machine, target_bytes: u64) -> Result<u32, MonitorErro
             target_bytes,
             memory_bytes,
         })
+}
+
+fn disk_infos(disks: &[DiskHandle]) -> Vec<DiskInfo> {
+    let info = |disk: &DiskHandle| {
+        let shape = disk.image().shape();
+        DiskInfo {
+            path: disk.image().path().display().to_string(),
+            size_bytes: shape.size_bytes,
+            read_only: shape.access == Access::ReadOnly,
+            counters: disk.counters(),
+        }
+    };
+    disks.iter().map(info).collect()
 }
 
 fn balloon_info(balloon: &BalloonHandle) -> BalloonInfo {

@@ -1,12 +1,14 @@
 //! A machine in a snapshot: its copy here, with an identity of its own.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use devices::blk::Access;
 use migration::snapshot::{Snapshot, SnapshotError, StoredMemory, WorkingSet, fill};
 use migration::{Offer, PeerText, Refusal, StoredVm};
 
 use super::{Demands, Passage, assemble};
-use crate::machine::{Machine, MachineError, MachineState, StateError, Wiring, Wish};
+use crate::machine::{DiskSpec, Machine, MachineError, MachineState, StateError, Wiring, Wish};
 use crate::memory::{GuestRam, MemoryError};
 
 /// How memory that is there before the guest runs gets there.
@@ -58,6 +60,16 @@ pub enum StoredError {
     /// The machine cannot be built or does not take the state.
     #[error("cannot restore the machine")]
     Machine(#[from] MachineError),
+}
+
+/// A disk that only one copy of the machine of `snapshot` can have at a time, if there is one.
+#[must_use]
+pub fn writable_disk(snapshot: &Snapshot) -> Option<PathBuf> {
+    // Another version's demands are left to whoever resumes it, and refuses them.
+    let demands: Demands = postcard::from_bytes(&snapshot.offer().machine).ok()?;
+    let is_writable = |disk: &DiskSpec| disk.shape.access == Access::ReadWrite;
+    let disk = demands.disks.into_iter().find(is_writable)?;
+    Some(disk.path)
 }
 
 impl StoredMachine {

@@ -8,6 +8,7 @@ use crate::virtio::{VirtioDevice, registers as reg};
 impl<D: VirtioDevice> BusDevice for MmioTransport<D> {
     fn read(&mut self, offset: u64, data: &mut [u8]) {
         data.fill(0);
+        self.take_failure();
         if let Some(config_offset) = offset.checked_sub(reg::CONFIG) {
             return self.device.read_config(config_offset, data);
         }
@@ -26,6 +27,7 @@ impl<D: VirtioDevice> BusDevice for MmioTransport<D> {
     }
 
     fn write(&mut self, offset: u64, data: &[u8]) {
+        self.take_failure();
         if let Some(config_offset) = offset.checked_sub(reg::CONFIG) {
             return self.device.write_config(config_offset, data);
         }

@@ -10,7 +10,7 @@ use crate::DeviceError;
 use crate::event::{lower, raise};
 use crate::virtio::queue::VirtQueue;
 use crate::virtio::status::Status;
-use crate::virtio::{Activation, DeviceType, Progress, QueueIndex, Queues, VirtioDevice};
+use crate::virtio::{Activation, DeviceType, Progress, QueueIndex, Queues, Service, VirtioDevice};
 
 impl<D: VirtioDevice> VirtioTransport for MmioTransport<D> {
     fn device_type(&self) -> DeviceType {
@@ -19,6 +19,13 @@ impl<D: VirtioDevice> VirtioTransport for MmioTransport<D> {
 
     fn kicks(&self) -> &[EventFd] {
         self.signals.kicks()
+    }
+
+    fn watched_kicks(&self) -> &[EventFd] {
+        match self.device.service() {
+            Service::EventLoop => self.kicks(),
+            Service::OwnThreads => &[],
+        }
     }
 
     fn queue_event(&mut self, queue: QueueIndex) {
@@ -40,6 +47,8 @@ impl<D: VirtioDevice> VirtioTransport for MmioTransport<D> {
     fn pause(&mut self) {
         self.mode = Mode::Paused;
         self.sync();
+        // What a thread of the device found while it came to its end is part of the state.
+        self.take_failure();
     }
 
     fn resume(&mut self) {
@@ -138,6 +147,13 @@ impl<D: VirtioDevice> MmioTransport<D> {
         device.reset();
         *registers = Registers::of(device);
         signals.reset();
+    }
+
+    /// Gives the device up if a thread of its own has.
+    pub(super) fn take_failure(&mut self) {
+        if let Some(error) = self.signals.take_failure() {
+            self.fail(&error);
+        }
     }
 
     /// Gives the device up until the driver resets it (virtio 1.2, section 2.1.2).

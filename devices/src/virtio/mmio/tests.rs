@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use crate::DeviceError;
 use crate::virtio::fake_driver::FakeDriver;
 use crate::virtio::{
-    Activation, DeviceType, Progress, QueueIndex, Queues, VirtioDevice, read_config_bytes,
+    Activation, DeviceType, Progress, QueueIndex, Queues, Service, VirtioDevice, read_config_bytes,
 };
 
 mod hostile;
@@ -53,6 +53,10 @@ impl VirtioDevice for Diarist {
 
     fn queue_max_sizes(&self) -> &[u16] {
         &[8, 64]
+    }
+
+    fn service(&self) -> Service {
+        Service::EventLoop
     }
 
     fn read_config(&self, offset: u64, data: &mut [u8]) {

@@ -26,6 +26,8 @@ the file itself, of which all copies share what they have not written: choose it
 touch little. eager reads everything first. auto chooses by what it finds, and for --clones mapped.
 Every resume is a copy: it has a name, a control socket and a VM generation id of its own, so that the
 guest's random numbers differ; what else must be unique (addresses, keys, host names) is the guest's.
+A snapshot has no content of disks: they must be as they were when it was written, and a disk that the
+guest may write belongs to one copy at a time, so that such a VM has no --clones.
 A line on standard output says when the VM is ready."
 )]
 pub(in crate::cli) struct RestoreArgs {
@@ -89,6 +91,7 @@ impl TryFrom<RestoreArgs> for RestoreConfig {
 /// Copies to be made: a name for each, and the words of the command that makes it.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::cli) struct ClonesOrder {
+    pub(in crate::cli) directory: PathBuf,
     pub(in crate::cli) copies: Vec<(String, Vec<String>)>,
     pub(in crate::cli) report: Option<PathBuf>,
 }
@@ -136,6 +139,7 @@ impl RestoreArgs {
             Ok((name.to_string(), words))
         });
         Ok(Some(ClonesOrder {
+            directory: self.directory.clone(),
             copies: copies.collect::<Result<_, ConfigError>>()?,
             report: self.report.clone(),
         }))

@@ -6,7 +6,7 @@ use argh::FromArgs;
 
 use crate::boot::VcpuCount;
 use crate::config::{
-    BalloonMode, ByteSize, ConfigError, KernelSource, SerialMode, VmName, VmSettings,
+    BalloonMode, ByteSize, ConfigError, DiskConfig, KernelSource, SerialMode, VmName, VmSettings,
 };
 
 /// boot a VM and stay with it until it powers off or has moved away
@@ -20,13 +20,21 @@ The built-in guest with a memory load, and a Linux kernel of your own:
   {command_name} --kernel probe --cmdline 'workload=seq-write ws=64M'
   {command_name} --kernel vmlinuz --initrd initrd.img --memory 1G --cpus 2
 
+With a disk of its own, and one that it shares with others and may only read:
+  truncate -s 8G web.img
+  {command_name} --kernel vmlinuz --initrd initrd.img --disk web.img --disk base.img,ro,serial=base
+
 The same from a file, with one setting changed:
   {command_name} --config vm.json --memory 2G
 where vm.json is {{\"kernel\": \"vmlinuz\", \"initrd\": \"initrd.img\", \"memory\": \"1G\", \"cpus\": 2}}",
     note = "\
 On a terminal the guest has the keyboard: Ctrl-C goes to the guest, Ctrl-A x ends the VM,
 Ctrl-A h shows the other escape sequences. `{command_name}` ends with 0 when the guest powers
-off, reboots, is stopped or has moved away."
+off, reboots, is stopped or has moved away.
+
+A disk belongs to one VM at a time, which its image is locked for; disks that all VMs only read can be
+shared. A VM moves with its disks if the destination finds the same image at the same path, as on shared
+storage. A snapshot has no content of disks: before it is resumed, each disk must be as it was then."
 )]
 pub(in crate::cli) struct RunArgs {
     /// kernel to boot: a bzImage, an ELF vmlinux, an ELF file with a PVH note, or the word probe for the built-in guest
@@ -44,6 +52,9 @@ pub(in crate::cli) struct RunArgs {
     /// number of vCPUs, 1 to 32; default: 1
     #[argh(option, arg_name = "N")]
     cpus: Option<VcpuCount>,
+    /// a disk, a raw image file or a block device: PATH, then ,ro if the guest may only read it, and ,serial=TEXT for a serial number; may be given up to 8 times, the guest finds /dev/vda, /dev/vdb and so on
+    #[argh(option, arg_name = "PATH[,ro]")]
+    disk: Vec<DiskConfig>,
     /// where the serial port leads: stdio, none or file=PATH; default: stdio
     #[argh(option, arg_name = "MODE")]
     serial: Option<SerialMode>,
@@ -70,6 +81,7 @@ impl RunArgs {
             cmdline,
             memory,
             cpus,
+            disk,
             serial,
             balloon,
             name,
@@ -82,6 +94,7 @@ impl RunArgs {
             cmdline,
             memory,
             cpus,
+            disk,
             serial,
             balloon,
             name,

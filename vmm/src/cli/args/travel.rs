@@ -23,7 +23,8 @@ use crate::control::VmAddress;
 where move.key, the same file on both, was made so:
   (umask 077 && head -c 32 /dev/urandom > move.key)",
     note = "\
-Memory size, vCPUs and devices come with the VM. Post-copy needs the permission to use
+Memory size, vCPUs and devices come with the VM, which names its disks: each must be here at the same
+path, of the same size. With --insecure VMs that have disks are refused. Post-copy needs the permission to use
 userfaultfd here: `skiff preflight` says whether you have it.
 With --key both ends prove on every connection that they have the same key. With --tls they show
 certificates of the same authority, ca.pem, and everything is encrypted; the one of the destination

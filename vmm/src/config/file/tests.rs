@@ -21,7 +21,7 @@ fn cause(text: &str) -> String {
 fn file_with_every_key_sets_every_option() {
     let settings = parse(
         r#"{"kernel": "vmlinuz", "initrd": "initrd.img", "cmdline": "quiet", "memory": "1G",
-            "cpus": 2, "serial": "none", "balloon": "off", "name": "web", "api": "/run/web.sock"}"#,
+            "cpus": 2, "disk": ["a.img", "b.img,ro"], "serial": "none", "balloon": "off", "name": "web", "api": "/run/web.sock"}"#,
     )
     .unwrap();
     let expected = VmSettings {
@@ -30,6 +30,9 @@ fn file_with_every_key_sets_every_option() {
         cmdline: Some("quiet".into()),
         memory: Some(ByteSize::from_mib(1024)),
         cpus: Some("2".parse().unwrap()),
+        disk: ["a.img", "b.img,ro"]
+            .map(|disk| disk.parse().unwrap())
+            .into(),
         serial: Some(SerialMode::None),
         balloon: Some(BalloonMode::Off),
         name: Some("web".parse().unwrap()),

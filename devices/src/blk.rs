@@ -1,0 +1,32 @@
+//! The block device (virtio 1.2, section 5.2): a disk whose content is a raw image file or a block
+//! device of the host.
+//!
+//! ```text
+//! driver --kick--> thread `disk`: take a chain, parse it, do it, put it back --interrupt--> driver
+//! ```
+//! Neither vCPUs nor the event loop wait for the host's storage: one thread per disk does, for as
+//! long as the device runs. To stop it is to wait for the request it is at; those it has not taken
+//! are still in the ring, which is all there is to save of them.
+
+mod config;
+mod counters;
+mod device;
+mod error;
+mod image;
+mod lock;
+mod request;
+mod server;
+#[cfg(test)]
+mod tests;
+mod vectored;
+mod worker;
+
+pub use counters::DiskCounters;
+pub use device::{Blk, BlkState};
+pub use error::DiskError;
+pub use image::{Access, Discards, DiskImage, DiskKind, DiskShape};
+pub use lock::Hold;
+pub use server::{DiskHandle, DiskSerial};
+
+/// The unit of addresses and lengths, whatever the block size (section 5.2.2).
+pub const SECTOR_BYTES: u64 = 512;

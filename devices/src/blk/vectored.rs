@@ -1,0 +1,137 @@
+//! Transfers between a disk and guest memory without a copy in between (preadv(2), pwritev2(2)).
+#![expect(
+    unsafe_code,
+    reason = "system calls on raw pieces of guest memory, into which no reference may point"
+)]
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+
+use vm_memory::bitmap::{Bitmap, BitmapSlice};
+use vm_memory::{GuestMemoryBackend, VolatileSlice};
+
+use crate::GuestMemory;
+use crate::virtio::GuestRange;
+
+/// Most pieces of one system call (UIO_MAXIOV).
+const MAX_PIECES: usize = 1024;
+
+/// When a write counts as done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// When the host has it; a flush follows.
+    Cached,
+    /// When it is on stable storage: its driver does not flush.
+    Stable,
+}
+
+/// Fills `ranges` from `offset_bytes` on, and marks them as dirty whether that succeeds or not.
+pub(super) fn read(
+    file: &File,
+    memory: &GuestMemory,
+    ranges: &[GuestRange],
+    offset_bytes: u64,
+) -> io::Result<()> {
+    let slices = slices_of(memory, ranges)?;
+    let done = transfer(&slices, offset_bytes, |pieces, offset| {
+        let (count, fd) = (count_of(pieces), file.as_raw_fd());
+        // SAFETY: the pieces are guest memory that stays mapped as long as `memory` is borrowed; that
+        // others access it at the same time is what it is for, and no reference points into it.
+        unsafe { libc::preadv(fd, pieces.as_ptr(), count, offset) }
+    });
+    for slice in &slices {
+        slice.bitmap().mark_dirty(0, slice.len());
+    }
+    done
+}
+
+/// Writes `ranges` from `offset_bytes` on.
+pub(super) fn write(
+    file: &File,
+    memory: &GuestMemory,
+    (ranges, offset_bytes): (&[GuestRange], u64),
+    durability: Durability,
+) -> io::Result<()> {
+    let flags = match durability {
+        Durability::Cached => 0,
+        Durability::Stable => libc::RWF_DSYNC,
+    };
+    transfer(
+        &slices_of(memory, ranges)?,
+        offset_bytes,
+        |pieces, offset| {
+            let (count, fd) = (count_of(pieces), file.as_raw_fd());
+            // SAFETY: as above; the kernel only reads these.
+            unsafe { libc::pwritev2(fd, pieces.as_ptr(), count, offset, flags) }
+        },
+    )
+}
+
+/// The guest memory of `ranges`, each of which may lie in more than one piece.
+fn slices_of<'a>(
+    memory: &'a GuestMemory,
+    ranges: &[GuestRange],
+) -> io::Result<Vec<VolatileSlice<'a, impl BitmapSlice + use<'a>>>> {
+    ranges
+        .iter()
+        .flat_map(|range| {
+            GuestMemoryBackend::get_slices(memory, range.address, range.len_bytes as usize)
+        })
+        .map(|slice| slice.map_err(io::Error::other))
+        .collect()
+}
+
+/// Calls `call` until all of `slices` is transferred.
+fn transfer<B: BitmapSlice>(
+    slices: &[VolatileSlice<'_, B>],
+    mut offset_bytes: u64,
+    call: impl Fn(&[libc::iovec], libc::off_t) -> libc::ssize_t,
+) -> io::Result<()> {
+    // The pointers stay valid without the guards, which only matter to mappings made on demand.
+    let mut pieces: Vec<_> = slices
+        .iter()
+        .map(|slice| libc::iovec {
+            iov_base: slice.ptr_guard_mut().as_ptr().cast(),
+            iov_len: slice.len(),
+        })
+        .collect();
+    let mut rest = &mut pieces[..];
+    while !rest.is_empty() {
+        let offset = libc::off_t::try_from(offset_bytes).map_err(io::Error::other)?;
+        let now = rest.len().min(MAX_PIECES);
+        match usize::try_from(call(&rest[..now], offset)) {
+            // The file is shorter than it was.
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(bytes) => {
+                offset_bytes += bytes as u64;
+                rest = advance(rest, bytes);
+            }
+            Err(_) => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What is left of `pieces` after that many bytes.
+fn advance(mut pieces: &mut [libc::iovec], mut bytes: usize) -> &mut [libc::iovec] {
+    while let Some(first) = pieces.first_mut() {
+        if bytes < first.iov_len {
+            first.iov_base = first.iov_base.cast::<u8>().wrapping_add(bytes).cast();
+            first.iov_len -= bytes;
+            break;
+        }
+        bytes -= first.iov_len;
+        pieces = &mut pieces[1..];
+    }
+    pieces
+}
+
+fn count_of(pieces: &[libc::iovec]) -> libc::c_int {
+    libc::c_int::try_from(pieces.len()).expect("they are at most 1024")
+}

@@ -1,0 +1,124 @@
+//! A stock Linux guest with disks: what it writes is there, on the host and after moves.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::time::Duration;
+
+use tests::harness::{Host, VmProcess};
+
+use crate::ground::has_hardware;
+
+const PATIENCE: Duration = Duration::from_secs(180);
+
+const MIB: usize = 1 << 20;
+
+/// MiB of the pattern, and how often it is on the disk.
+const PATTERN: usize = 2;
+const COPIES: usize = 12;
+
+/// Types a command and waits until it says that it was done.
+fn say(vm: &mut VmProcess, command: &str, word: &str) {
+    // What is typed is echoed, and is not what is waited for.
+    let typed = format!("{command} && echo {word} $((40 + 2))\n");
+    vm.skiff.type_text(&typed).unwrap();
+    let answer = format!("{word} 42");
+    vm.skiff.output().wait(&answer, PATIENCE).unwrap();
+}
+
+fn image(path: &Path, mib: usize) -> String {
+    File::create(path)
+        .unwrap()
+        .set_len((mib * MIB) as u64)
+        .unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn disk(vm: &VmProcess, index: usize, key: &str) -> u64 {
+    let info = vm.info().unwrap();
+    let value = info["disks"][index][key].as_u64();
+    value.unwrap_or_else(|| panic!("no {key} of disk {index} in {info}"))
+}
+
+#[test]
+fn stock_guest_finds_on_its_disk_what_it_wrote_before_during_and_after_a_move() {
+    if !has_hardware("linux_disk") {
+        return;
+    }
+    let (host, place) = (Host::new().unwrap(), tempfile::tempdir().unwrap());
+    let path = place.path().join("disk");
+    let image_of = |name: &str, mib| image(&place.path().join(name), mib);
+    let written = image_of("disk", 32) + ",serial=written";
+    let read_only = image_of("base", 1) + ",ro";
+    let options = ["--memory", "256M", "--disk", &written, "--disk", &read_only];
+    let mut source = host.boot_linux_with("disk", &options, "").unwrap();
+    let ready = source.skiff.output().wait("skiff: ready", PATIENCE);
+    ready.unwrap();
+    say(
+        &mut source,
+        "grep -q written /sys/block/vda/serial",
+        "serial",
+    );
+
+    let pattern = format!("dd if=/dev/urandom of=/run/p bs=1M count={PATTERN}");
+    let write = |copy: usize| {
+        let at = copy * PATTERN;
+        format!("dd if=/run/p of=/dev/vda bs=1M seek={at} conv=fsync,notrunc 2>/dev/null")
+    };
+    let compare = |copy: usize| {
+        let (at, count) = (copy * PATTERN, PATTERN);
+        format!("dd if=/dev/vda bs=1M skip={at} count={count} 2>/dev/null | cmp - /run/p")
+    };
+    let forget = "echo 3 >/proc/sys/vm/drop_caches";
+    let roundtrip = [pattern, write(0), forget.into(), compare(0)].join(" && ");
+    say(&mut source, &roundtrip, "same");
+    let (reads, writes) = (
+        disk(&source, 0, "read_bytes"),
+        disk(&source, 0, "written_bytes"),
+    );
+    assert!(reads >= (PATTERN * MIB) as u64 && writes >= (PATTERN * MIB) as u64);
+    assert!(disk(&source, 0, "flushes") > 0);
+
+    let refused = "! dd if=/dev/zero of=/dev/vdb bs=512 count=1 conv=fsync 2>/dev/null";
+    say(&mut source, refused, "readonly");
+    let discard = [
+        format!("blkdiscard -o {} -l {MIB} /dev/vda", 31 * MIB),
+        forget.into(),
+        "dd if=/dev/vda bs=1M skip=31 count=1 2>/dev/null | cmp -n 1048576 - /dev/zero".into(),
+    ];
+    // A file system that cannot make holes is told to the guest as such.
+    let can = "[ $(cat /sys/block/vda/queue/discard_max_bytes) = 0 ]";
+    let line = format!("{{ {can} || {{ {}; }}; }}", discard.join(" && "));
+    say(&mut source, &line, "discarded");
+    println!("{} discards", disk(&source, 0, "discards"));
+
+    // Each copy is on the disk before the next begins; the guest moves among them.
+    let all: Vec<_> = (1..COPIES).map(write).collect();
+    let line = format!("({} && echo wri''tten all) &\n", all.join(" && "));
+    source.skiff.type_text(&line).unwrap();
+    let (mut target, address) = host.receive("moved").unwrap();
+    let report = source.migrate(&address, &["--mode", "post-copy"]).unwrap();
+    assert_eq!(report["outcome"], "completed", "{report}");
+    source.skiff.succeed(PATIENCE).unwrap();
+    let text = || source.skiff.output().text() + &target.skiff.output().text();
+    let began = std::time::Instant::now();
+    while !text().contains("written all") {
+        assert!(began.elapsed() < PATIENCE, "{}", text());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let moved = disk(&target, 0, "written_bytes");
+    println!("{} of {moved} bytes were written there", moved - writes);
+    let all: Vec<_> = (0..COPIES).map(compare).collect();
+    say(
+        &mut target,
+        &format!("{forget}; {}", all.join(" && ")),
+        "after",
+    );
+    assert_eq!(disk(&target, 0, "errors"), 0);
+    target.tell("stop").unwrap();
+    target.skiff.succeed(PATIENCE).unwrap();
+    // The host finds the same.
+    let content = fs::read(&path).unwrap();
+    let copies: Vec<_> = content.chunks(PATTERN * MIB).take(COPIES).collect();
+    assert!(copies[0].iter().any(|byte| *byte != 0));
+    assert!(copies.iter().all(|copy| *copy == copies[0]));
+}
