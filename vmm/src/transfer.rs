@@ -10,6 +10,7 @@ mod stored;
 use std::fmt;
 use std::sync::Arc;
 
+use devices::blk::DiskError;
 use migration::{
     ArrivingMemory, DestinationVm, Hints, MachineError, Offer, PageBitmap, PeerText, RamMapping,
     Refusal, SourceVm,
@@ -37,10 +38,18 @@ impl Departure {
     pub fn new(name: String, machine: Arc<Machine>) -> Self {
         Self { name, machine }
     }
+
+    /// Brings what the guest has written so far to stable storage.
+    fn sync_disks(&self) -> Result<(), DiskError> {
+        let mut disks = self.machine.devices().disks().iter();
+        disks.try_for_each(|disk| disk.image().sync())
+    }
 }
 
 impl SourceVm for Departure {
     fn offer(&self) -> Result<Offer, MachineError> {
+        // Much of what has to be on stable storage at the hand-over gets there while the guest runs.
+        self.sync_disks()?;
         let blueprint = self.machine.blueprint();
         let demands = Demands::new(self.machine.cpu().clone(), blueprint);
         Ok(Offer {
@@ -87,9 +96,7 @@ impl SourceVm for Departure {
     fn save(&self) -> Result<Vec<u8>, MachineError> {
         let state = self.machine.save()?.encode()?;
         // Who goes on from this state may do so on another host.
-        for disk in self.machine.devices().disks() {
-            disk.image().sync()?;
-        }
+        self.sync_disks()?;
         Ok(state)
     }
 

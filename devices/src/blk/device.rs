@@ -172,7 +172,7 @@ impl VirtioDevice for Blk {
 }
 
 impl Drop for Blk {
-    /// A machine that is given up has its disks at rest before their locks go.
+    /// The thread ends, and with it goes the lock of the image.
     fn drop(&mut self) {
         self.stop();
     }

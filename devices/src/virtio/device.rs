@@ -29,7 +29,7 @@ pub struct Activation {
     pub signals: DeviceSignals,
 }
 
-/// Who has a device's queues served when they are kicked.
+/// Who serves a device's queues when they are kicked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     /// Whoever watches the [kicks](super::VirtioTransport::watched_kicks): [`VirtioDevice::process`]

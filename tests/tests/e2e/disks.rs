@@ -2,7 +2,9 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use devices::blk::{Access, DiskImage};
 use tests::harness::{Host, VmProcess};
 
 use crate::ground::has_kvm;
@@ -88,9 +90,7 @@ fn image_in_use_is_refused_until_it_is_free_wherever_its_vm_has_moved() {
     let said = refused(&host, text(&path));
     assert!(said.contains("in use"), "{said}");
     vm.tell("stop").unwrap();
-    vm.skiff
-        .succeed(std::time::Duration::from_secs(20))
-        .unwrap();
+    vm.skiff.succeed(Duration::from_secs(20)).unwrap();
     boot(&host, "next", text(&path));
 }
 
@@ -135,8 +135,32 @@ fn destination_without_the_same_image_refuses_and_the_guest_stays() {
     attempt(&[text(&path), "a directory"]);
     fs::remove_dir(&path).unwrap();
     fs::rename(&elsewhere, &path).unwrap();
+    // Another one is to have it, and has not been told yet that nothing came of that.
+    let heir = DiskImage::open(&path, Access::ReadWrite).unwrap();
+    heir.inherit(Duration::ZERO).unwrap();
+    attempt(&[text(&path), "in use"]);
+    drop(heir);
     let report = vm.migrate(&address, &[]).unwrap();
     assert_eq!(report["outcome"], "completed", "{report}");
+}
+
+#[test]
+fn destination_that_anybody_can_reach_opens_no_disks() {
+    if !has_kvm("disk_insecure") {
+        return;
+    }
+    let host = Host::new().unwrap();
+    let (_place, path) = image("disk", 1 << 20);
+    let vm = boot(&host, "wary", text(&path));
+    let options = ["--insecure"];
+    let (_target, address) = host.receive_at("open", "0.0.0.0:0", &options).unwrap();
+    let address = address.replace("0.0.0.0", "127.0.0.1");
+    let said = vm.migrate(&address, &[]).unwrap_err().to_string();
+    assert!(
+        said.contains("has disks") && said.contains("--key"),
+        "{said}"
+    );
+    vm.wait_fresh_output("t_ms=").unwrap();
 }
 
 #[test]
@@ -161,9 +185,7 @@ fn snapshot_with_a_disk_is_resumed_by_one_at_a_time() {
         );
     }
     vm.tell("stop").unwrap();
-    vm.skiff
-        .succeed(std::time::Duration::from_secs(20))
-        .unwrap();
+    vm.skiff.succeed(Duration::from_secs(20)).unwrap();
     let said = restore(&["--clones", "2"]);
     assert!(
         said.contains("cannot share") && said.contains(text(&path)),

@@ -2,7 +2,8 @@
 
 use std::fs::{self, File};
 use std::path::Path;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tests::harness::{Host, VmProcess};
 
@@ -14,7 +15,7 @@ const MIB: usize = 1 << 20;
 
 /// MiB of the pattern, and how often it is on the disk.
 const PATTERN: usize = 2;
-const COPIES: usize = 12;
+const COPIES: usize = 30;
 
 /// Types a command and waits until it says that it was done.
 fn say(vm: &mut VmProcess, command: &str, word: &str) {
@@ -47,7 +48,7 @@ fn stock_guest_finds_on_its_disk_what_it_wrote_before_during_and_after_a_move() 
     let (host, place) = (Host::new().unwrap(), tempfile::tempdir().unwrap());
     let path = place.path().join("disk");
     let image_of = |name: &str, mib| image(&place.path().join(name), mib);
-    let written = image_of("disk", 32) + ",serial=written";
+    let written = image_of("disk", 64) + ",serial=written";
     let read_only = image_of("base", 1) + ",ro";
     let options = ["--memory", "256M", "--disk", &written, "--disk", &read_only];
     let mut source = host.boot_linux_with("disk", &options, "").unwrap();
@@ -60,16 +61,20 @@ fn stock_guest_finds_on_its_disk_what_it_wrote_before_during_and_after_a_move() 
     );
 
     let pattern = format!("dd if=/dev/urandom of=/run/p bs=1M count={PATTERN}");
-    let write = |copy: usize| {
-        let at = copy * PATTERN;
-        format!("dd if=/run/p of=/dev/vda bs=1M seek={at} conv=fsync,notrunc 2>/dev/null")
-    };
-    let compare = |copy: usize| {
-        let (at, count) = (copy * PATTERN, PATTERN);
-        format!("dd if=/dev/vda bs=1M skip={at} count={count} 2>/dev/null | cmp - /run/p")
+    // The copy number $i of the pattern.
+    let write = format!(
+        "dd if=/run/p of=/dev/vda bs=1M seek=$((i * {PATTERN})) conv=fsync,notrunc 2>/dev/null"
+    );
+    let compare = format!(
+        "dd if=/dev/vda bs=1M skip=$((i * {PATTERN})) count={PATTERN} 2>/dev/null | cmp - /run/p"
+    );
+    let each = |from: usize, what: &str| {
+        format!(
+            "i={from}; while [ $i -lt {COPIES} ]; do {what} || break; i=$((i + 1)); done; [ $i = {COPIES} ]"
+        )
     };
     let forget = "echo 3 >/proc/sys/vm/drop_caches";
-    let roundtrip = [pattern, write(0), forget.into(), compare(0)].join(" && ");
+    let roundtrip = ["i=0", &pattern, &write, forget, &compare].join(" && ");
     say(&mut source, &roundtrip, "same");
     let (reads, writes) = (
         disk(&source, 0, "read_bytes"),
@@ -81,9 +86,9 @@ fn stock_guest_finds_on_its_disk_what_it_wrote_before_during_and_after_a_move() 
     let refused = "! dd if=/dev/zero of=/dev/vdb bs=512 count=1 conv=fsync 2>/dev/null";
     say(&mut source, refused, "readonly");
     let discard = [
-        format!("blkdiscard -o {} -l {MIB} /dev/vda", 31 * MIB),
+        format!("blkdiscard -o {} -l {MIB} /dev/vda", 63 * MIB),
         forget.into(),
-        "dd if=/dev/vda bs=1M skip=31 count=1 2>/dev/null | cmp -n 1048576 - /dev/zero".into(),
+        "dd if=/dev/vda bs=1M skip=63 count=1 2>/dev/null | cmp -n 1048576 - /dev/zero".into(),
     ];
     // A file system that cannot make holes is told to the guest as such.
     let can = "[ $(cat /sys/block/vda/queue/discard_max_bytes) = 0 ]";
@@ -92,30 +97,38 @@ fn stock_guest_finds_on_its_disk_what_it_wrote_before_during_and_after_a_move() 
     println!("{} discards", disk(&source, 0, "discards"));
 
     // Each copy is on the disk before the next begins; the guest moves among them.
-    let all: Vec<_> = (1..COPIES).map(write).collect();
-    let line = format!("({} && echo wri''tten all) &\n", all.join(" && "));
+    let line = format!("({} && echo wri''tten all) &\n", each(1, &write));
     source.skiff.type_text(&line).unwrap();
     let (mut target, address) = host.receive("moved").unwrap();
+    let began = Instant::now();
+    while disk(&source, 0, "written_bytes") < writes + 2 * (PATTERN * MIB) as u64 {
+        assert!(began.elapsed() < PATIENCE, "nothing is written");
+        thread::sleep(Duration::from_millis(20));
+    }
     let report = source.migrate(&address, &["--mode", "post-copy"]).unwrap();
     assert_eq!(report["outcome"], "completed", "{report}");
     source.skiff.succeed(PATIENCE).unwrap();
     let text = || source.skiff.output().text() + &target.skiff.output().text();
-    let began = std::time::Instant::now();
+    let (began, arrived) = (Instant::now(), disk(&target, 0, "written_bytes"));
     while !text().contains("written all") {
         assert!(began.elapsed() < PATIENCE, "{}", text());
-        std::thread::sleep(Duration::from_millis(100));
+        thread::sleep(Duration::from_millis(100));
     }
-    let moved = disk(&target, 0, "written_bytes");
-    println!("{} of {moved} bytes were written there", moved - writes);
-    let all: Vec<_> = (0..COPIES).map(compare).collect();
-    say(
-        &mut target,
-        &format!("{forget}; {}", all.join(" && ")),
-        "after",
-    );
+    let all = disk(&target, 0, "written_bytes");
+    println!("{arrived} of {all} bytes were written by when the guest had all its memory");
+    assert_eq!(all, writes + ((COPIES - 1) * PATTERN * MIB) as u64);
+    let line = format!("{forget}; {}", each(0, &compare));
+    say(&mut target, &line, "after");
     assert_eq!(disk(&target, 0, "errors"), 0);
-    target.tell("stop").unwrap();
+    let snapshot = place.path().join("snap");
+    target.snapshot(&snapshot, &["--stop"]).unwrap();
     target.skiff.succeed(PATIENCE).unwrap();
+    let mut again = host.restore("again", &snapshot, &[]).unwrap();
+    assert_eq!(disk(&again, 0, "written_bytes"), all);
+    say(&mut again, &line, "resumed");
+    assert_eq!(disk(&again, 0, "errors"), 0);
+    again.tell("stop").unwrap();
+    again.skiff.succeed(PATIENCE).unwrap();
     // The host finds the same.
     let content = fs::read(&path).unwrap();
     let copies: Vec<_> = content.chunks(PATTERN * MIB).take(COPIES).collect();

@@ -73,7 +73,11 @@ pub(super) enum ClientError {
         name: String,
     },
     /// Several copies would write one disk.
-    #[error("several copies cannot share the disk `{}`, which the VM may write", path.display())]
+    #[error(
+        "several copies cannot share the disk `{}`, which the VM may write: resume it once, or make the \
+         snapshot of a VM that was started with that disk ,ro",
+        path.display()
+    )]
     SharedDisk {
         /// The disk.
         path: PathBuf,

@@ -230,6 +230,13 @@ impl DeviceSet {
     }
 }
 
+impl Drop for DeviceSet {
+    /// No thread of a device outlives the RAM, which goes after the devices.
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
 /// The saved state of one device after another, or nothing for each of them.
 struct StateOfEach(Option<std::vec::IntoIter<TransportState>>);
 

@@ -107,9 +107,9 @@ pub(crate) fn understand(offer: &Offer) -> Result<(Blueprint, CpuModel), Refusal
             "the VM's memory lies at addresses where it cannot lie there",
         )));
     }
-    if let Some(disk) = disks.iter().find(|disk| !disk.path.is_absolute()) {
+    if let Some(disk) = disks.iter().find(|disk| !disk.has_plain_path()) {
         return Err(Refusal::Machine(PeerText::from(format!(
-            "the path of the VM's disk `{}` does not begin with a slash",
+            "the path of the VM's disk `{}` is not absolute, or not printable",
             disk.path.display()
         ))));
     }

@@ -88,6 +88,18 @@ fn config_memory_beyond_the_host_is_a_failure_and_not_wrong_usage() {
 }
 
 #[test]
+fn config_with_as_many_disks_as_fit_is_taken_and_with_one_more_refused() {
+    for (count, fits) in [(0, true), (8, true), (9, false)] {
+        let disk = "disk.img".parse().unwrap();
+        let settings = VmSettings {
+            disk: vec![disk; count],
+            ..probe()
+        };
+        assert_eq!(VmConfig::new(settings, HOST).is_ok(), fits, "{count}");
+    }
+}
+
+#[test]
 fn config_command_line_that_would_not_arrive_is_refused() {
     for (cmdline, fits) in [
         ("a".repeat(2047), true),
