@@ -297,7 +297,7 @@ fn misuse_is_told_with_the_value_and_the_command() {
         ),
         (&["run", "--memory", "0"], ["--memory", "`0`"], "run"),
         (&["run", "--cpus=33"], ["--cpus", "1 to 32"], "run"),
-        (&["run", "--disk", "x"], ["unrecognized", "--disk"], "run"),
+        (&["run", "--net", "x"], ["unrecognized", "--net"], "run"),
         (&["run", "--memory"], ["no value", "--memory"], "run"),
         (&["migrate", "web"], ["required", "--to"], "migrate"),
         (&["migrate", "--to", "b:1"], ["required", "NAME"], "migrate"),
