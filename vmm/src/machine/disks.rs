@@ -141,14 +141,14 @@ impl Disks {
 ///
 /// # Errors
 /// The monitor it came from has not left one of them.
-pub fn succeed(disks: &[DiskHandle]) -> Result<(), DiskError> {
+pub fn own_disks(disks: &[DiskHandle]) -> Result<(), DiskError> {
     disks
         .iter()
         .try_for_each(|disk| disk.image().succeed(OWNER_PATIENCE))
 }
 
 /// Leaves the disks of a machine that has moved away to their heir.
-pub fn leave(disks: &[DiskHandle]) {
+pub fn leave_disks(disks: &[DiskHandle]) {
     for disk in disks {
         // The end of the process, which follows, does it as well.
         if let Err(error) = disk.image().leave() {
