@@ -75,21 +75,23 @@ impl DiskImage {
             path: path.to_owned(),
             source,
         };
+        let kind = |metadata: &fs::Metadata| {
+            kind_of(metadata).map_err(|found| DiskError::Kind {
+                path: path.to_owned(),
+                found,
+            })
+        };
+        // Before it is opened, which does things to devices of other kinds.
+        kind(&fs::metadata(path).map_err(failed)?)?;
         let mut file = OpenOptions::new()
             .read(true)
             .write(access == Access::ReadWrite)
-            // A pipe would wait for its other end before it could be refused.
+            // A pipe that has taken the place of the disk meanwhile would wait for its other end.
             .custom_flags(libc::O_NONBLOCK)
             .open(path)
-            .or_else(
-                |source| match kind_of(&fs::metadata(path).map_err(failed)?) {
-                    // A directory cannot be opened for writing, and that is not what is wrong.
-                    Err(found) => Err(not_a_disk(path, found)),
-                    Ok(_) => Err(failed(source)),
-                },
-            )?;
+            .map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
-        let kind = kind_of(&metadata).map_err(|found| not_a_disk(path, found))?;
+        let kind = kind(&metadata)?;
         let size_bytes = file.seek(SeekFrom::End(0)).map_err(failed)?;
         let path = path.to_owned();
         if size_bytes == 0 {
@@ -241,13 +243,6 @@ impl DiskImage {
             path: self.path.clone(),
             source,
         }
-    }
-}
-
-fn not_a_disk(path: &Path, found: &'static str) -> DiskError {
-    DiskError::Kind {
-        path: path.to_owned(),
-        found,
     }
 }
 

@@ -105,17 +105,27 @@ fn stock_guest_finds_on_its_disk_what_it_wrote_before_during_and_after_a_move() 
         assert!(began.elapsed() < PATIENCE, "nothing is written");
         thread::sleep(Duration::from_millis(20));
     }
-    let report = source.migrate(&address, &["--mode", "post-copy"]).unwrap();
+    let (report, at_hand_over) = thread::scope(|scope| {
+        let moving = scope.spawn(|| source.migrate(&address, &["--mode", "post-copy"]));
+        let runs = target.skiff.messages().wait("runs here now", PATIENCE);
+        runs.unwrap();
+        let written = disk(&target, 0, "written_bytes");
+        (moving.join().unwrap().unwrap(), written)
+    });
     assert_eq!(report["outcome"], "completed", "{report}");
     source.skiff.succeed(PATIENCE).unwrap();
     let text = || source.skiff.output().text() + &target.skiff.output().text();
-    let (began, arrived) = (Instant::now(), disk(&target, 0, "written_bytes"));
+    let began = Instant::now();
     while !text().contains("written all") {
         assert!(began.elapsed() < PATIENCE, "{}", text());
         thread::sleep(Duration::from_millis(100));
     }
     let all = disk(&target, 0, "written_bytes");
-    println!("{arrived} of {all} bytes were written by when the guest had all its memory");
+    println!("{at_hand_over} of {all} bytes were written when the guest ran there");
+    assert!(
+        at_hand_over < all,
+        "the guest had written everything before"
+    );
     assert_eq!(all, writes + ((COPIES - 1) * PATTERN * MIB) as u64);
     let line = format!("{forget}; {}", each(0, &compare));
     say(&mut target, &line, "after");

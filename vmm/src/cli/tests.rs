@@ -54,6 +54,9 @@ fn run_with_every_option_becomes_a_configuration() {
         "--memory=1G",
         "--cpus",
         "2",
+        "--disk=a.img",
+        "--disk",
+        "b.img,ro,serial=b",
         "--serial=file=console.log",
         "--name",
         "web",
@@ -65,6 +68,9 @@ fn run_with_every_option_becomes_a_configuration() {
     assert_eq!(config.command_line, "--quiet=1 root=/dev/vda");
     assert_eq!(config.memory.to_string(), "1G");
     assert_eq!(config.cpus.get(), 2);
+    assert_eq!(config.disks[0], "a.img".parse().unwrap());
+    assert_eq!(config.disks[1], "b.img,ro,serial=b".parse().unwrap());
+    assert_eq!(config.disks.len(), 2);
     assert_eq!(config.serial, SerialMode::File("console.log".into()));
     assert_eq!(config.name.as_str(), "web");
     assert_eq!(config.api.unwrap().to_str(), Some("./w.sock"));
@@ -297,7 +303,8 @@ fn misuse_is_told_with_the_value_and_the_command() {
         ),
         (&["run", "--memory", "0"], ["--memory", "`0`"], "run"),
         (&["run", "--cpus=33"], ["--cpus", "1 to 32"], "run"),
-        (&["run", "--net", "x"], ["unrecognized", "--net"], "run"),
+        (&["run", "--disc", "x"], ["unrecognized", "--disc"], "run"),
+        (&["run", "--disk=x,rw"], ["`x,rw`", "PATH[,ro]"], "run"),
         (&["run", "--memory"], ["no value", "--memory"], "run"),
         (&["migrate", "web"], ["required", "--to"], "migrate"),
         (&["migrate", "--to", "b:1"], ["required", "NAME"], "migrate"),

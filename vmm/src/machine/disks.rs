@@ -141,14 +141,14 @@ impl Disks {
 ///
 /// # Errors
 /// The monitor it came from has not left one of them.
-pub fn succeed(disks: &[DiskHandle]) -> Result<(), DiskError> {
+pub fn own_disks(disks: &[DiskHandle]) -> Result<(), DiskError> {
     disks
         .iter()
         .try_for_each(|disk| disk.image().succeed(OWNER_PATIENCE))
 }
 
 /// Leaves the disks of a machine that has moved away to their heir.
-pub fn leave(disks: &[DiskHandle]) {
+pub fn leave_disks(disks: &[DiskHandle]) {
     for disk in disks {
         // The end of the process, which follows, does it as well.
         if let Err(error) = disk.image().leave() {
@@ -190,6 +190,71 @@ impl DiskSpec {
             }
             (Discards::Unsupported, Discards::Supported) => Ok(image.without_discards()),
             _ => Ok(image),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use devices::blk::{Access, DiskKind};
+
+    use super::*;
+
+    /// A file of a mebibyte, and how a VM elsewhere describes it.
+    fn known() -> (tempfile::NamedTempFile, DiskSpec) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(1 << 20).unwrap();
+        let image = DiskImage::open(file.path(), Access::ReadWrite).unwrap();
+        let spec = DiskSpec {
+            path: file.path().to_owned(),
+            shape: *image.shape(),
+            serial: DiskSerial::default(),
+        };
+        (file, spec)
+    }
+
+    fn with_shape(spec: &DiskSpec, change: impl Fn(&mut DiskShape)) -> DiskSpec {
+        let mut changed = spec.clone();
+        change(&mut changed.shape);
+        changed
+    }
+
+    #[test]
+    fn disk_that_is_the_same_is_taken_and_another_is_refused_by_name() {
+        let (file, spec) = known();
+        let same = std::slice::from_ref(&spec);
+        assert_eq!(Disks::of_known_vm(same).unwrap().specs(), same);
+        let kind = with_shape(&spec, |shape| shape.kind = DiskKind::BlockDevice);
+        let size = with_shape(&spec, |shape| shape.size_bytes += 512);
+        for (other, words) in [(kind, "another kind"), (size, "1048576 bytes here")] {
+            let refused = Disks::of_known_vm(&[other]).unwrap_err().to_string();
+            let path = file.path().to_str().unwrap();
+            assert!(
+                refused.contains(words) && refused.contains(path),
+                "{refused}"
+            );
+        }
+    }
+
+    #[test]
+    fn guest_that_could_not_discard_elsewhere_cannot_here() {
+        let (_file, spec) = known();
+        let spec = with_shape(&spec, |shape| shape.discards = Discards::Unsupported);
+        let taken = Disks::of_known_vm(std::slice::from_ref(&spec)).unwrap();
+        assert_eq!(taken.specs(), [spec]);
+    }
+
+    #[test]
+    fn path_that_means_another_file_elsewhere_or_cannot_be_shown_is_not_plain() {
+        let (_file, spec) = known();
+        assert!(spec.has_plain_path());
+        for path in ["disk.img", "", "/a\x1b[2J", "/a\nb"] {
+            let path = path.into();
+            let other = DiskSpec {
+                path,
+                ..spec.clone()
+            };
+            assert!(!other.has_plain_path());
         }
     }
 }

@@ -25,7 +25,7 @@ pub use assembly::{Assembly, Wiring};
 pub use blueprint::{Blueprint, CpuModel};
 pub use custody::{Refused, Wish};
 pub use devices::{DeviceSet, DevicesState, SharedTransport};
-pub use disks::{DiskMismatch, DiskSpec, Disks, leave, succeed};
+pub use disks::{DiskMismatch, DiskSpec, Disks, leave_disks, own_disks};
 pub use state::{MachineState, StateError};
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

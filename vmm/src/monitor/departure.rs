@@ -47,7 +47,7 @@ pub(super) fn run(ticket: Ticket, config: &MigrateConfig) {
         return reply.error(Failure::of(&MigrationError::Cancelled));
     }
     log::info!("moving {name} to {to}");
-    if let Err(error) = machine::succeed(machine.devices().disks()) {
+    if let Err(error) = machine::own_disks(machine.devices().disks()) {
         place.settle();
         return reply.error(Failure::of(&MonitorError::Disk(error)));
     }
@@ -80,7 +80,7 @@ pub(super) fn run(ticket: Ticket, config: &MigrateConfig) {
     match moved {
         Ok(report) => {
             log::info!("{name} has moved to {to}");
-            machine::leave(machine.devices().disks());
+            machine::leave_disks(machine.devices().disks());
             reply.ok(&report);
             notifier.send(Notice::End(Ending::Moved));
         }
