@@ -136,7 +136,7 @@ pub enum Passage {
 /// Whether who sends a machine may name files of this host, which become its disks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Files {
-    /// It is trusted, or is on this host.
+    /// It is trusted.
     Named,
     /// It may be anybody.
     Withheld,

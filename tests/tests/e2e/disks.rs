@@ -7,7 +7,7 @@ use std::time::Duration;
 use devices::blk::{Access, DiskImage};
 use tests::harness::{Host, VmProcess};
 
-use crate::ground::has_kvm;
+use crate::ground::{has_kvm, key};
 
 /// A directory for images, and the path of one in it.
 fn image(name: &str, bytes: u64) -> (tempfile::TempDir, PathBuf) {
@@ -71,7 +71,8 @@ fn image_in_use_is_refused_until_it_is_free_wherever_its_vm_has_moved() {
         return;
     }
     let host = Host::new().unwrap();
-    let (_place, path) = image("disk", 1 << 20);
+    let (place, path) = image("disk", 1 << 20);
+    let key = key(place.path(), "key", "sixteen bytes or more");
     let mut vm = boot(&host, "first", text(&path));
     let info = vm.info().unwrap();
     assert_eq!(info["disks"][0]["size_bytes"], 1 << 20, "{info}");
@@ -82,8 +83,10 @@ fn image_in_use_is_refused_until_it_is_free_wherever_its_vm_has_moved() {
             "{said}"
         );
         assert!(refused(&host, &format!("{},ro", text(&path))).contains("in use"));
-        let (next, address) = host.receive(&format!("hop{hop}")).unwrap();
-        vm.migrate(&address, &["--mode", "post-copy"]).unwrap();
+        let name = format!("hop{hop}");
+        let (next, address) = host.receive_with(&name, &["--key", &key]).unwrap();
+        let options = ["--mode", "post-copy", "--key", &key];
+        vm.migrate(&address, &options).unwrap();
         vm = next;
         vm.wait_fresh_output("t_ms=").unwrap();
     }
@@ -100,11 +103,12 @@ fn image_that_nobody_writes_is_shared() {
         return;
     }
     let host = Host::new().unwrap();
-    let (_place, path) = image("disk", 1 << 20);
+    let (place, path) = image("disk", 1 << 20);
+    let key = key(place.path(), "key", "sixteen bytes or more");
     let shared = format!("{},ro,serial=base", text(&path));
     let (first, _second) = (boot(&host, "one", &shared), boot(&host, "two", &shared));
-    let (_moved, address) = host.receive("three").unwrap();
-    first.migrate(&address, &[]).unwrap();
+    let (_moved, address) = host.receive_with("three", &["--key", &key]).unwrap();
+    first.migrate(&address, &["--key", &key]).unwrap();
     assert!(refused(&host, text(&path)).contains("in use"));
 }
 
@@ -115,12 +119,16 @@ fn destination_without_the_same_image_refuses_and_the_guest_stays() {
     }
     let host = Host::new().unwrap();
     let (place, path) = image("disk", 1 << 20);
+    let key = key(place.path(), "key", "sixteen bytes or more");
     let vm = boot(&host, "stays", text(&path));
-    let (_target, address) = host.receive("target").unwrap();
+    let (_target, address) = host.receive_with("target", &["--key", &key]).unwrap();
     let elsewhere = place.path().join("elsewhere");
     fs::rename(&path, &elsewhere).unwrap();
     let attempt = |words: &[&str]| {
-        let said = vm.migrate(&address, &[]).unwrap_err().to_string();
+        let said = vm
+            .migrate(&address, &["--key", &key])
+            .unwrap_err()
+            .to_string();
         for word in words {
             assert!(said.contains(word), "nothing of {word:?}: {said}");
         }
@@ -140,27 +148,31 @@ fn destination_without_the_same_image_refuses_and_the_guest_stays() {
     heir.inherit(Duration::ZERO).unwrap();
     attempt(&[text(&path), "in use"]);
     drop(heir);
-    let report = vm.migrate(&address, &[]).unwrap();
+    let report = vm.migrate(&address, &["--key", &key]).unwrap();
     assert_eq!(report["outcome"], "completed", "{report}");
 }
 
 #[test]
-fn destination_that_anybody_can_reach_opens_no_disks() {
+fn destination_without_a_key_opens_no_disks() {
     if !has_kvm("disk_insecure") {
         return;
     }
     let host = Host::new().unwrap();
     let (_place, path) = image("disk", 1 << 20);
     let vm = boot(&host, "wary", text(&path));
-    let options = ["--insecure"];
-    let (_target, address) = host.receive_at("open", "0.0.0.0:0", &options).unwrap();
-    let address = address.replace("0.0.0.0", "127.0.0.1");
-    let said = vm.migrate(&address, &[]).unwrap_err().to_string();
-    assert!(
-        said.contains("has disks") && said.contains("--key"),
-        "{said}"
-    );
-    vm.wait_fresh_output("t_ms=").unwrap();
+    for (name, at, options) in [
+        ("near", "127.0.0.1:0", &[][..]),
+        ("open", "0.0.0.0:0", &["--insecure"]),
+    ] {
+        let (_target, address) = host.receive_at(name, at, options).unwrap();
+        let address = address.replace("0.0.0.0", "127.0.0.1");
+        let said = vm.migrate(&address, &[]).unwrap_err().to_string();
+        assert!(
+            said.contains("has disks") && said.contains("--key"),
+            "{said}"
+        );
+        vm.wait_fresh_output("t_ms=").unwrap();
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tests::harness::{Host, VmProcess};
 
-use crate::ground::has_hardware;
+use crate::ground::{has_hardware, key};
 
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -99,14 +99,16 @@ fn stock_guest_finds_on_its_disk_what_it_wrote_before_during_and_after_a_move() 
     // Each copy is on the disk before the next begins; the guest moves among them.
     let line = format!("({} && echo wri''tten all) &\n", each(1, &write));
     source.skiff.type_text(&line).unwrap();
-    let (mut target, address) = host.receive("moved").unwrap();
+    let key = key(place.path(), "key", "sixteen bytes or more");
+    let (mut target, address) = host.receive_with("moved", &["--key", &key]).unwrap();
     let began = Instant::now();
     while disk(&source, 0, "written_bytes") < writes + 2 * (PATTERN * MIB) as u64 {
         assert!(began.elapsed() < PATIENCE, "nothing is written");
         thread::sleep(Duration::from_millis(20));
     }
     let (report, at_hand_over) = thread::scope(|scope| {
-        let moving = scope.spawn(|| source.migrate(&address, &["--mode", "post-copy"]));
+        let moving =
+            scope.spawn(|| source.migrate(&address, &["--mode", "post-copy", "--key", &key]));
         let runs = target.skiff.messages().wait("runs here now", PATIENCE);
         runs.unwrap();
         let written = disk(&target, 0, "written_bytes");

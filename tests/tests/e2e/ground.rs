@@ -1,6 +1,9 @@
 //! What this machine can run.
 
 use std::env;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use vmm::host::HostKvm;
 
@@ -41,4 +44,12 @@ pub fn scaled<T>(native: T, emulated: T) -> T {
 /// Whether this is the inside of the nested rig.
 pub fn is_rig() -> bool {
     env::var_os("SKIFF_RIG").is_some()
+}
+
+/// Writes a key file that only its owner can read.
+pub fn key(directory: &Path, name: &str, content: &str) -> String {
+    let path = directory.join(name);
+    fs::write(&path, content).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    path.to_str().unwrap().to_owned()
 }

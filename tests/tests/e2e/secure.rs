@@ -2,21 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 use tests::harness::Host;
 
-use crate::ground::has_kvm;
-
-/// Writes a key file that only its owner can read.
-fn key(directory: &Path, name: &str, content: &str) -> String {
-    let path = directory.join(name);
-    fs::write(&path, content).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-    path.to_str().unwrap().to_owned()
-}
+use crate::ground::{has_kvm, key};
 
 #[test]
 fn guest_moves_to_who_has_its_key_and_to_nobody_else() {

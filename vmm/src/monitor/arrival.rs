@@ -86,20 +86,22 @@ fn listen(config: &ReceiveConfig) -> Result<(TcpListener, SocketAddr, Files), Mo
         source,
     };
     let addresses: Vec<_> = config.listen.to_socket_addrs().map_err(failed)?.collect();
-    let mut files = Files::Named;
     if let Some(exposed) = config.trust.exposed(&addresses) {
         match config.exposure {
             Exposure::Loopback => return Err(MonitorError::Exposed { address: exposed }),
-            Exposure::Anybody => {
-                files = Files::Withheld;
-                log::warn!(
-                    "insecure: whoever reaches {exposed} can hand a VM over, and nothing is encrypted"
-                );
-            }
+            Exposure::Anybody => log::warn!(
+                "insecure: whoever reaches {exposed} can hand a VM over, and nothing is encrypted"
+            ),
         }
     }
     let listener = TcpListener::bind(&addresses[..]).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
+    // Every user of this host reaches its loopback interface.
+    let files = if config.trust.is_none() {
+        Files::Withheld
+    } else {
+        Files::Named
+    };
     Ok((listener, address, files))
 }
 
