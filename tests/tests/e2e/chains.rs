@@ -97,7 +97,7 @@ fn info_of_a_vm_that_moves_tells_how_far_it_is_at_both_ends() {
     thread::scope(|scope| {
         let source = &here;
         // Long enough to be asked about.
-        let options = ["--mode", "post-copy", "--bandwidth", "40M"];
+        let options = ["--mode", "post-copy", "--bandwidth", "10M"];
         let mover = scope.spawn(move || source.migrate(&address, &options).unwrap());
         let mut seen = [None, None];
         let deadline = Instant::now() + PATIENCE;
