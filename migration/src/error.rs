@@ -171,6 +171,8 @@ pub enum MigrationError {
     Userfaultfd { source: userfaultfd::Error },
     #[error("cannot register {pages} pages of guest memory for page faults")]
     Register { pages: u64, source: io::Error },
+    #[error("cannot map memory for a huge page")]
+    Stage { source: io::Error },
     #[error("cannot read page faults")]
     ReadFaults { source: userfaultfd::Error },
     #[error("cannot install page {page}")]

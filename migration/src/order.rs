@@ -137,7 +137,10 @@ impl SendOrder {
         around: PageRange,
         runs: &mut Vec<PageRange>,
     ) -> bool {
-        let is_unsent = page.get() < self.by_address.length() && self.by_address.holds(page);
+        if page.get() >= self.by_address.length() {
+            return false;
+        }
+        let is_unsent = self.by_address.holds(page);
         if is_unsent {
             runs.extend(std::iter::from_fn(|| self.next_within(around)));
         }

@@ -25,8 +25,8 @@ use crate::stop::Stop;
 use faults::serve_faults;
 use inflow::Inflow;
 
-/// Has a resume that holds pages back, to learn which of them are touched, bring them at once. Clones
-/// hurry the same one.
+/// Has one resume that holds pages back, to learn which of them are touched, bring them at once. Clones
+/// hurry the same one; it stays hurried.
 #[derive(Clone, Debug)]
 pub struct Haste(Stop);
 

@@ -143,10 +143,7 @@ impl FaultRegion {
         // that are missing are written.
         let moved = unsafe { ioctl(self.as_fd(), Updater::<MOVE, _>::new(&mut request)) };
         if moved.is_ok() {
-            return stage.clear().map_err(|source| Error::Register {
-                pages: range.pages(),
-                source,
-            });
+            return stage.clear();
         }
         let moved_pages = u64::try_from(request.moved).unwrap_or(0) / to_u64(PAGE_BYTES);
         match PageRange::between(range.first().get() + moved_pages, range.end()) {

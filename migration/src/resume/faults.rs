@@ -8,6 +8,7 @@ use rustix::event::PollFlags;
 use userfaultfd::EventBuffer;
 
 use crate::bitmap::PageBitmap;
+use crate::destination::Stage;
 use crate::error::Result;
 use crate::page::PageIndex;
 use crate::resume::inflow::{Inflow, Served};
@@ -69,7 +70,7 @@ impl FaultLog {
 /// It never touches guest RAM and waits for no lock that another holds while it does, so that whoever
 /// does can count on it.
 pub(super) fn serve_faults(inflow: &Inflow) -> Result<()> {
-    let mut stage = inflow.stage()?;
+    let mut stage = Stage::new()?;
     let mut events = EventBuffer::new(MAX_EVENTS);
     let mut pages = Vec::with_capacity(MAX_EVENTS);
     let mut runs = Vec::new();

@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::bitmap::PageBitmap;
-use crate::destination::{FaultRegion, GivesUp, HUGE_PAGES, Stage};
+use crate::destination::{FaultRegion, GivesUp, Stage};
 use crate::error::{Error, Result};
 use crate::order::SendOrder;
 use crate::page::{PAGE_BYTES, PageIndex, PageRange, to_u64, to_usize};
@@ -113,7 +113,7 @@ impl Inflow {
     /// # Errors
     /// If they cannot be read or installed.
     pub(super) fn fill(&self) -> Result<()> {
-        let mut stage = self.stage()?;
+        let mut stage = Stage::new()?;
         let mut runs = Vec::new();
         while !self.has_ended() {
             match self.next(&mut runs) {
@@ -325,15 +325,6 @@ impl Inflow {
             fill: began.elapsed(),
             learned,
         }
-    }
-
-    /// # Errors
-    /// If there is no address space left.
-    pub(super) fn stage(&self) -> Result<Stage> {
-        Stage::new().map_err(|source| Error::Register {
-            pages: HUGE_PAGES,
-            source,
-        })
     }
 }
 

@@ -1,11 +1,12 @@
 //! Memory in which a huge page waits for its place in the guest.
 #![expect(unsafe_code, reason = "mmap and madvise act on raw addresses")]
 
-use std::io;
 use std::ptr::{self, NonNull};
 
+use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 
+use crate::error::{Error, Result};
 use crate::page::{PAGE_BYTES, to_usize};
 
 /// Pages of a huge page of x86-64.
@@ -33,14 +34,15 @@ impl Stage {
     ///
     /// # Errors
     /// If there is no address space for it.
-    pub(crate) fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let (protection, flags) = (
             ProtFlags::READ | ProtFlags::WRITE,
             MapFlags::PRIVATE | MapFlags::NORESERVE,
         );
         // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
         let mapped =
-            unsafe { mmap_anonymous(ptr::null_mut(), Self::MAPPED_BYTES, protection, flags) }?;
+            unsafe { mmap_anonymous(ptr::null_mut(), Self::MAPPED_BYTES, protection, flags) }
+                .map_err(failed)?;
         let mapping: NonNull<u8> =
             NonNull::new(mapped.cast()).expect("mmap without MAP_FIXED never returns null");
         let skipped = mapping.align_offset(Self::BYTES);
@@ -56,14 +58,15 @@ impl Stage {
     ///
     /// # Errors
     /// If there is no address space for it.
-    pub(super) fn clear(&mut self) -> io::Result<()> {
+    pub(super) fn clear(&mut self) -> Result<()> {
         let (protection, flags) = (
             ProtFlags::READ | ProtFlags::WRITE,
             MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED,
         );
         // SAFETY: the room is part of a mapping of ours, which no reference points into while `self`
         // is borrowed.
-        unsafe { mmap_anonymous(self.room.as_ptr().cast(), Self::BYTES, protection, flags) }?;
+        unsafe { mmap_anonymous(self.room.as_ptr().cast(), Self::BYTES, protection, flags) }
+            .map_err(failed)?;
         self.advise();
         Ok(())
     }
@@ -95,6 +98,12 @@ impl Stage {
     /// Address of the room.
     pub(super) fn address(&self) -> usize {
         self.room.addr().get()
+    }
+}
+
+fn failed(errno: Errno) -> Error {
+    Error::Stage {
+        source: errno.into(),
     }
 }
 

@@ -36,9 +36,11 @@ pub(super) fn choose(asked: MemoryMode, memory: &StoredMemory) -> Choice {
             reason: "as asked for",
         };
     }
+    let serves_faults = Userfault::probe() == Userfault::Granted;
     decide(Findings {
-        is_cached: is_cached(memory),
-        serves_faults: Userfault::probe() == Userfault::Granted,
+        serves_faults,
+        // Looked at only where it decides.
+        is_cached: !serves_faults && is_cached(memory),
     })
 }
 
