@@ -86,8 +86,11 @@ pub(super) fn run(ticket: Ticket, config: &MigrateConfig) {
         }
         Err(failure) => {
             let lost = failure.outcome() == Outcome::Lost;
+            if !lost {
+                // Whoever is told that the guest stays may ask for the next thing at once.
+                place.settle();
+            }
             reply.ok(&failure.report);
-            place.settle();
             if lost {
                 notifier.send(Notice::End(Ending::Failed(MonitorError::Lost(
                     failure.error,
