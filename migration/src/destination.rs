@@ -11,7 +11,6 @@ mod region;
 mod strangers;
 mod table;
 mod threads;
-mod underway;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc;

@@ -26,22 +26,27 @@ pub struct RunLimits {
     pub push_pages: u64,
     /// Ahead of a guest that walks: it needs all of them.
     pub walk_pages: u64,
+    /// How many pages of its next run such a guest may be left to wait for, instead of being sent
+    /// the one it touches alone; 0 if nobody may, because runs are slow or far between.
+    pub promised_pages: u64,
 }
 
 impl RunLimits {
-    /// The same, and at most `pages` pages.
-    pub(crate) fn at_most(self, pages: u64) -> Self {
+    /// The same where runs are held back: at most `pages` pages, and none that anybody waits for.
+    pub(crate) fn held_back(self, pages: u64) -> Self {
         Self {
             push_pages: self.push_pages.min(pages),
             walk_pages: self.walk_pages.min(pages),
+            promised_pages: 0,
         }
     }
 
-    /// At most `pages` pages, walk or not.
+    /// At most `pages` pages, walk or not, and none that anybody waits for.
     pub const fn same(pages: u64) -> Self {
         Self {
             push_pages: pages,
             walk_pages: pages,
+            promised_pages: 0,
         }
     }
 }
@@ -86,6 +91,15 @@ enum Choice {
     },
 }
 
+/// How a page comes to who touched it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    /// Alone, and before all others.
+    AtOnce,
+    /// With a run that is next, or nearly.
+    InTurn,
+}
+
 impl Policy {
     fn bubbles(directions: &'static [Direction], pivots: Pivots, growth: Growth) -> Self {
         match growth {
@@ -117,17 +131,17 @@ impl SendOrder {
         }
     }
 
-    /// Takes note of a fault, and hands out its page; `false` if that was handed out before.
+    /// Takes note of a fault, and hands out its page; `false` if that was handed out before, or is
+    /// among the [promised](RunLimits::promised_pages) pages of a run that is next, or nearly.
     pub fn demand(&mut self, page: PageIndex) -> bool {
         if page.get() >= self.by_address.length() {
             return false;
         }
-        let is_unsent = self.by_address.holds(page);
-        if is_unsent && let Some(range) = PageRange::between(page.get(), page.get() + 1) {
+        let is_due = self.note_fault(page) == Answer::AtOnce && self.by_address.holds(page);
+        if is_due && let Some(range) = PageRange::between(page.get(), page.get() + 1) {
             self.hand_out(range);
         }
-        self.note_fault(page);
-        is_unsent
+        is_due
     }
 
     /// The same for all that is left `around` the page, which lies there, in ascending runs.
@@ -148,13 +162,14 @@ impl SendOrder {
         is_unsent
     }
 
-    fn note_fault(&mut self, page: PageIndex) {
+    fn note_fault(&mut self, page: PageIndex) -> Answer {
         self.faults += 1;
         match &mut self.policy {
-            Policy::Demand | Policy::Push => {}
+            Policy::Demand | Policy::Push => Answer::AtOnce,
             Policy::Bubbles(bubbles) => {
                 let row = self.by_rank.as_ref().unwrap_or(&self.by_address);
                 bubbles.fault(row.position(page));
+                Answer::AtOnce
             }
             // Walks are walks through memory, whatever is hot.
             Policy::Adaptive(adaptive) => adaptive.fault(page.get(), &self.by_address),

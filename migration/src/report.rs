@@ -111,9 +111,10 @@ pub struct PageCounts {
 /// Faults at the destination that had to wait for a page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct FaultCounts {
-    /// How many needed a request to the source (VEE 2009, section 5).
+    /// How many had the source send their page because of them (VEE 2009, section 5).
     pub network: u64,
-    /// How many found that their page was just being received, pushed before anyone asked.
+    /// How many were on pages that came in their turn: they were on their way when they were touched,
+    /// or in a run that was next.
     pub underway: u64,
     /// From when the fault was noticed until the page was there.
     pub latency_us: LatencyUs,

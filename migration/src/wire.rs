@@ -47,9 +47,8 @@ pub(crate) use fields::{Frame, decode};
 pub use header::FrameKind;
 pub(crate) use header::{HEADER_BYTES, Header, MAX_STATE_BYTES};
 pub(crate) use pages::{
-    MAX_FRAME_PAGES, MAX_FRAME_RANGES, MAX_FRAME_WANTS, MAX_FRAME_WORDS, PAGES_PREFIX_BYTES,
-    PagesPrefix, announced_pages, decode_pages, decode_ranges, decode_wants, decode_words,
-    ranges_payload, want_payload, words_payload,
+    MAX_FRAME_PAGES, MAX_FRAME_RANGES, MAX_FRAME_WANTS, MAX_FRAME_WORDS, PagesPrefix, decode_pages,
+    decode_ranges, decode_wants, decode_words, ranges_payload, want_payload, words_payload,
 };
 pub(crate) use preamble::{Access, MAGIC, PREAMBLE_BYTES, Preamble, Purpose, VERSION};
 pub(crate) use proof::{Challenge, Proof};

@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 
 use crate::auth::Key;
 use crate::bitmap::PageBitmap;
-use crate::destination::clock::{Came, FaultClock};
+use crate::destination::clock::{Came, FaultClock, Way};
 use crate::destination::region::FaultRegion;
 use crate::destination::table::{PageState, PageTable, Use};
-use crate::destination::underway::Underway;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
@@ -30,7 +29,6 @@ pub(super) struct Attempt {
     pub(super) region: FaultRegion,
     pub(super) table: PageTable,
     pub(super) clock: FaultClock,
-    pub(super) underway: Underway,
     pub(super) stop: Stop,
     /// Rung when there is another connection over which to ask for pages.
     pub(super) doorbell: Doorbell,
@@ -113,7 +111,6 @@ impl Attempt {
             ledger: Mutex::new(mode.has_rounds().then(|| Ledger::new(pages))),
             region,
             clock: FaultClock::new(),
-            underway: Underway::new(streams),
             stop: Stop::new()?,
             doorbell: Doorbell::new()?,
             installing: RwLock::new(()),
@@ -177,8 +174,14 @@ impl Attempt {
         }
     }
 
-    /// Installs pages that came, if they came as they were sent, and says whether they did.
-    pub(super) fn pages_came(&self, prefix: &PagesPrefix, content: &[u8]) -> Result<Arrived> {
+    /// Installs pages that came by this `way`, if they came as they were sent, and says whether they
+    /// did.
+    pub(super) fn pages_came(
+        &self,
+        prefix: &PagesPrefix,
+        content: &[u8],
+        way: Way,
+    ) -> Result<Arrived> {
         let at = Instant::now();
         let range = prefix.range;
         let mut digests = [Digest::default(); MAX_FRAME_PAGES];
@@ -208,6 +211,7 @@ impl Attempt {
                 Use::Install => self.install(run, content, at, prefix.waited)?,
                 Use::Drop => Came::nowhere(at),
             };
+            let came = came.by(way);
             for (page, &digest) in run.iter().zip(&digests[offset_pages..]) {
                 if self.settled(page, self.table.set_present(page), &came) {
                     counts.duplicate -= 1;
@@ -240,10 +244,10 @@ impl Attempt {
             Instant::now()
         };
         Ok(Came {
-            at,
             waited_at_source: waited,
             installed,
             woken: Instant::now(),
+            ..Came::nowhere(at)
         })
     }
 
@@ -255,7 +259,7 @@ impl Attempt {
     }
 
     /// Notes pages that are all zero. Who waits for one gets it; the others are made when touched.
-    pub(super) fn absent_came(&self, range: PageRange) -> Result<()> {
+    pub(super) fn absent_came(&self, range: PageRange, way: Way) -> Result<()> {
         if self.in_rounds() {
             return self.absent_came_in_round(range);
         }
@@ -266,7 +270,7 @@ impl Attempt {
         let at = Instant::now();
         for page in range.iter() {
             let before = self.table.set_absent(page);
-            let mut came = Came::nowhere(at);
+            let mut came = Came::nowhere(at).by(way);
             if before == PageState::Requested {
                 self.region.install_zero(page)?;
                 came.installed = Instant::now();

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use crate::destination::table::{PageState, PageTable};
-use crate::destination::underway::Way;
 use crate::page::PageIndex;
 use crate::report::{Latency, LatencyParts};
 
@@ -25,17 +24,29 @@ pub(super) struct FaultClock(Mutex<Clock>);
 #[derive(Debug)]
 struct Clock {
     outstanding: Vec<Waiting>,
+    /// Faults that had to wait for a page.
+    requests: u64,
+    /// Those of them that wait no longer.
     counts: FaultNumbers,
     latency_ns: Histogram<u64>,
     parts: Parts,
 }
 
-/// How many pages were waited for.
+/// How a page came to who touched it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Over the urgent connection: the source sent it because it was touched.
+    Demanded,
+    /// Over a background connection: it was on its way or next, touched or not.
+    Pushed,
+}
+
+/// How many pages were waited for and have come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct FaultNumbers {
-    /// The source had to send them first.
+    /// On demand.
     pub(super) network: u64,
-    /// They were being received already.
+    /// In their turn.
     pub(super) underway: u64,
 }
 
@@ -61,6 +72,7 @@ struct Parts {
 /// How a page came.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Came {
+    pub(super) way: Way,
     /// When it was received.
     pub(super) at: Instant,
     /// How long its source had known that it was wanted.
@@ -72,14 +84,20 @@ pub(super) struct Came {
 }
 
 impl Came {
-    /// A page of which nothing had to be installed.
+    /// A page of which nothing had to be installed, and nothing sent.
     pub(super) fn nowhere(at: Instant) -> Self {
         Self {
+            way: Way::Pushed,
             at,
             waited_at_source: Duration::ZERO,
             installed: at,
             woken: at,
         }
+    }
+
+    /// The same, by this way.
+    pub(super) fn by(self, way: Way) -> Self {
+        Self { way, ..self }
     }
 }
 
@@ -88,23 +106,20 @@ impl FaultClock {
         let max_ns = u64::try_from(MAX_LATENCY.as_nanos()).expect("600 s fit 64 bits of ns");
         Self(Mutex::new(Clock {
             outstanding: Vec::with_capacity(MAX_OUTSTANDING),
+            requests: 0,
             counts: FaultNumbers::default(),
             latency_ns: Histogram::new_with_bounds(1, max_ns, 2).expect("the bounds are valid"),
             parts: Parts::default(),
         }))
     }
 
-    /// Requests `page`, which comes by this `way`, in `table` and, if nobody had, starts to measure.
-    /// Both happen under the lock, so that the page cannot be settled in between and be missed by
-    /// [`Self::stop`].
-    pub(super) fn request(&self, table: &PageTable, page: PageIndex, way: Way) -> PageState {
+    /// Requests `page` in `table` and, if nobody had, starts to measure. Both happen under the lock,
+    /// so that the page cannot be settled in between and be missed by [`Self::stop`].
+    pub(super) fn request(&self, table: &PageTable, page: PageIndex) -> PageState {
         let mut clock = self.lock();
         let before = table.request(page);
         if before == PageState::Missing {
-            match way {
-                Way::Network => clock.counts.network += 1,
-                Way::Underway => clock.counts.underway += 1,
-            }
+            clock.requests += 1;
             if clock.outstanding.len() < MAX_OUTSTANDING {
                 clock.outstanding.push(Waiting {
                     page,
@@ -118,7 +133,7 @@ impl FaultClock {
 
     /// Whether a page was ever requested.
     pub(super) fn has_requests(&self) -> bool {
-        self.lock().counts != FaultNumbers::default()
+        self.lock().requests > 0
     }
 
     /// The source has been asked for these pages.
@@ -132,9 +147,13 @@ impl FaultClock {
         }
     }
 
-    /// A page that was requested is there.
+    /// A page that was requested is there, for the first time.
     pub(super) fn stop(&self, page: PageIndex, came: &Came) {
         let mut clock = self.lock();
+        match came.way {
+            Way::Demanded => clock.counts.network += 1,
+            Way::Pushed => clock.counts.underway += 1,
+        }
         let is_it = |waiting: &Waiting| waiting.page == page;
         if let Some(at) = clock.outstanding.iter().position(is_it) {
             let waiting = clock.outstanding.swap_remove(at);
@@ -145,8 +164,8 @@ impl FaultClock {
         }
     }
 
-    /// Faults so far that had to wait for a page, their latencies, and the means of what those went
-    /// to.
+    /// Faults so far that had to wait for a page and do not any more, their latencies, and the means
+    /// of what those went to.
     pub(super) fn reading(&self) -> (FaultNumbers, Latency, LatencyParts) {
         let clock = self.lock();
         let latency = Latency::from(&clock.latency_ns);
@@ -163,6 +182,7 @@ impl Parts {
     /// believed as far as there was time for it.
     fn add(&mut self, waiting: &Waiting, came: &Came) {
         let &Came {
+            way: _,
             at,
             waited_at_source,
             installed,
@@ -208,6 +228,7 @@ mod tests {
     fn came_after(began: Instant, waited_at_source: Duration) -> Came {
         let at = |us| began + Duration::from_micros(us);
         Came {
+            way: Way::Demanded,
             at: at(100),
             waited_at_source,
             installed: at(130),
@@ -218,11 +239,10 @@ mod tests {
     #[test]
     fn only_the_first_fault_on_a_page_is_counted_and_timed() {
         let (clock, table, page) = (FaultClock::new(), PageTable::new(1), PageIndex::new(0));
-        let request = |way| clock.request(&table, page, way);
-        assert_eq!(request(Way::Network), PageState::Missing);
-        assert_eq!(request(Way::Underway), PageState::Requested);
+        assert_eq!(clock.request(&table, page), PageState::Missing);
+        assert_eq!(clock.request(&table, page), PageState::Requested);
+        assert!(clock.has_requests());
         let came = came_after(Instant::now(), Duration::ZERO);
-        clock.stop(page, &came);
         clock.stop(page, &came);
         let (faults, latency, _) = clock.reading();
         assert_eq!((faults.network, faults.underway), (1, 0));

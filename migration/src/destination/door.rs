@@ -373,15 +373,14 @@ fn refuse_version(parley: &mut Parley<'_>, theirs: Preamble, key: Option<&Key>) 
 
 /// Receives pages for the VM that is arriving until the source finishes the connection.
 fn attach_to(attempt: &Attempt, attach: Attach, reader: FrameReader) -> Result<()> {
-    let (mut reader, number) = match attempt.attach(attach, reader) {
+    let mut reader = match attempt.attach(attach, reader) {
         Attached::ForFaults => return Ok(()),
-        Attached::ForPages(reader, number) => (reader, number),
+        Attached::ForPages(reader) => reader,
         Attached::Refused => return Err(Error::Unexpected { kind: Attach::KIND }),
     };
     // A name is only for people who look at the threads; without it nothing is lost.
     let _ = rustix::thread::set_name(c"receive-pages");
-    let received = receive_pages(attempt, &mut reader, &attempt.underway.slot(number));
-    if let Err(error) = received {
+    if let Err(error) = receive_pages(attempt, &mut reader) {
         attempt.lose(attach.lap, error);
     }
     attempt.detach();

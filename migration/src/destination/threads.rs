@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use userfaultfd::EventBuffer;
 
 use crate::destination::attempt::{Arrived, Attempt};
+use crate::destination::clock::Way;
 use crate::destination::table::PageState;
-use crate::destination::underway::Slot;
 use crate::error::{Error, Result};
 use crate::link::{FrameReader, FrameWriter, Now, Patience, Received};
 use crate::page::{PageIndex, PageRange};
@@ -69,8 +69,7 @@ pub(super) fn serve_faults(attempt: &Attempt) -> Result<()> {
 fn serve_here(attempt: &Attempt, pages: &mut Vec<PageIndex>) -> Result<()> {
     let mut served = Ok(());
     pages.retain(|&page| {
-        let way = attempt.underway.way_of(page);
-        let before = attempt.clock.request(&attempt.table, page, way);
+        let before = attempt.clock.request(&attempt.table, page);
         let answered = match before {
             PageState::Missing | PageState::Requested => Ok(()),
             PageState::Absent | PageState::GivenUp => attempt.region.install_zero(page),
@@ -181,7 +180,7 @@ impl<'a> Urgent<'a> {
         loop {
             match self.reader.next_now()? {
                 Now::Frame(frame) => {
-                    take(self.attempt, frame)?;
+                    take(self.attempt, frame, Way::Demanded)?;
                     if let Some(asked) = self.asked.take() {
                         self.usual = (7 * self.usual + asked.elapsed()) / 8;
                     }
@@ -204,33 +203,27 @@ impl Drop for Urgent<'_> {
 }
 
 /// Installs what comes over a background connection until the source finishes it.
-pub(super) fn receive_pages(
-    attempt: &Attempt,
-    reader: &mut FrameReader,
-    underway: &Slot<'_>,
-) -> Result<()> {
-    let limit = attempt.region.pages();
-    let announce = |prefix: &_| underway.set(wire::announced_pages(prefix, limit));
-    while let Some(frame) = reader.next_announced(Patience::Endless, announce)? {
-        take(attempt, frame)?;
+pub(super) fn receive_pages(attempt: &Attempt, reader: &mut FrameReader) -> Result<()> {
+    while let Some(frame) = reader.next_or_end(Patience::Endless)? {
+        take(attempt, frame, Way::Pushed)?;
     }
     Ok(())
 }
 
-/// Does what a frame of a page connection says.
-fn take(attempt: &Attempt, frame: Received<'_>) -> Result<()> {
+/// Does what a frame of a page connection says whose pages come by this `way`.
+fn take(attempt: &Attempt, frame: Received<'_>, way: Way) -> Result<()> {
     let limit = attempt.region.pages();
     match frame.kind {
         FrameKind::Pages => {
             let (prefix, content) = wire::decode_pages(frame.payload, limit)?;
-            match attempt.pages_came(&prefix, content)? {
+            match attempt.pages_came(&prefix, content, way)? {
                 Arrived::Whole => Ok(()),
                 Arrived::Damaged => attempt.came_damaged(prefix.range),
             }
         }
         FrameKind::Absent => {
             for range in wire::decode_ranges(frame.kind, frame.payload, limit)? {
-                attempt.absent_came(range?)?;
+                attempt.absent_came(range?, way)?;
             }
             Ok(())
         }

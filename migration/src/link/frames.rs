@@ -9,8 +9,7 @@ use crate::link::socket::{Link, Patience};
 use crate::page::to_u64;
 use crate::stop::Woken;
 use crate::wire::{
-    self, Frame, FrameKind, HEADER_BYTES, Header, PAGES_PREFIX_BYTES, PREAMBLE_BYTES, PagesPrefix,
-    Preamble, VERSION,
+    self, Frame, FrameKind, HEADER_BYTES, Header, PREAMBLE_BYTES, PagesPrefix, Preamble, VERSION,
 };
 
 /// Bytes asked for while the length of the next frame is unknown: many small frames come in one
@@ -195,25 +194,6 @@ impl FrameReader {
             payload: self.consume(length_bytes),
             peer,
         }))
-    }
-
-    /// As [`next_or_end`](Self::next_or_end); if it is a frame of pages, `announce` gets what it says
-    /// of them as soon as that is here, which is long before the last of its content on a slow link.
-    pub(crate) fn next_announced(
-        &mut self,
-        patience: Patience,
-        announce: impl FnOnce(&[u8; PAGES_PREFIX_BYTES]),
-    ) -> Result<Option<Received<'_>>> {
-        if !self.fill(HEADER_BYTES, patience)? {
-            return Ok(None);
-        }
-        let Header { kind, length_bytes } = self.header()?;
-        if kind == FrameKind::Pages && length_bytes >= PAGES_PREFIX_BYTES {
-            self.fill(HEADER_BYTES + PAGES_PREFIX_BYTES, patience)?;
-            let prefix = self.buffer[self.start + HEADER_BYTES..self.end].first_chunk();
-            announce(prefix.expect("that many were received"));
-        }
-        self.next_or_end(patience)
     }
 
     /// The next frame if all of it is here or can be received without waiting.

@@ -2,25 +2,30 @@
 //!
 //! Every fault is a question: does it continue an earlier one? A *front* is one edge of the bubble
 //! around a fault, and a fault that lies a little beyond the edge, or in what the front has sent
-//! since it was last confirmed and what may still be on its way, confirms it.
+//! since it was last confirmed and what may still be on its way, confirms it: it is a *walk*.
 //!
 //! ```text
 //! fault --continues no front--> two new fronts, up and down: small steps, a little credit
 //!    \---continues a front----> that front: twice the step, twice the credit
-//! next  --the front with credit whose fault is the latest; between two of one fault, in turns
+//! next  --fronts with credit, in turns: those of the latest fault, and the latest walks
 //!    \---no front has credit--> the push
 //! ```
 //!
 //! So a guest that walks through its memory has its pages sent ahead of it in ever larger runs; a
 //! guest that works around a place has the place sent; and after some faults that continued
 //! nothing, new fronts begin without credit: the push has the link to itself, in large runs, until
-//! faults follow each other again. Several walks are several fronts, and the one that somebody
-//! waits at is the one that is served.
+//! faults follow each other again.
+//!
+//! Several walks take turns, because a guest that sorts needs both ends of what it sorts: if the
+//! one it waits at had the link to itself, the other would be served fault by fault meanwhile. For
+//! the same reason a fault on a page of a walk's next run is [answered by that run](Answer::InTurn):
+//! a page sent for it alone would only have the guest wait again at the page after it.
 
 use crate::order::edge::{Direction, Edge};
 use crate::order::plan::Pivots;
+use crate::order::recency::Piece;
 use crate::order::row::Row;
-use crate::order::{Choice, RunLimits};
+use crate::order::{Answer, Choice, RunLimits};
 
 /// Pages sent in one run by a front that no fault has confirmed, where little is trusted. Our choice,
 /// by simulation.
@@ -39,6 +44,14 @@ const MIN_REACH_PAGES: u64 = 8;
 /// of it: a guest that walks along with the push faults at every run, and is a walk like others.
 const IN_FLIGHT_PAGES: u64 = 256;
 
+/// Fronts that take turns for as long as they have credit: the two ends of a sort.
+const LATEST: usize = 2;
+/// Fronts that take turns at all, and how far the earlier ones of them may get ahead of the last
+/// fault heard of them. Our choice, by simulation: processes that take turns find their walks
+/// continued, and the one that runs has the link almost to itself.
+const MAX_TURNS: usize = 4;
+const MAX_AHEAD_PAGES: u64 = 128;
+
 /// Trust in new faults: what a confirmation adds, and a fault without one takes away.
 const MAX_TRUST: u32 = 8;
 const TRUST_GAIN: u32 = 4;
@@ -53,9 +66,13 @@ const CAREFUL_TRUST: u32 = 6;
 pub(super) struct Adaptive {
     directions: &'static [Direction],
     max_fronts: usize,
+    /// The one heard of last comes first.
     fronts: Vec<Front>,
     faults: u64,
     trust: u32,
+    turns: u64,
+    /// See [`RunLimits::promised_pages`].
+    promised_pages: u64,
 }
 
 /// An edge and how far it may go.
@@ -69,6 +86,12 @@ struct Front {
     confirmations: u64,
     step_pages: u64,
     credit_pages: u64,
+    /// Sent since that fault.
+    ahead_pages: u64,
+    /// Number of its last turn.
+    turn: u64,
+    /// The furthest position at which somebody waits for its next run.
+    awaited: Option<u64>,
 }
 
 impl Adaptive {
@@ -80,22 +103,24 @@ impl Adaptive {
             fronts: Vec::new(),
             faults: 0,
             trust: MAX_TRUST,
+            turns: 0,
+            promised_pages: 0,
         }
     }
 
     /// A fault at `position`.
-    pub(super) fn fault(&mut self, position: u64, row: &Row) {
+    pub(super) fn fault(&mut self, position: u64, row: &Row) -> Answer {
         self.faults += 1;
-        let number = self.faults;
         let continued = self
             .fronts
-            .iter_mut()
-            .filter(|front| front.is_continued_at(position))
-            .max_by_key(|front| front.fault);
-        if let Some(front) = continued {
-            front.confirm(number, position);
+            .iter()
+            .position(|front| front.is_continued_at(position));
+        if let Some(n) = continued {
+            let mut front = self.fronts.remove(n);
+            let answer = front.confirm(self.faults, position, self.promised_pages);
+            self.fronts.insert(0, front);
             self.trust = (self.trust + TRUST_GAIN).min(MAX_TRUST);
-            return;
+            return answer;
         }
         self.trust = self.trust.saturating_sub(1);
         let eager = self.trust.saturating_sub(CAREFUL_TRUST);
@@ -106,54 +131,68 @@ impl Adaptive {
             0
         };
         for &direction in self.directions {
-            self.make_room();
+            if !self.make_room() {
+                break;
+            }
             let mut edge = Edge::of_pivot(position, direction);
             edge.skip_sent(row, IN_FLIGHT_PAGES);
-            self.fronts.push(Front {
+            let front = Front {
                 edge,
-                fault: number,
+                fault: self.faults,
                 heard_at: position,
                 confirmations: 0,
                 step_pages,
                 credit_pages,
-            });
+                ahead_pages: 0,
+                turn: 0,
+                awaited: None,
+            };
+            self.fronts.insert(0, front);
         }
+        Answer::AtOnce
     }
 
-    /// Evicts the front that has gone unheard for longest; one confirmation makes up for several
-    /// faults elsewhere.
-    fn make_room(&mut self) {
-        if self.fronts.len() >= self.max_fronts {
-            let oldest = (0..self.fronts.len()).min_by_key(|&n| self.fronts[n].merit());
-            oldest.map(|n| self.fronts.swap_remove(n));
+    /// Evicts the front that has gone unheard for longest, unless there is room; one confirmation
+    /// makes up for several faults elsewhere. Says whether there is room now: a front at which
+    /// somebody waits stays.
+    fn make_room(&mut self) -> bool {
+        if self.fronts.len() < self.max_fronts {
+            return true;
         }
+        let idle = (0..self.fronts.len()).filter(|&n| self.fronts[n].awaited.is_none());
+        let oldest = idle.min_by_key(|&n| self.fronts[n].merit());
+        oldest.map(|n| self.fronts.remove(n)).is_some()
     }
 
     /// What is next.
     pub(super) fn next(&mut self, row: &Row, limits: RunLimits) -> Choice {
-        loop {
-            let first = (0..self.fronts.len())
-                .filter(|&n| self.fronts[n].credit_pages > 0)
-                .max_by_key(|&n| (self.fronts[n].fault, self.fronts[n].credit_pages));
-            let Some(first) = first else {
-                return Choice::Push {
-                    max_pages: limits.push_pages,
-                };
-            };
-            let front = &mut self.fronts[first];
-            let max_pages = limits
-                .walk_pages
-                .min(front.step_pages)
-                .min(front.credit_pages);
-            match front.edge.advance(row, front.reach_pages(), max_pages) {
-                Some(piece) => {
-                    front.credit_pages -= piece.pages.pages();
-                    return Choice::Pages(piece);
-                }
-                // Everything beyond was sent.
-                None => front.credit_pages = 0,
+        self.promised_pages = limits.promised_pages;
+        while let Some(n) = self.whose_turn() {
+            self.turns += 1;
+            let front = &mut self.fronts[n];
+            front.turn = self.turns;
+            if let Some(piece) = front.advance(row, limits.walk_pages) {
+                return Choice::Pages(piece);
             }
         }
+        Choice::Push {
+            max_pages: limits.push_pages,
+        }
+    }
+
+    /// Of the fronts that take turns the one at which somebody waits, or whose last is longest ago.
+    fn whose_turn(&self) -> Option<usize> {
+        let mut live = (0..self.fronts.len()).filter(|&n| self.fronts[n].credit_pages > 0);
+        let newest = self.fronts[live.clone().next()?].fault;
+        let walks = live.by_ref().filter(|&n| {
+            let front = &self.fronts[n];
+            front.confirmations > 0 || front.fault == newest
+        });
+        walks
+            .enumerate()
+            .filter(|&(rank, n)| self.fronts[n].has_turns(rank))
+            .map(|(_, n)| n)
+            .min_by_key(|&n| self.fronts[n].due())
     }
 }
 
@@ -167,13 +206,49 @@ impl Front {
         distance > heard && distance < reach
     }
 
-    fn confirm(&mut self, fault: u64, position: u64) {
+    fn confirm(&mut self, fault: u64, position: u64, promised_pages: u64) -> Answer {
+        let next_run = promised_pages.min(self.step_pages);
+        let is_promised = self.confirmations > 0
+            && u64::try_from(self.edge.distance_to(position))
+                .is_ok_and(|distance| distance < next_run);
         self.fault = fault;
         self.heard_at = position;
         self.confirmations += 1;
         self.step_pages = (2 * self.step_pages).min(MAX_STEP_PAGES);
         let earned = FIRST_CREDIT_PAGES << self.confirmations.min(16);
         self.credit_pages = earned.max(2 * self.step_pages).min(MAX_CREDIT_PAGES);
+        self.ahead_pages = 0;
+        if is_promised {
+            self.awaited = Some(position);
+            Answer::InTurn
+        } else {
+            Answer::AtOnce
+        }
+    }
+
+    /// What decides whose turn is next, the least first: who is waited for, or else waits for longest.
+    fn due(&self) -> (bool, u64) {
+        (self.awaited.is_none(), self.turn)
+    }
+
+    /// Whether it takes turns, if so many others were heard of later.
+    fn has_turns(&self, rank: usize) -> bool {
+        let is_early = rank < MAX_TURNS && self.ahead_pages < MAX_AHEAD_PAGES;
+        rank < LATEST || is_early || self.awaited.is_some()
+    }
+
+    /// Its next run; `None` if everything beyond was sent, and then it has no credit any more.
+    fn advance(&mut self, row: &Row, max_pages: u64) -> Option<Piece> {
+        let max_pages = max_pages.min(self.step_pages).min(self.credit_pages);
+        let piece = self.edge.advance(row, self.reach_pages(), max_pages);
+        let pages = piece.map_or(self.credit_pages, |piece| piece.pages.pages());
+        self.credit_pages -= pages;
+        self.ahead_pages += pages;
+        let edge = self.edge;
+        self.awaited = self
+            .awaited
+            .filter(|&position| piece.is_some() && edge.distance_to(position) >= 0);
+        piece
     }
 
     fn reach_pages(&self) -> u64 {

@@ -111,7 +111,10 @@ fn check_exactly_once(
             }
             Step::Demand(_) => {}
             Step::Run(max_pages) => {
-                last = order.next_run(RunLimits::same(max_pages));
+                last = order.next_run(RunLimits {
+                    promised_pages: max_pages,
+                    ..RunLimits::same(max_pages)
+                });
                 if let Some(run) = last {
                     prop_assert!(run.pages() <= max_pages);
                     out.take(run)?;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::options::Bandwidth;
+use crate::order::RunLimits;
 use crate::page::{PAGE_BYTES, PageRange, to_u64};
 use crate::stop::{Stop, Woken, sleep};
 
@@ -51,6 +52,14 @@ impl Limiter {
     pub(super) fn max_pages(&self) -> u64 {
         self.booked(|schedule| schedule.max_pages())
             .unwrap_or(u64::MAX)
+    }
+
+    /// How long runs may be that could be as long as `limits` says, were it not for the rate.
+    pub(super) fn limits(&self, limits: RunLimits) -> RunLimits {
+        match self.booked(|schedule| schedule.max_pages()) {
+            Some(max_pages) => limits.held_back(max_pages),
+            None => limits,
+        }
     }
 
     /// Waits until the pages of `range` may go.

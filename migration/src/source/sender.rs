@@ -51,7 +51,7 @@ impl<'a> Sender<'a> {
         let mut window = Window::of(&link)?;
         let mut chunk = ChunkSize::default();
         while !self.sending.has_failed() {
-            let limits = chunk.limits().at_most(self.sending.limiter.max_pages());
+            let limits = self.sending.limiter.limits(chunk.limits());
             let mut order = self.sending.order();
             let (run, holds_back) = (order.next_run(limits), order.holds_back());
             drop(order);
@@ -96,7 +96,7 @@ impl<'a> Sender<'a> {
         let limit = self.sending.ram.pages();
         for page in wire::decode_wants(frame.payload, limit)? {
             let page = page?;
-            // What was handed out before is on its way.
+            // What was handed out before is on its way, and what is next nearly.
             if self.sending.order().demand(page) {
                 let page = PageRange::within(page, 1, limit).expect("the page was decoded");
                 self.send(page, Cause::Demand, received.elapsed())?;

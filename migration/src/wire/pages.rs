@@ -84,14 +84,6 @@ pub(crate) fn decode_pages(payload: &[u8], limit: u64) -> Result<(PagesPrefix, &
     Ok((prefix, content))
 }
 
-/// The pages that a `Pages` frame announces, if they are below `limit`. Whether its content is that
-/// of so many pages shows when it is here.
-pub(crate) fn announced_pages(prefix: &[u8; PAGES_PREFIX_BYTES], limit: u64) -> Option<PageRange> {
-    let (first, pages) = split_range(prefix.first_chunk()?);
-    let range = PageRange::within(PageIndex::new(first), pages, limit)?;
-    (pages <= to_u64(MAX_FRAME_PAGES)).then_some(range)
-}
-
 /// Fills `payload` with the ranges of an `Absent`, `Again` or `GivenUp` frame.
 ///
 /// | bytes | what |

@@ -228,16 +228,6 @@ fn frames_of_numbers_have_their_literal_bytes() {
 }
 
 #[test]
-fn pages_are_announced_as_they_will_be_decoded_unless_no_frame_can_hold_them() {
-    let announced = |first, pages| announced_pages(&prefix(first, pages).encode(), 1000);
-    assert_eq!(announced(7, 512), Some(range(7, 512)));
-    assert_eq!(announced(999, 1), Some(range(999, 1)));
-    assert_eq!(announced(1, 513), None);
-    assert_eq!(announced(999, 2), None);
-    assert_eq!(announced(u64::MAX - 1, 1), None);
-}
-
-#[test]
 fn drained_with_counts_that_could_overflow_is_refused() {
     let bytes = [u64::MAX, u64::MAX, 0].map(u64::to_le_bytes).concat();
     assert!(decode::<Drained>(&bytes).is_err());

@@ -79,8 +79,10 @@ impl Workload {
     }
 }
 
-/// Touches of a process until the next one's turn.
-const TURN_TOUCHES: usize = 200;
+/// Touches of a process until the next one's turn, as of the probe guest.
+const TURN_TOUCHES: usize = 1024;
+/// Touches of a page that is a part of its own: so often a sort of its words comes by all of them.
+const LEAF_TOUCHES: u64 = 9;
 
 fn quicksort(pages: u64, processes: u64, mut random: Random) -> Box<dyn Iterator<Item = u64>> {
     let share = pages / processes;
@@ -111,6 +113,9 @@ struct Sort {
     /// What is left of the part at work, and which end is touched next.
     work: (u64, u64),
     from_below: bool,
+    /// How often the page that was touched last is touched again.
+    again: u64,
+    last: u64,
 }
 
 impl Sort {
@@ -122,6 +127,8 @@ impl Sort {
             parts: Vec::new(),
             work: (0, 0),
             from_below: true,
+            again: 0,
+            last: first,
         }
     }
 }
@@ -130,6 +137,10 @@ impl Iterator for Sort {
     type Item = u64;
 
     fn next(&mut self) -> Option<u64> {
+        if self.again > 0 {
+            self.again -= 1;
+            return Some(self.last);
+        }
         while self.work.0 == self.work.1 {
             let (first, end) = self
                 .parts
@@ -138,18 +149,21 @@ impl Iterator for Sort {
             if end - first > 1 {
                 let middle = first + 1 + self.random.below(end - first - 1);
                 self.parts.extend([(middle, end), (first, middle)]);
+            } else {
+                self.again = LEAF_TOUCHES - 1;
             }
             self.work = (first, end);
         }
         self.from_below = !self.from_below;
         let (low, high) = &mut self.work;
-        Some(if self.from_below {
+        self.last = if self.from_below {
             *low += 1;
             *low - 1
         } else {
             *high -= 1;
             *high
-        })
+        };
+        Some(self.last)
     }
 }
 

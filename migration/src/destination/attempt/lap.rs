@@ -35,8 +35,7 @@ pub(in crate::destination) enum Attached {
     /// Whoever serves faults has it.
     ForFaults,
     /// Its pages are to be received; then say [`detach`](Attempt::detach).
-    /// This many came before in this lap.
-    ForPages(FrameReader, u16),
+    ForPages(FrameReader),
     Refused,
 }
 
@@ -114,10 +113,9 @@ impl Attempt {
                 Attached::ForFaults
             }
             Role::Background => {
-                let number = lap.background;
                 lap.background += 1;
                 lap.receiving += 1;
-                Attached::ForPages(reader, number)
+                Attached::ForPages(reader)
             }
         };
         drop(inner);

@@ -52,8 +52,8 @@ impl Freed {
     #[must_use]
     pub fn bound_s(&self) -> Option<f64> {
         match self.giving {
-            Giving::Nothing | Giving::Reporting => None,
-            Giving::FineReporting => Some(40.0),
+            Giving::Nothing | Giving::CoarseReporting => None,
+            Giving::Reporting => Some(40.0),
             Giving::SelfBallooning => Some(3.0 * f64::from(self.interval_s)),
         }
     }
@@ -90,7 +90,7 @@ pub fn measure(giving: Giving, words: &str) -> Result<Freed, BenchError> {
     guest.begin()?;
     let patience = match giving {
         Giving::Nothing => Duration::ZERO,
-        Giving::Reporting | Giving::FineReporting | Giving::SelfBallooning => PATIENCE,
+        Giving::Reporting | Giving::CoarseReporting | Giving::SelfBallooning => PATIENCE,
     };
     let back = guest.await_resident_mib(idle_mib * 11 / 10, patience)?;
     let after_mib = guest.settle()?;
@@ -167,12 +167,12 @@ mod tests {
 
     #[test]
     fn memory_that_is_back_in_time_holds_and_none_or_late_does_not() {
-        assert!(freed(Giving::FineReporting, Some(39.0)).holds());
-        assert!(!freed(Giving::FineReporting, Some(41.0)).holds());
+        assert!(freed(Giving::Reporting, Some(39.0)).holds());
+        assert!(!freed(Giving::Reporting, Some(41.0)).holds());
         assert!(freed(Giving::SelfBallooning, Some(15.0)).holds());
         assert!(!freed(Giving::SelfBallooning, None).holds());
         assert!(freed(Giving::Nothing, None).holds());
-        assert!(freed(Giving::Reporting, None).holds());
+        assert!(freed(Giving::CoarseReporting, None).holds());
     }
 
     #[test]

@@ -24,8 +24,9 @@ const MIB: u64 = 1 << 20;
 /// Random bytes of which the content is repeated, so that no page is zero and writing is fast.
 const PIECE_MIB: u32 = 4;
 
-/// Has Linux report blocks from 2^4 pages on. Before 6.2 it does not heed that on its command line.
-const FINE_REPORTING: &str = "echo 4 >/sys/module/page_reporting/parameters/page_reporting_order";
+/// Has Linux report blocks from 2^9 pages on, as it does by itself: the init of this guest had it report
+/// smaller ones.
+const COARSE_REPORTING: &str = "echo 9 >/sys/module/page_reporting/parameters/page_reporting_order";
 
 /// What a VM holds and what its guest uses of that.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -72,8 +73,8 @@ impl LinuxGuest {
         guest.ask(&format!(
             "dd if=/dev/urandom of=/piece bs=1M count={PIECE_MIB} 2>/dev/null"
         ))?;
-        if giving == Giving::FineReporting {
-            guest.ask(FINE_REPORTING)?;
+        if giving == Giving::CoarseReporting {
+            guest.ask(COARSE_REPORTING)?;
         }
         guest.settle()?;
         Ok(guest)
@@ -167,7 +168,7 @@ impl LinuxGuest {
     fn balloon_mib(&self) -> Result<u64, BenchError> {
         Ok(match self.giving {
             Giving::Nothing => 0,
-            Giving::Reporting | Giving::FineReporting | Giving::SelfBallooning => {
+            Giving::Reporting | Giving::CoarseReporting | Giving::SelfBallooning => {
                 self.balloon("actual_bytes")? / MIB
             }
         })
@@ -223,7 +224,7 @@ impl LinuxGuest {
     /// The monitor does not answer.
     pub fn settle(&self) -> Result<u64, BenchError> {
         let calm = match self.giving {
-            Giving::Nothing | Giving::Reporting | Giving::FineReporting => REPORTING_CALM,
+            Giving::Nothing | Giving::Reporting | Giving::CoarseReporting => REPORTING_CALM,
             // Nothing is taken before the first interval is over.
             Giving::SelfBallooning => Duration::from_secs(2 * u64::from(super::interval_s())),
         };

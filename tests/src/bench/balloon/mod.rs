@@ -26,10 +26,11 @@ use serde::Serialize;
 pub enum Giving {
     /// It keeps what it ever used: no balloon.
     Nothing,
-    /// It reports what it frees: free page reporting, and no target. Linux reports blocks of 2 MiB.
+    /// It reports what it frees: free page reporting, and no target. The guest has asked its kernel for
+    /// blocks from 64 KiB on.
     Reporting,
-    /// The same with blocks from 64 KiB on, which its administrator has to ask for.
-    FineReporting,
+    /// The same with blocks from 2 MiB on, which is what Linux does unless it is asked.
+    CoarseReporting,
     /// The monitor sets a target every 5 s, and the guest reports nothing.
     SelfBallooning,
 }
@@ -39,7 +40,7 @@ impl Giving {
     pub const ALL: [Self; 4] = [
         Self::Nothing,
         Self::Reporting,
-        Self::FineReporting,
+        Self::CoarseReporting,
         Self::SelfBallooning,
     ];
 
@@ -48,7 +49,7 @@ impl Giving {
     pub fn device(self) -> &'static str {
         match self {
             Self::Nothing => "off",
-            Self::Reporting | Self::FineReporting => "on",
+            Self::Reporting | Self::CoarseReporting => "on",
             Self::SelfBallooning => "plain",
         }
     }
@@ -62,7 +63,7 @@ impl FromStr for Giving {
             .into_iter()
             .find(|giving| giving.to_string() == word);
         named.ok_or_else(|| {
-            format!("no way `{word}`; there are neither, reporting, reporting-64K and DSB")
+            format!("no way `{word}`; there are neither, reporting, reporting-2M and DSB")
         })
     }
 }
@@ -72,7 +73,7 @@ impl fmt::Display for Giving {
         f.pad(match self {
             Self::Nothing => "neither",
             Self::Reporting => "reporting",
-            Self::FineReporting => "reporting-64K",
+            Self::CoarseReporting => "reporting-2M",
             Self::SelfBallooning => "DSB",
         })
     }

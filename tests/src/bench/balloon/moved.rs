@@ -46,8 +46,8 @@ impl Moved {
     #[must_use]
     pub fn holds(&self) -> bool {
         match self.giving {
-            Giving::Nothing | Giving::Reporting => true,
-            Giving::FineReporting | Giving::SelfBallooning => self.share() <= MOST_SHARE,
+            Giving::Nothing | Giving::CoarseReporting => true,
+            Giving::Reporting | Giving::SelfBallooning => self.share() <= MOST_SHARE,
         }
     }
 }
@@ -140,7 +140,7 @@ mod tests {
             pages_mib: wire_mib,
             total_ms: 1.0,
         };
-        assert!(moved(Giving::FineReporting, 109.0).holds());
+        assert!(moved(Giving::Reporting, 109.0).holds());
         assert!(!moved(Giving::SelfBallooning, 111.0).holds());
         assert!(moved(Giving::Nothing, 1600.0).holds());
     }

@@ -11,10 +11,10 @@ use std::time::Duration;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 
 use crate::destination::attempt::{Arrived, Attempt};
+use crate::destination::clock::Way;
 use crate::destination::giving_up::GivesUp;
 use crate::destination::region::{FaultRegion, check_userfaultfd};
 use crate::destination::table::Use;
-use crate::destination::underway::Way;
 use crate::digest::Digest;
 use crate::options::Mode;
 use crate::page::{PAGE_BYTES, PageRange, to_usize};
@@ -65,7 +65,10 @@ impl Pages {
             digest: Digest::sum(&digests),
             waited: Duration::ZERO,
         };
-        let arrived = self.attempt.pages_came(&prefix, &content).unwrap();
+        let arrived = self
+            .attempt
+            .pages_came(&prefix, &content, Way::Pushed)
+            .unwrap();
         assert_eq!(arrived, Arrived::Whole);
     }
 
@@ -103,9 +106,7 @@ fn background_and_urgent() -> Vec<Arc<Pages>> {
     }
     let (background, urgent) = (Pages::new(4), Pages::new(1));
     let Pages { attempt, all, .. } = &urgent;
-    attempt
-        .clock
-        .request(&attempt.table, all.first(), Way::Network);
+    attempt.clock.request(&attempt.table, all.first());
     [background, urgent].map(Arc::new).into()
 }
 
