@@ -52,6 +52,9 @@ const LATEST: usize = 2;
 const MAX_TURNS: usize = 4;
 const MAX_AHEAD_PAGES: u64 = 128;
 
+/// Most pages of a run that somebody waits for, if he waits for one of them.
+const SHORT_RUN_PAGES: u64 = 16;
+
 /// Trust in new faults: what a confirmation adds, and a fault without one takes away.
 const MAX_TRUST: u32 = 8;
 const TRUST_GAIN: u32 = 4;
@@ -239,7 +242,14 @@ impl Front {
 
     /// Its next run; `None` if everything beyond was sent, and then it has no credit any more.
     fn advance(&mut self, row: &Row, max_pages: u64) -> Option<Piece> {
-        let max_pages = max_pages.min(self.step_pages).min(self.credit_pages);
+        let wanted = self.awaited.map_or(max_pages, |position| {
+            let distance = u64::try_from(self.edge.distance_to(position)).unwrap_or(0);
+            SHORT_RUN_PAGES.max(distance + 1)
+        });
+        let max_pages = wanted
+            .min(max_pages)
+            .min(self.step_pages)
+            .min(self.credit_pages);
         let piece = self.edge.advance(row, self.reach_pages(), max_pages);
         let pages = piece.map_or(self.credit_pages, |piece| piece.pages.pages());
         self.credit_pages -= pages;

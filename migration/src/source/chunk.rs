@@ -19,10 +19,10 @@ const PUSH_TARGET: Duration = Duration::from_micros(500);
 /// The same for pages that a walking guest comes by one after the other. Four walks may take turns,
 /// so a guest waits for 6 ms at most when it comes to the end of what was sent. Our choice, by
 /// simulation: half of that costs a hundredth of the link, and saves no faults.
-const WALK_TARGET: Duration = Duration::from_micros(1500);
+const WALK_TARGET: Duration = Duration::from_micros(1000);
 /// How much tells the rate of a link.
-const LEARNED_PAGES: u64 = 256;
-const LEARNED_TIME: Duration = Duration::from_millis(6);
+const LEARNED_PAGES: u64 = 64;
+const LEARNED_TIME: Duration = Duration::from_millis(2);
 /// How much of the past is remembered.
 const MEMORY: Duration = Duration::from_millis(64);
 

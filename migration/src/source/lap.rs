@@ -7,7 +7,7 @@ use crate::link::{Link, Patience};
 use crate::phase::SourceEvent;
 use crate::progress::INTERVAL;
 use crate::source::connect::{Control, Session};
-use crate::source::sender::Sender;
+use crate::source::sender::{Part, Sender};
 use crate::source::sending::Sending;
 use crate::source::transfer::Transfer;
 use crate::stop::Stop;
@@ -76,13 +76,26 @@ impl Transfer<'_> {
             .collect();
         if let Some(sender) = senders.first_mut() {
             sender.list_all_given_up()?;
-            if !self.options.mode.has_rounds() {
-                sender.list_untouched()?;
-            }
         }
+        let connections = u32::try_from(senders.len()).unwrap_or(u32::MAX);
+        // Rounds have listed what was never touched.
+        let mut lister = match self.options.mode.has_rounds() {
+            true => None,
+            false => senders.len().checked_sub(1),
+        };
         for (number, mut sender) in senders.into_iter().enumerate() {
             let name = format!("migrate-push-{number}");
-            spawn(lap.scope, &name, sending, move || sender.push_all())?;
+            let part = match number {
+                0 => Part::First(connections),
+                _ => Part::Further,
+            };
+            let lists = lister.take_if(|last| *last == number);
+            spawn(lap.scope, &name, sending, move || {
+                if lists.is_some() {
+                    sender.list_untouched()?;
+                }
+                sender.push_all(part)
+            })?;
         }
         while !sending.wait_done(INTERVAL / 2)? {
             self.cancel_point()?;

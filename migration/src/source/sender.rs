@@ -10,7 +10,7 @@ use crate::page::{PAGE_BYTES, PageRange, to_u64};
 use crate::source::chunk::ChunkSize;
 use crate::source::sending::{Fate, Sending};
 use crate::source::tally::Cause;
-use crate::source::window::Window;
+use crate::source::window::{Way, Window};
 use crate::wire::{self, FrameKind, MAX_FRAME_PAGES, MAX_FRAME_RANGES, PagesPrefix};
 
 /// A page of zeroes, to compare with.
@@ -19,6 +19,15 @@ static ZERO_PAGE: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
 /// Pages that are noted at a time: who answers a guest's fault may wait to note his own. Our
 /// choice: some 10 us.
 const NOTE_PAGES: u64 = 4096;
+
+/// When a background connection is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// In any case; it judges the link for all so many of them.
+    First(u32),
+    /// Where one is not enough.
+    Further,
+}
 
 /// One connection's way to send pages.
 #[derive(Debug)]
@@ -45,12 +54,15 @@ impl<'a> Sender<'a> {
     }
 
     /// Sends whatever is next until no page is left, then finishes the connection.
-    pub(super) fn push_all(&mut self) -> Result<()> {
+    pub(super) fn push_all(&mut self, part: Part) -> Result<()> {
         let link = self.writer.link().clone();
         link.keep_unsent_short()?;
         let mut window = Window::of(&link)?;
         let mut chunk = ChunkSize::default();
         while !self.sending.has_failed() {
+            if part == Part::Further {
+                self.sending.wait_fast();
+            }
             let limits = self.sending.limiter.limits(chunk.limits());
             let mut order = self.sending.order();
             let (run, holds_back) = (order.next_run(limits), order.holds_back());
@@ -63,6 +75,7 @@ impl<'a> Sender<'a> {
                     chunk.learn(run.pages(), began.elapsed());
                     if let Some(rate) = chunk.bytes_per_s() {
                         window.follow(rate)?;
+                        self.judge_link(part, &window, rate);
                     }
                 }
                 None if holds_back => self.sending.wait_quiet()?,
@@ -70,6 +83,23 @@ impl<'a> Sender<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Has the further connections join in or rest. On a long way each has its share of the time that
+    /// acknowledgements take.
+    fn judge_link(&self, part: Part, window: &Window<'_>, bytes_per_s: u64) {
+        let Part::First(connections) = part else {
+            return;
+        };
+        let pushing = if self.sending.is_fast() {
+            connections
+        } else {
+            1
+        };
+        self.sending.note_rate(match window.way() {
+            Way::Short => bytes_per_s.saturating_mul(u64::from(pushing)),
+            Way::Long => u64::MAX,
+        });
     }
 
     /// Sends the pages that come to be wanted over the same connection, until the lap is over.

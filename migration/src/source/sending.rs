@@ -33,7 +33,13 @@ pub(super) struct Sending {
     pub(super) limiter: Limiter,
     /// How long without a fault until nothing is held back any more.
     drain_after: Duration,
+    /// Whether the link carries more than one connection keeps pace with.
+    is_fast: AtomicBool,
 }
+
+/// What a single connection carries without a doubt. Our choice: a gigabit link with some to spare. On
+/// a slow link more of them only have their runs wait for each other.
+const SINGLE_BYTES_PER_S: u64 = 160 << 20;
 
 /// What went, in this lap and before.
 #[derive(Debug)]
@@ -119,6 +125,7 @@ impl Sending {
             limiter: Limiter::new(options.bandwidth, stop.clone()),
             stop,
             drain_after: options.drain_after,
+            is_fast: AtomicBool::new(false),
         }
     }
 
@@ -139,6 +146,38 @@ impl Sending {
             order.drain();
         }
         Ok(())
+    }
+
+    /// The link carries so much, as far as the connections that push can tell.
+    pub(super) fn note_rate(&self, bytes_per_s: u64) {
+        // A rate near the bound must not have them come and go.
+        let bound = if self.is_fast() {
+            SINGLE_BYTES_PER_S / 4 * 3
+        } else {
+            SINGLE_BYTES_PER_S
+        };
+        let is_fast = bytes_per_s > bound;
+        if self.is_fast.swap(is_fast, Ordering::AcqRel) != is_fast {
+            // Who is about to wait has the lock, or will see the new rate.
+            drop(self.counts());
+            self.changed.notify_all();
+        }
+    }
+
+    /// Whether it carries more than one connection keeps pace with.
+    pub(super) fn is_fast(&self) -> bool {
+        self.is_fast.load(Ordering::Acquire)
+    }
+
+    /// Holds a connection up that is not needed, at most until the last page was sent or something
+    /// fails.
+    pub(super) fn wait_fast(&self) {
+        if self.is_fast() {
+            return;
+        }
+        let is_idle =
+            |counts: &mut Counts| counts.left > 0 && !self.is_fast() && !self.has_failed();
+        drop(self.changed.wait_while(self.counts(), is_idle));
     }
 
     /// What was sent so far.

@@ -22,6 +22,14 @@ const MIN_BYTES: usize = 16 << 10;
 /// Largest window: a little less than the kernel allows (`net.core.wmem_max`).
 const MAX_BYTES: usize = 384 << 10;
 
+/// How far the other end is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// A window within [`MAX_BYTES`] keeps the link busy.
+    Short,
+    Long,
+}
+
 /// The window of one connection.
 #[derive(Debug)]
 pub(super) struct Window<'a> {
@@ -39,6 +47,11 @@ impl<'a> Window<'a> {
             round_trip: link.shortest_round_trip()?,
             bytes: None,
         })
+    }
+
+    /// How far the other end is.
+    pub(super) fn way(&self) -> Way {
+        way(self.round_trip)
     }
 
     /// Adapts it to a link that carries `bytes_per_s`.
@@ -59,9 +72,17 @@ impl<'a> Window<'a> {
     }
 }
 
+fn way(round_trip: Duration) -> Way {
+    if round_trip > SHORT {
+        Way::Long
+    } else {
+        Way::Short
+    }
+}
+
 /// The window for that rate, unless TCP knows better.
 fn suitable(bytes_per_s: u64, round_trip: Duration) -> Option<usize> {
-    if round_trip > SHORT {
+    if way(round_trip) == Way::Long {
         return None;
     }
     // The round trip was perhaps measured while nothing else was under way.

@@ -40,7 +40,7 @@ const TOUCH_NS: u64 = 9_000;
 const QUEUE_PAGES: u64 = 10;
 /// Longest that a run may be under way, and its longest and shortest length, as in the source.
 const PUSH_TARGET_NS: u64 = 500_000;
-const WALK_TARGET_NS: u64 = 1_500_000;
+const WALK_TARGET_NS: u64 = 1_000_000;
 const MAX_RUN_PAGES: u64 = 64;
 const MIN_RUN_PAGES: u64 = 16;
 /// How long without a fault until demand paging sends the rest.

@@ -174,7 +174,7 @@ impl Selection {
 
     /// As in the paper: 512 MB in all over 1 Gb/s.
     fn sorts(&self) -> Vec<Cell> {
-        let procs = [8, 64, 1, 2, 4, 16, 32, 128];
+        let procs = [1, 2, 8, 64, 4, 16, 32, 128];
         or(&[], self.extent, &procs[..2], &procs)
             .into_iter()
             .map(|procs| Cell {
