@@ -68,7 +68,7 @@ pub use report::{
     Digests, FaultCounts, LatencyPartsUs, LatencyUs, Outcome, PageCounts, Report, Round, SCHEMA,
     WireBytes,
 };
-pub use resume::{Haste, ResumeError, Resumed, StoredVm, resume};
+pub use resume::{Haste, Prefetch, ResumeError, Resumed, StoredVm, resume};
 pub use source::{Failure, Hints, PeerInfo, SourceVm, migrate, probe};
 pub use tls::Tls;
 pub use wire::FrameKind;

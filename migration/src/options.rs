@@ -263,7 +263,7 @@ pub struct SourceOptions {
     pub destination: String,
     /// When the guest moves.
     pub mode: Mode,
-    /// Connections for pages that nobody waits for.
+    /// Connections for pages that nobody waits for; while one keeps the link busy the others rest.
     /// Chosen by cores and destination if it is left open.
     pub streams: Option<Streams>,
     /// In which order pages leave while the guest runs at the destination.

@@ -45,6 +45,28 @@ impl Haste {
     }
 }
 
+/// What comes besides the pages that the guest waits for.
+#[derive(Debug)]
+pub enum Prefetch {
+    /// The pages of the set first, as if they were waited for. It learns: what it has not learned yet
+    /// it learns by holding all others back for a while.
+    Learned(WorkingSet),
+    /// What lies around each of them, and the rest meanwhile.
+    Around,
+    /// Nothing until none was waited for for a while, and then the rest: demand paging (VEE 2009,
+    /// section 3.1), as a control.
+    Nothing,
+}
+
+impl Prefetch {
+    fn set(&self) -> Option<&WorkingSet> {
+        match self {
+            Self::Learned(set) => Some(set),
+            Self::Around | Self::Nothing => None,
+        }
+    }
+}
+
 /// A VM in a snapshot, to be made here once more.
 #[derive(Debug)]
 pub struct StoredVm {
@@ -54,9 +76,8 @@ pub struct StoredVm {
     pub state: Vec<u8>,
     /// Its memory.
     pub memory: Arc<StoredMemory>,
-    /// The pages that come first. It learns, unless there is none; what it has not learned yet, it
-    /// learns by holding all others back for a while.
-    pub set: Option<WorkingSet>,
+    /// What else comes while pages are waited for.
+    pub prefetch: Prefetch,
 }
 
 /// The account of a resume that is complete.
@@ -104,7 +125,7 @@ pub fn resume(
         offer,
         state,
         memory,
-        set,
+        prefetch,
     } = stored;
     let ram = vm.prepare(&offer).map_err(ResumeError::Refused)?;
     if ram.pages() != memory.pages() {
@@ -114,7 +135,7 @@ pub fn resume(
         }));
     }
     let region = FaultRegion::register(ram)?;
-    let inflow = Arc::new(Inflow::new(region, memory, set.as_ref(), haste.0.clone())?);
+    let inflow = Arc::new(Inflow::new(region, memory, &prefetch, haste.0.clone())?);
     thread::scope(|scope| {
         let spawn = |name: &str, work: fn(&Inflow) -> Result<()>| {
             let inflow = Arc::clone(&inflow);
@@ -137,7 +158,7 @@ pub fn resume(
             .and_then(|()| run(&inflow, &state, vm));
         // The threads of a resume that failed end as those of one that is complete.
         inflow.end();
-        done.map(|began| inflow.account(began, set))
+        done.map(|began| inflow.account(began, prefetch))
     })
 }
 

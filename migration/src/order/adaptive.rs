@@ -52,7 +52,7 @@ const LATEST: usize = 2;
 const MAX_TURNS: usize = 4;
 const MAX_AHEAD_PAGES: u64 = 128;
 
-/// Most pages of a run that somebody waits for, if he waits for one of them.
+/// Most pages of a run that somebody waits for, if it has his.
 const SHORT_RUN_PAGES: u64 = 16;
 
 /// Trust in new faults: what a confirmation adds, and a fault without one takes away.
@@ -183,19 +183,20 @@ impl Adaptive {
         }
     }
 
-    /// Of the fronts that take turns the one at which somebody waits, or whose last is longest ago.
+    /// Of the fronts that take turns the one whose turn is next.
     fn whose_turn(&self) -> Option<usize> {
-        let mut live = (0..self.fronts.len()).filter(|&n| self.fronts[n].credit_pages > 0);
-        let newest = self.fronts[live.clone().next()?].fault;
-        let walks = live.by_ref().filter(|&n| {
-            let front = &self.fronts[n];
-            front.confirmations > 0 || front.fault == newest
-        });
-        walks
+        let live = || {
+            let all = self.fronts.iter().enumerate();
+            all.filter(|(_, front)| front.credit_pages > 0)
+        };
+        let (_, newest) = live().next()?;
+        live()
+            .filter(|(_, front)| front.confirmations > 0 || front.fault == newest.fault)
             .enumerate()
-            .filter(|&(rank, n)| self.fronts[n].has_turns(rank))
-            .map(|(_, n)| n)
-            .min_by_key(|&n| self.fronts[n].due())
+            .filter(|(rank, (_, front))| front.has_turns(*rank))
+            .map(|(_, walk)| walk)
+            .min_by_key(|(_, front)| front.due())
+            .map(|(n, _)| n)
     }
 }
 
@@ -229,7 +230,7 @@ impl Front {
         }
     }
 
-    /// What decides whose turn is next, the least first: who is waited for, or else waits for longest.
+    /// Whose turn is next, the least first: at which somebody waits, or whose last is longest ago.
     fn due(&self) -> (bool, u64) {
         (self.awaited.is_none(), self.turn)
     }

@@ -9,10 +9,10 @@ use crate::error::{Error, Result};
 use crate::order::SendOrder;
 use crate::page::{PAGE_BYTES, PageIndex, PageRange, to_u64, to_usize};
 use crate::report::Latency;
-use crate::resume::Resumed;
 use crate::resume::faults::FaultLog;
-use crate::resume::learning::{Neighbourhood, QUIET, WINDOW, ahead, is_huge, plan};
-use crate::snapshot::{StoredMemory, WorkingSet};
+use crate::resume::learning::{Neighbourhood, QUIET, Reach, WINDOW, ahead, is_huge, plan};
+use crate::resume::{Prefetch, Resumed};
+use crate::snapshot::StoredMemory;
 use crate::stop::{Stop, Woken, sleep};
 
 /// What is here, what is to come, and what must not come any more.
@@ -67,26 +67,31 @@ enum Next {
 }
 
 impl Inflow {
-    /// All pages of `stored` are to come to `region`, those of the `set` first.
+    /// All pages of `stored` are to come to `region`, as `prefetch` says.
     ///
     /// # Errors
     /// If the kernel has no file descriptor left.
     pub(super) fn new(
         region: FaultRegion,
         stored: Arc<StoredMemory>,
-        set: Option<&WorkingSet>,
+        prefetch: &Prefetch,
         haste: Stop,
     ) -> Result<Self> {
         let present = stored.present();
         let neighbourhood = Neighbourhood {
             pages: stored.pages(),
-            moves: region.moves(),
+            reach: match prefetch {
+                Prefetch::Nothing => Reach::Alone,
+                Prefetch::Around | Prefetch::Learned(_) if region.moves() => Reach::Huge,
+                Prefetch::Around | Prefetch::Learned(_) => Reach::Near,
+            },
         };
+        let set = prefetch.set();
         let nothing = || PageBitmap::empty(stored.pages());
         let first = set
             .filter(|set| !set.is_empty())
             .map(|set| ahead(set, present, neighbourhood));
-        let (plan, recency) = plan(set, first.as_ref());
+        let (plan, recency) = plan(prefetch, first.as_ref());
         Ok(Self {
             neighbourhood,
             order: Mutex::new(SendOrder::new(present.clone(), plan, Some(&recency))),
@@ -141,10 +146,12 @@ impl Inflow {
     fn wait_quiet(&self) -> Result<()> {
         let faults = lock(&self.order).faults();
         let is_hurried = sleep(&self.haste, Instant::now() + QUIET)? == Woken::Stopped;
-        let runs = lock(&self.progress).runs;
-        let ran = runs.map_or(Duration::ZERO, |runs| runs.elapsed());
+        let progress = lock(&self.progress);
+        let ran = progress.runs.map_or(Duration::ZERO, |runs| runs.elapsed());
+        let is_learned = progress.faults.touched().is_some() && ran >= WINDOW;
+        drop(progress);
         let mut order = lock(&self.order);
-        if is_hurried || ran >= WINDOW || ran >= QUIET && order.faults() == faults {
+        if is_hurried || is_learned || ran >= QUIET && order.faults() == faults {
             order.drain();
         }
         Ok(())
@@ -308,15 +315,16 @@ impl Inflow {
     }
 
     /// The account, once all memory is here; `began` is when the guest did.
-    pub(super) fn account(&self, began: Instant, set: Option<WorkingSet>) -> Resumed {
+    pub(super) fn account(&self, began: Instant, prefetch: Prefetch) -> Resumed {
         let progress = lock(&self.progress);
         let after = |at: Instant| at.saturating_duration_since(began);
-        let learned = set.filter(WorkingSet::may_learn).map(|mut set| {
-            if let Some(touched) = progress.faults.touched() {
+        let learned = match (prefetch, progress.faults.touched()) {
+            (Prefetch::Learned(mut set), Some(touched)) => {
                 set.learn(touched);
+                Some(set)
             }
-            set
-        });
+            _ => None,
+        };
         Resumed {
             faults: progress.faults.count(),
             latency_us: Latency::from(progress.faults.latency_ns()).into(),

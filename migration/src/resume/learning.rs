@@ -7,6 +7,7 @@ use crate::bitmap::PageBitmap;
 use crate::destination::HUGE_PAGES;
 use crate::order::{Order, Prepaging, Recency, SendPlan};
 use crate::page::{PageIndex, PageRange};
+use crate::resume::Prefetch;
 use crate::snapshot::WorkingSet;
 
 /// How long after a guest runs touched pages belong to its working set. Our choice: a guest has done
@@ -21,27 +22,35 @@ pub(super) const QUIET: Duration = Duration::from_millis(200);
 /// install them takes less time than the fault does, and a disk reads so much ahead anyway.
 const NEAR_PAGES: u64 = 32;
 
+/// How much comes along with a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Nothing.
+    Alone,
+    /// Some pages.
+    Near,
+    /// All of its huge page, where that is stored whole; huge pages can be installed whole.
+    Huge,
+}
+
 /// The pages of a memory that come together with one of them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Neighbourhood {
     /// Pages of the memory.
     pub(super) pages: u64,
-    /// Whether huge pages can be installed whole.
-    pub(super) moves: bool,
+    pub(super) reach: Reach,
 }
 
 impl Neighbourhood {
-    /// All of the huge page around `page` if it is `stored` whole, for then it costs less than its
-    /// parts; some pages else.
+    /// What comes with `page`, of all that is `stored`. A whole huge page costs less than its parts.
     pub(super) fn of(self, page: PageIndex, stored: &PageBitmap) -> PageRange {
         let huge = self.aligned(page, HUGE_PAGES);
-        if self.moves
-            && is_huge(huge)
-            && stored.next_run(huge.first().get(), huge.end()) == Some(huge)
-        {
-            huge
-        } else {
-            self.aligned(page, NEAR_PAGES)
+        let is_whole =
+            || is_huge(huge) && stored.next_run(huge.first().get(), huge.end()) == Some(huge);
+        match self.reach {
+            Reach::Alone => self.aligned(page, 1),
+            Reach::Huge if is_whole() => huge,
+            Reach::Near | Reach::Huge => self.aligned(page, NEAR_PAGES),
         }
     }
 
@@ -76,12 +85,12 @@ pub(super) fn ahead(
 }
 
 /// The order in which pages come that nobody waits for.
-pub(super) fn plan(set: Option<&WorkingSet>, ahead: Option<&PageBitmap>) -> (SendPlan, Recency) {
+pub(super) fn plan(prefetch: &Prefetch, ahead: Option<&PageBitmap>) -> (SendPlan, Recency) {
     let mut recency = Recency::new();
-    let plan = match (set, ahead) {
-        (None, _) => SendPlan::default(),
-        (Some(_), None) => SendPlan::new(Prepaging::None),
-        (Some(_), Some(ahead)) => {
+    let plan = match (prefetch, ahead) {
+        (Prefetch::Around, _) => SendPlan::default(),
+        (Prefetch::Nothing, _) | (Prefetch::Learned(_), None) => SendPlan::new(Prepaging::None),
+        (Prefetch::Learned(_), Some(ahead)) => {
             recency.add_round(ahead.clone());
             SendPlan {
                 order: Order::Recency,
@@ -109,14 +118,15 @@ mod tests {
 
     #[test]
     fn huge_page_comes_whole_if_it_is_stored_whole_and_can_be_moved() {
-        let of = |page, moves| {
-            let neighbourhood = Neighbourhood { pages: 1600, moves };
+        let of = |page, reach| {
+            let neighbourhood = Neighbourhood { pages: 1600, reach };
             neighbourhood.of(PageIndex::new(page), &stored())
         };
-        assert_eq!(of(700, true), range(512, 1024));
-        assert_eq!(of(700, false), range(672, 704));
-        assert_eq!(of(1029, true), range(1024, 1056));
-        assert_eq!(of(1599, true), range(1568, 1600));
+        assert_eq!(of(700, Reach::Huge), range(512, 1024));
+        assert_eq!(of(700, Reach::Near), range(672, 704));
+        assert_eq!(of(700, Reach::Alone), range(700, 701));
+        assert_eq!(of(1029, Reach::Huge), range(1024, 1056));
+        assert_eq!(of(1599, Reach::Huge), range(1568, 1600));
     }
 
     #[test]
@@ -128,16 +138,18 @@ mod tests {
         let mut set = WorkingSet::empty(1600);
         let neighbourhood = Neighbourhood {
             pages: 1600,
-            moves: true,
+            reach: Reach::Huge,
         };
         assert_eq!(ahead(&set, &stored(), neighbourhood).count(), 0);
-        assert_eq!(plan(Some(&set), None).0.prepaging, Prepaging::None);
-        assert_eq!(plan(None, None).0, SendPlan::default());
+        for prefetch in [Prefetch::Learned(set.clone()), Prefetch::Nothing] {
+            assert_eq!(plan(&prefetch, None).0.prepaging, Prepaging::None);
+        }
+        assert_eq!(plan(&Prefetch::Around, None).0, SendPlan::default());
         set.learn(&touched);
         let first = ahead(&set, &stored(), neighbourhood);
         assert_eq!(first.next_run(0, 1600), Some(range(512, 1030)));
         assert_eq!(first.count(), 518);
-        let (plan, recency) = plan(Some(&set), Some(&first));
+        let (plan, recency) = plan(&Prefetch::Learned(set), Some(&first));
         assert_eq!((plan.order, recency.is_empty()), (Order::Recency, false));
     }
 }

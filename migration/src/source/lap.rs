@@ -10,7 +10,6 @@ use crate::source::connect::{Control, Session};
 use crate::source::sender::{Part, Sender};
 use crate::source::sending::Sending;
 use crate::source::transfer::Transfer;
-use crate::stop::Stop;
 use crate::wire::{Complete, Drained};
 
 /// What the thread that migrates works with while others answer requests and push pages.
@@ -23,13 +22,11 @@ pub(super) struct Lap<'scope, 'env, 'a> {
 }
 
 impl Transfer<'_> {
-    /// Does `work` while requests for pages are answered, and ends all threads after it by raising
-    /// `stop`.
+    /// Does `work` while requests for pages are answered, and ends all threads after it.
     pub(super) fn lap(
         &mut self,
         session: &mut Session,
         sending: &Sending,
-        stop: &Stop,
         work: impl FnOnce(&mut Self, &mut Lap<'_, '_, '_>) -> Result<()>,
     ) -> Result<()> {
         let Session {
@@ -52,7 +49,7 @@ impl Transfer<'_> {
             };
             let result = work(self, &mut lap);
             // The answering thread waits for wants until it is told that there will be no more.
-            stop.raise();
+            sending.end();
             result
         });
         self.account.tally = sending.tally();
@@ -78,20 +75,18 @@ impl Transfer<'_> {
             sender.list_all_given_up()?;
         }
         let connections = u32::try_from(senders.len()).unwrap_or(u32::MAX);
-        // Rounds have listed what was never touched.
-        let mut lister = match self.options.mode.has_rounds() {
-            true => None,
-            false => senders.len().checked_sub(1),
-        };
+        // Rounds have listed what was never touched; else it is listed where the push does not wait
+        // for it, if there is more than one connection.
+        let last = senders.len().checked_sub(1);
+        let lister = last.filter(|_| !self.options.mode.has_rounds());
         for (number, mut sender) in senders.into_iter().enumerate() {
             let name = format!("migrate-push-{number}");
             let part = match number {
                 0 => Part::First(connections),
                 _ => Part::Further,
             };
-            let lists = lister.take_if(|last| *last == number);
             spawn(lap.scope, &name, sending, move || {
-                if lists.is_some() {
+                if lister == Some(number) {
                     sender.list_untouched()?;
                 }
                 sender.push_all(part)

@@ -45,9 +45,9 @@ impl Transfer<'_> {
             self.account.reconnects += 1;
 
             let Recovered { token, missing } = recovered;
-            sending = sending.next_lap(missing, self.options, stop.clone())?;
+            sending = sending.next_lap(missing, self.options, stop)?;
             let before = sending.tally().transferred();
-            result = self.lap(session, &sending, &stop, |transfer, lap| {
+            result = self.lap(session, &sending, |transfer, lap| {
                 match token {
                     Token::Arrived => transfer.runs_there(Duration::ZERO),
                     Token::NeverArrived => transfer.send_token(lap.control)?,

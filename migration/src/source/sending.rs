@@ -29,6 +29,7 @@ pub(super) struct Sending {
     changed: Condvar,
     failure: Mutex<Option<Error>>,
     has_failed: AtomicBool,
+    is_over: AtomicBool,
     stop: Stop,
     pub(super) limiter: Limiter,
     /// How long without a fault until nothing is held back any more.
@@ -122,6 +123,7 @@ impl Sending {
             changed: Condvar::new(),
             failure: Mutex::default(),
             has_failed: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
             limiter: Limiter::new(options.bandwidth, stop.clone()),
             stop,
             drain_after: options.drain_after,
@@ -158,9 +160,7 @@ impl Sending {
         };
         let is_fast = bytes_per_s > bound;
         if self.is_fast.swap(is_fast, Ordering::AcqRel) != is_fast {
-            // Who is about to wait has the lock, or will see the new rate.
-            drop(self.counts());
-            self.changed.notify_all();
+            self.wake();
         }
     }
 
@@ -169,15 +169,30 @@ impl Sending {
         self.is_fast.load(Ordering::Acquire)
     }
 
-    /// Holds a connection up that is not needed, at most until the last page was sent or something
-    /// fails.
+    /// Holds a connection up that is not needed, at most until the last page was sent, something
+    /// fails, or the lap [ends](Self::end).
     pub(super) fn wait_fast(&self) {
         if self.is_fast() {
             return;
         }
-        let is_idle =
-            |counts: &mut Counts| counts.left > 0 && !self.is_fast() && !self.has_failed();
+        let is_idle = |counts: &mut Counts| {
+            let is_over = self.has_failed() || self.is_over.load(Ordering::Acquire);
+            counts.left > 0 && !self.is_fast() && !is_over
+        };
         drop(self.changed.wait_while(self.counts(), is_idle));
+    }
+
+    /// Ends whatever the threads of this lap are at.
+    pub(super) fn end(&self) {
+        self.is_over.store(true, Ordering::Release);
+        self.stop.raise();
+        self.wake();
+    }
+
+    /// Wakes who waits. Who is about to has the lock, or will see what has changed.
+    fn wake(&self) {
+        drop(self.counts());
+        self.changed.notify_all();
     }
 
     /// What was sent so far.

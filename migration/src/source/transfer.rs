@@ -141,7 +141,7 @@ impl<'a> Transfer<'a> {
         let state = vm.save().map_err(|source| Error::Save { source })?;
         self.account.timeline.part_over("save");
 
-        let result = self.lap(session, &sending, &stop, |transfer, lap| {
+        let result = self.lap(session, &sending, |transfer, lap| {
             transfer.send_state(lap.control, state)?;
             match step {
                 Step::Switch | Step::Another => {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use migration::{
     Bandwidth, CancelToken, Cancellation, Mode, Prepaging, Progress, Report, SendPlan,
-    SourceOptions, SourcePhase, Timeouts, migrate,
+    SourceOptions, SourcePhase, Streams, Timeouts, migrate,
 };
 
 use crate::machine::{FakeSource, Waiting, can_receive};
@@ -89,6 +89,8 @@ fn cancel_does_not_wait_for_a_slow_rate() {
     let cancel = CancelToken::new().unwrap();
     let options = SourceOptions {
         bandwidth: Bandwidth::new(1000),
+        // All but one of them rest.
+        streams: Streams::new(3).ok(),
         ..limited(&waiting, Mode::StopAndCopy)
     };
     let called_off = std::sync::Mutex::new(None);

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use migration::snapshot::{Snapshot, SnapshotError};
-use migration::{Haste, PAGE_BYTES, PageIndex, PageRange, ResumeError, Resumed, StoredVm, resume};
+use migration::{
+    Haste, PAGE_BYTES, PageIndex, PageRange, Prefetch, ResumeError, Resumed, StoredVm, resume,
+};
 
 use crate::directory::{PAGES, names, snapshot, write_to};
 use crate::machine::{FakeDestination, FakeSource, can_receive, play_guest, written};
@@ -26,19 +28,25 @@ fn resume_from(snapshot: &Snapshot) -> Result<Resumed, ResumeError> {
 }
 
 pub fn resume_in(snapshot: &Snapshot, vm: &mut FakeDestination) -> Result<Resumed, ResumeError> {
-    resume_by(snapshot, vm, &Haste::new().unwrap())
+    resume_by(snapshot, vm, &Haste::new().unwrap(), learned(snapshot))
+}
+
+/// What was learned by earlier resumes.
+fn learned(snapshot: &Snapshot) -> Prefetch {
+    Prefetch::Learned(snapshot.working_set().unwrap())
 }
 
 fn resume_by(
     snapshot: &Snapshot,
     vm: &mut FakeDestination,
     haste: &Haste,
+    prefetch: Prefetch,
 ) -> Result<Resumed, ResumeError> {
     let stored = StoredVm {
         offer: snapshot.offer().clone(),
         state: snapshot.state().to_vec(),
         memory: Arc::clone(snapshot.memory()),
-        set: Some(snapshot.working_set().unwrap()),
+        prefetch,
     };
     let resumed = resume(stored, vm, haste)?;
     if let Some(learned) = &resumed.learned {
@@ -71,23 +79,40 @@ fn huge_pages_that_are_stored_whole_arrive_whole_and_right() {
     if !can_receive() {
         return;
     }
-    let pages = 8 * 512;
-    let memory = Memory::new(pages);
-    (0..pages).for_each(|page| memory.write(page, &content(page)));
+    // No page is waited for whose neighbours came before; they are 32 at least.
+    let faults = faults_of_all(learned);
+    assert!(faults <= WHOLE_PAGES / 32, "{faults}");
+}
+
+#[test]
+fn demand_paging_brings_each_page_alone_and_right() {
+    if !can_receive() {
+        return;
+    }
+    assert_eq!(faults_of_all(|_| Prefetch::Nothing), WHOLE_PAGES);
+}
+
+/// Eight huge pages, all of them with content.
+const WHOLE_PAGES: u64 = 8 * 512;
+
+/// Has a guest touch every page in a scattered order, and check it; how many it waited for.
+fn faults_of_all(prefetch: impl Fn(&Snapshot) -> Prefetch) -> u64 {
+    let memory = Memory::new(WHOLE_PAGES);
+    (0..WHOLE_PAGES).for_each(|page| memory.write(page, &content(page)));
     let place = tempfile::tempdir().unwrap();
     let directory = place.path().join("snapshot");
     write_to(&directory, &FakeSource::new(memory)).unwrap();
     let opened = Snapshot::open(&directory).unwrap();
     let mut vm = FakeDestination::playing(Arc::new(move |memory, _| {
-        let scattered = (0..pages).map(|visit| visit * 7919 % pages);
+        let scattered = (0..WHOLE_PAGES).map(|visit| visit * 7919 % WHOLE_PAGES);
         let wrong = scattered.filter(|&page| memory.read(page) != content(page));
         wrong.count() as u64
     }));
-    let resumed = resume_in(&opened, &mut vm).unwrap();
+    let haste = Haste::new().unwrap();
+    let resumed = resume_by(&opened, &mut vm, &haste, prefetch(&opened)).unwrap();
     let guest = vm.arrived.guest.lock().unwrap().take().unwrap();
     assert_eq!(guest.join().unwrap(), 0, "wrong pages");
-    // No page is waited for whose neighbours came before; they are 32 at least.
-    assert!(resumed.faults <= pages / 32, "{resumed:?}");
+    resumed.faults
 }
 
 #[test]
@@ -102,7 +127,9 @@ fn first_resume_that_is_hurried_holds_nothing_back() {
     // Each is the first; one that holds back does so for 200 ms at least.
     let is_prompt = (0..20).any(|_| {
         let mut idle = FakeDestination::playing(Arc::new(|_, _| 0));
-        let fill = resume_by(&opened, &mut idle, &haste).unwrap().fill;
+        let fill = resume_by(&opened, &mut idle, &haste, learned(&opened))
+            .unwrap()
+            .fill;
         fs::remove_file(directory.join("working-set")).unwrap();
         fill < Duration::from_millis(150)
     });

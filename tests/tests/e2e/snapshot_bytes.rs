@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use migration::snapshot::{Afterwards, Liveness, Snapshot, SnapshotOptions, WorkingSet, write};
-use migration::{CancelToken, Haste, PAGE_BYTES, PageIndex, resume};
+use migration::{CancelToken, Haste, PAGE_BYTES, PageIndex, Prefetch, resume};
 use vmm::boot::layout::VM_GENERATION_ID;
 use vmm::boot::write_generation_id;
 use vmm::machine::{Machine, Wiring, Wish};
@@ -48,7 +48,7 @@ fn resume_lazily(stored: &StoredMachine, pages: u64, wiring: &Wiring) -> Arc<Mac
         move |machine| *arrived.lock().unwrap() = Some(machine)
     };
     let mut vm = Arrival::new(wiring.clone(), settle).by(stored.passage());
-    let learning = stored.stored(Some(WorkingSet::empty(pages)));
+    let learning = stored.stored(Prefetch::Learned(WorkingSet::empty(pages)));
     resume(learning, &mut vm, &Haste::new().unwrap()).unwrap();
     arrived.lock().unwrap().take().unwrap()
 }

@@ -168,8 +168,8 @@ pub enum ConfigError {
         /// What that is, and what to give instead.
         what: &'static str,
     },
-    /// Neither on nor off.
-    #[error("`{value}` is no choice for --prefetch: give on or off")]
+    /// None of the choices.
+    #[error("`{value}` is no choice for --prefetch: give on, off or demand")]
     PrefetchSyntax {
         /// What was given.
         value: Box<str>,

@@ -78,14 +78,21 @@ impl fmt::Display for MemoryMode {
     }
 }
 
-/// Whether what was learned of a guest's first steps is used, and learned.
+/// What comes to a guest besides the pages that it waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Prefetch {
-    /// It is.
+    /// First those that earlier resumes have learned, or that this one learns.
     #[default]
     On,
-    /// It is not.
+    /// What lies around each of them, and the rest meanwhile.
     Off,
+    /// Nothing: demand paging, as a control.
+    Demand,
+}
+
+impl Prefetch {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::On, Self::Off, Self::Demand];
 }
 
 impl fmt::Display for Prefetch {
@@ -93,6 +100,7 @@ impl fmt::Display for Prefetch {
         f.pad(match self {
             Self::On => "on",
             Self::Off => "off",
+            Self::Demand => "demand",
         })
     }
 }
@@ -101,13 +109,12 @@ impl FromStr for Prefetch {
     type Err = ConfigError;
 
     fn from_str(value: &str) -> Result<Self, ConfigError> {
-        match value {
-            "on" => Ok(Self::On),
-            "off" => Ok(Self::Off),
-            _ => Err(ConfigError::PrefetchSyntax {
+        Self::ALL
+            .into_iter()
+            .find(|prefetch| prefetch.to_string() == value)
+            .ok_or_else(|| ConfigError::PrefetchSyntax {
                 value: value.into(),
-            }),
-        }
+            })
     }
 }
 
@@ -125,7 +132,9 @@ mod tests {
             error.contains("`hot`") && error.contains("mapped"),
             "{error}"
         );
-        assert_eq!("off".parse::<Prefetch>().unwrap(), Prefetch::Off);
+        for prefetch in Prefetch::ALL {
+            assert_eq!(prefetch.to_string().parse::<Prefetch>().unwrap(), prefetch);
+        }
         assert!("no".parse::<Prefetch>().is_err());
     }
 }

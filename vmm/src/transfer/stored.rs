@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use devices::blk::Access;
-use migration::snapshot::{Snapshot, SnapshotError, StoredMemory, WorkingSet, fill};
-use migration::{Offer, PeerText, Refusal, StoredVm};
+use migration::snapshot::{Snapshot, SnapshotError, StoredMemory, fill};
+use migration::{Offer, PeerText, Prefetch, Refusal, StoredVm};
 
 use super::{Demands, Passage, assemble};
 use crate::machine::{DiskSpec, Machine, MachineError, MachineState, StateError, Wiring, Wish};
@@ -100,14 +100,14 @@ impl StoredMachine {
         })
     }
 
-    /// The machine as the migration engine resumes it, the pages of a `set` first.
+    /// The machine as the migration engine resumes it.
     #[must_use]
-    pub fn stored(&self, set: Option<WorkingSet>) -> StoredVm {
+    pub fn stored(&self, prefetch: Prefetch) -> StoredVm {
         StoredVm {
             offer: self.offer.clone(),
             state: self.state.clone(),
             memory: Arc::clone(&self.memory),
-            set,
+            prefetch,
         }
     }
 

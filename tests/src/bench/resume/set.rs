@@ -28,13 +28,19 @@ const TOUCHED_BY: usize = 2;
 /// The most that it may take, by the sum of the floors.
 const MOST_SHARE: f64 = 1.15;
 
-/// How many times more faults there are at least without prefetch, and while the set is learned.
+/// How many times more faults there are at least without prefetch, which is demand paging, and while
+/// the set is learned. What comes in blocks around each fault is prefetched, too, if not learned: it is
+/// printed, and nothing claimed.
 const FEWER_FAULTS: f64 = 5.0;
 
 /// The ways to resume, in the order in which the working set is learned.
-const WAYS: [(&str, [&str; 4]); 5] = [
+const WAYS: [(&str, [&str; 4]); 6] = [
     ("resident", [EAGER[0], EAGER[1], "--prefetch", "off"]),
-    ("lazy, no prefetch", [LAZY[0], LAZY[1], "--prefetch", "off"]),
+    (
+        "lazy, demand paging",
+        [LAZY[0], LAZY[1], "--prefetch", "demand"],
+    ),
+    ("lazy, blocks", [LAZY[0], LAZY[1], "--prefetch", "off"]),
     ("lazy, first", [LAZY[0], LAZY[1], "--prefetch", "on"]),
     ("lazy, second", [LAZY[0], LAZY[1], "--prefetch", "on"]),
     ("lazy, third", [LAZY[0], LAZY[1], "--prefetch", "on"]),
@@ -93,7 +99,7 @@ fn judge(findings: &mut Findings) {
         for (claim, without) in [
             (
                 "faults without prefetch by those with it",
-                "lazy, no prefetch",
+                "lazy, demand paging",
             ),
             ("faults of the first resume by those with it", "lazy, first"),
         ] {
@@ -134,7 +140,7 @@ mod tests {
             (touched("resident"), 20.0),
             (touched("bulk copy"), 20.0),
             (touched("lazy, second"), 44.0),
-            (faults("lazy, no prefetch"), 900.0),
+            (faults("lazy, demand paging"), 900.0),
             (faults("lazy, first"), 600.0),
             (faults("lazy, second"), 150.0),
         ] {

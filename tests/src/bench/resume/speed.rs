@@ -35,7 +35,7 @@ const LESSONS: usize = 3;
 /// The ways to resume.
 const WAYS: [(&str, [&str; 4]); 3] = [
     (PREFETCH, [LAZY[0], LAZY[1], "--prefetch", "on"]),
-    ("lazy, no prefetch", [LAZY[0], LAZY[1], "--prefetch", "off"]),
+    ("lazy, blocks", [LAZY[0], LAZY[1], "--prefetch", "off"]),
     ("mapped", [MAPPED[0], MAPPED[1], "--prefetch", "off"]),
 ];
 

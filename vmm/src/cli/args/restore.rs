@@ -43,8 +43,8 @@ pub(in crate::cli) struct RestoreArgs {
     /// how memory gets to the guest: auto, lazy, eager or mapped; default: auto
     #[argh(option, arg_name = "MODE", default = "MemoryMode::default()")]
     memory_mode: MemoryMode,
-    /// on: learn which pages the guest touches first, and bring those first the next time; or off; default: on
-    #[argh(option, arg_name = "on|off", default = "Prefetch::default()")]
+    /// on: learn which pages the guest touches first, and bring those first the next time; off: bring all in the order that the guest's faults suggest; demand: bring only what is touched, page by page, until nothing was for a while (a control); default: on
+    #[argh(option, arg_name = "on|off|demand", default = "Prefetch::default()")]
     prefetch: Prefetch,
     /// where the serial port leads: stdio, none or file=PATH; default: stdio
     #[argh(option, arg_name = "MODE")]

@@ -60,7 +60,7 @@ fn run(resume: Resume, place: &Place, notifier: &Notifier) -> Result<(), Monitor
     } = resume;
     let record = Arc::new(Mutex::new(record));
     let passage = machine.passage();
-    let stored = machine.stored(working_set(&snapshot, config.prefetch));
+    let stored = machine.stored(prefetch(&snapshot, config.prefetch));
     let haste = Haste::new()?;
     let settle_in = {
         let (home, notifier, noted) = (place.clone(), notifier.clone(), Arc::clone(&record));
@@ -101,14 +101,17 @@ fn run(resume: Resume, place: &Place, notifier: &Notifier) -> Result<(), Monitor
     Ok(())
 }
 
-/// What was learned from earlier resumes, if that matters. Without it a resume is slower.
-fn working_set(snapshot: &Snapshot, prefetch: Prefetch) -> Option<WorkingSet> {
-    match (prefetch, snapshot.working_set()) {
-        (Prefetch::Off, _) => None,
-        (Prefetch::On, Ok(set)) => Some(set),
-        (Prefetch::On, Err(error)) => {
-            log::info!("{}", Failure::of(&error));
-            Some(WorkingSet::empty(snapshot.memory().pages()))
+/// The choice in the engine's terms, with what was learned from earlier resumes. Without that a resume
+/// is slower.
+fn prefetch(snapshot: &Snapshot, choice: Prefetch) -> migration::Prefetch {
+    match choice {
+        Prefetch::Off => migration::Prefetch::Around,
+        Prefetch::Demand => migration::Prefetch::Nothing,
+        Prefetch::On => {
+            migration::Prefetch::Learned(snapshot.working_set().unwrap_or_else(|error| {
+                log::info!("{}", Failure::of(&error));
+                WorkingSet::empty(snapshot.memory().pages())
+            }))
         }
     }
 }
