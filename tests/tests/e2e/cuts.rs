@@ -116,8 +116,8 @@ impl Course {
 
     /// One lap that ends with `blow`, after a stall perhaps.
     fn add_lap(&mut self, chance: Chance, blow: Blow) {
-        let stream = chance.with(2).below(self.streams);
-        let (control, urgent, pages) = (self.next, self.next + 1, self.next + 2 + stream);
+        // Of the connections for pages the first carries some on any link; the others may rest.
+        let (control, urgent, pages) = (self.next, self.next + 1, self.next + 2);
         let at = When::Byte(FIRST_BYTES + chance.with(3).below(lap_bytes() / self.streams));
         let these = |how, connections| Effect::CutThese {
             at: at.clone(),

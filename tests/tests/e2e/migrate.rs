@@ -148,6 +148,8 @@ fn paused_guest_arrives_paused() {
     source.tell("pause").unwrap();
     let (target, address) = host.receive("frozen2").unwrap();
     source.migrate(&address, &[]).unwrap();
+    let messages = target.skiff.messages();
+    messages.wait("all memory of the VM", PATIENCE).unwrap();
     assert_eq!(target.info().unwrap()["state"], "paused");
     assert_eq!(target.skiff.output().count(), 0);
     target.tell("resume").unwrap();

@@ -133,12 +133,13 @@ impl Hospitality {
             migration::receive(listener, &mut || self.fresh(), &self.options, &notify, stop);
         match arrival.map(|arrival| arrival.outcome) {
             Ok(Ok(report)) => {
+                // Whoever is told may ask for the next thing at once.
+                self.place.arrived();
                 log::info!(
                     "all memory of the VM from {} has arrived in {:.0} ms",
                     report.peer,
                     report.total_ms
                 );
-                self.place.arrived();
             }
             Ok(Err(error)) => self.fail(MonitorError::LostHere(error)),
             Err(error) => self.fail(MonitorError::Migration(error)),
