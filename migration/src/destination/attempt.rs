@@ -8,7 +8,6 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::auth::Key;
-use crate::bitmap::PageBitmap;
 use crate::destination::clock::{Came, FaultClock, Way};
 use crate::destination::region::FaultRegion;
 use crate::destination::table::{PageState, PageTable, Use};
@@ -292,20 +291,6 @@ impl Attempt {
             self.clock.stop(page, came);
         }
         before.is_awaited()
-    }
-
-    /// The pages that are neither here nor absent.
-    pub(super) fn missing(&self) -> PageBitmap {
-        let pages = self.region.pages();
-        let mut missing = PageBitmap::empty(pages);
-        let mut rest = PageRange::between(0, pages);
-        while let Some((run, _)) = rest.and_then(|rest| self.table.next_awaited(rest)) {
-            for page in run.iter() {
-                missing.insert(page);
-            }
-            rest = PageRange::between(run.end(), pages);
-        }
-        missing
     }
 
     fn add(&self, part: &Counts) {

@@ -10,7 +10,7 @@ use crate::page::{PAGE_BYTES, PageRange, to_u64};
 use crate::source::chunk::ChunkSize;
 use crate::source::sending::{Fate, Sending};
 use crate::source::tally::Cause;
-use crate::source::window::{Way, Window};
+use crate::source::window::{Distance, Window};
 use crate::wire::{self, FrameKind, MAX_FRAME_PAGES, MAX_FRAME_RANGES, PagesPrefix};
 
 /// A page of zeroes, to compare with.
@@ -96,9 +96,9 @@ impl<'a> Sender<'a> {
         } else {
             1
         };
-        self.sending.note_rate(match window.way() {
-            Way::Short => bytes_per_s.saturating_mul(u64::from(pushing)),
-            Way::Long => u64::MAX,
+        self.sending.note_rate(match window.distance() {
+            Distance::Near => bytes_per_s.saturating_mul(u64::from(pushing)),
+            Distance::Far => u64::MAX,
         });
     }
 

@@ -152,13 +152,7 @@ impl Sending {
 
     /// The link carries so much, as far as the connections that push can tell.
     pub(super) fn note_rate(&self, bytes_per_s: u64) {
-        // A rate near the bound must not have them come and go.
-        let bound = if self.is_fast() {
-            SINGLE_BYTES_PER_S / 4 * 3
-        } else {
-            SINGLE_BYTES_PER_S
-        };
-        let is_fast = bytes_per_s > bound;
+        let is_fast = outruns_one(bytes_per_s, self.is_fast());
         if self.is_fast.swap(is_fast, Ordering::AcqRel) != is_fast {
             self.wake();
         }
@@ -281,6 +275,13 @@ impl Sending {
     }
 }
 
+/// Whether a link that carries so much needs more than one connection. A rate near the bound must not
+/// have them come and go: what `was_fast` is so until it is a quarter slower.
+fn outruns_one(bytes_per_s: u64, was_fast: bool) -> bool {
+    let slack = if was_fast { SINGLE_BYTES_PER_S / 4 } else { 0 };
+    bytes_per_s > SINGLE_BYTES_PER_S - slack
+}
+
 impl Counts {
     fn note(&mut self, range: PageRange, fate: Fate<'_>) {
         if let Fate::Sent(Cause::Push, _) = fate {
@@ -335,5 +336,19 @@ impl Counts {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_connection_is_enough_for_a_gigabit_and_a_rate_near_the_bound_changes_nothing() {
+        assert!(!outruns_one(120_000_000, true));
+        assert!(outruns_one(300_000_000, false));
+        for was_fast in [false, true] {
+            assert_eq!(outruns_one(SINGLE_BYTES_PER_S / 8 * 7, was_fast), was_fast);
+        }
     }
 }

@@ -24,10 +24,10 @@ const MAX_BYTES: usize = 384 << 10;
 
 /// How far the other end is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Distance {
     /// A window within [`MAX_BYTES`] keeps the link busy.
-    Short,
-    Long,
+    Near,
+    Far,
 }
 
 /// The window of one connection.
@@ -50,8 +50,8 @@ impl<'a> Window<'a> {
     }
 
     /// How far the other end is.
-    pub(super) fn way(&self) -> Way {
-        way(self.round_trip)
+    pub(super) fn distance(&self) -> Distance {
+        distance(self.round_trip)
     }
 
     /// Adapts it to a link that carries `bytes_per_s`.
@@ -72,17 +72,17 @@ impl<'a> Window<'a> {
     }
 }
 
-fn way(round_trip: Duration) -> Way {
+fn distance(round_trip: Duration) -> Distance {
     if round_trip > SHORT {
-        Way::Long
+        Distance::Far
     } else {
-        Way::Short
+        Distance::Near
     }
 }
 
 /// The window for that rate, unless TCP knows better.
 fn suitable(bytes_per_s: u64, round_trip: Duration) -> Option<usize> {
-    if way(round_trip) == Way::Long {
+    if distance(round_trip) == Distance::Far {
         return None;
     }
     // The round trip was perhaps measured while nothing else was under way.

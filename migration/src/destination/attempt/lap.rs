@@ -3,9 +3,11 @@
 use std::time::Instant;
 
 use crate::auth::Key;
+use crate::bitmap::PageBitmap;
 use crate::destination::attempt::{Attempt, Fate, Inner};
 use crate::error::{Error, Result};
 use crate::link::{FrameReader, FrameWriter, Link};
+use crate::page::PageRange;
 use crate::stop::Stop;
 use crate::wire::{Attach, Role};
 
@@ -74,6 +76,20 @@ impl Lap {
 }
 
 impl Attempt {
+    /// The pages that are neither here nor absent.
+    pub(in crate::destination) fn missing(&self) -> PageBitmap {
+        let pages = self.region.pages();
+        let mut missing = PageBitmap::empty(pages);
+        let mut rest = PageRange::between(0, pages);
+        while let Some((run, _)) = rest.and_then(|rest| self.table.next_awaited(rest)) {
+            for page in run.iter() {
+                missing.insert(page);
+            }
+            rest = PageRange::between(run.end(), pages);
+        }
+        missing
+    }
+
     /// What page connections prove themselves with.
     pub(in crate::destination) fn lap_key(&self) -> Option<Key> {
         self.lock().lap.key.clone()
