@@ -23,8 +23,9 @@ const SWAPPED: u64 = 1 << 62;
 
 /// Bytes of an entry.
 const ENTRY_BYTES: usize = 8;
-/// Entries read at a time. Our choice: 64 KiB was as fast as 1 MiB.
-const ENTRIES: usize = 8192;
+/// Entries read at a time. Our choice: 16 KiB, which is some 100 us with what is made of it, and as
+/// fast as 1 MiB.
+const ENTRIES: usize = 2048;
 
 /// Calls `found` with each run of never-touched pages of `ram`, in ascending order; a long run may
 /// come in pieces.
@@ -37,25 +38,60 @@ pub(crate) fn find_untouched(
     ram: &RamMapping,
     mut found: impl FnMut(PageRange) -> Result<()>,
 ) -> Result<()> {
-    let pagemap = File::open("/proc/self/pagemap").map_err(|source| Error::Pagemap { source })?;
-    let first_entry = to_u64(ram.base().addr().get() / PAGE_BYTES);
-    let mut entries = vec![0; ENTRIES * ENTRY_BYTES];
-    let mut found = |range| match ram.stored() {
-        Some(stored) => for_each_absent(stored, range, &mut found),
-        None => found(range),
-    };
-    let mut done = 0;
-    while done < ram.pages() {
-        let batch_pages = to_u64(ENTRIES).min(ram.pages() - done);
-        let bytes = &mut entries[..to_usize(batch_pages) * ENTRY_BYTES];
+    let mut search = UntouchedSearch::new(ram)?;
+    while search.next_part(&mut found)? {}
+    Ok(())
+}
+
+/// The same, a part of the memory at a time.
+#[derive(Debug)]
+pub(crate) struct UntouchedSearch<'a> {
+    ram: &'a RamMapping,
+    pagemap: File,
+    entries: Vec<u8>,
+    done_pages: u64,
+}
+
+impl<'a> UntouchedSearch<'a> {
+    /// A search that begins with the first page.
+    ///
+    /// # Errors
+    /// If the page table cannot be read.
+    pub(crate) fn new(ram: &'a RamMapping) -> Result<Self> {
+        let pagemap =
+            File::open("/proc/self/pagemap").map_err(|source| Error::Pagemap { source })?;
+        Ok(Self {
+            ram,
+            pagemap,
+            entries: vec![0; ENTRIES * ENTRY_BYTES],
+            done_pages: 0,
+        })
+    }
+
+    /// Searches the next 8 MiB, and says whether there were any.
+    ///
+    /// # Errors
+    /// As [`find_untouched`].
+    pub(crate) fn next_part(
+        &mut self,
+        mut found: impl FnMut(PageRange) -> Result<()>,
+    ) -> Result<bool> {
+        let (ram, done) = (self.ram, self.done_pages);
+        let pages = to_u64(ENTRIES).min(ram.pages() - done);
+        let bytes = &mut self.entries[..to_usize(pages) * ENTRY_BYTES];
+        let first_entry = to_u64(ram.base().addr().get() / PAGE_BYTES);
         let offset_bytes = (first_entry + done) * to_u64(ENTRY_BYTES);
-        pagemap
+        self.pagemap
             .read_exact_at(bytes, offset_bytes)
             .map_err(|source| Error::Pagemap { source })?;
+        self.done_pages += pages;
+        let mut found = |range| match ram.stored() {
+            Some(stored) => for_each_absent(stored, range, &mut found),
+            None => found(range),
+        };
         for_each_run(bytes, done, &mut found)?;
-        done += batch_pages;
+        Ok(pages > 0)
     }
-    Ok(())
 }
 
 /// Calls `found` with each run of empty entries in `bytes`, the first of which is page `first`.

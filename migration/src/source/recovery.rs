@@ -47,10 +47,12 @@ impl Transfer<'_> {
             let Recovered { token, missing } = recovered;
             sending = sending.next_lap(missing, self.options, stop)?;
             let before = sending.tally().transferred();
-            result = self.lap(session, &sending, |transfer, lap| {
+            let limit = self.options.timeouts.stall;
+            result = self.lap(session, &sending, limit, |transfer, lap| {
+                transfer.start_senders(lap)?;
                 match token {
                     Token::Arrived => transfer.runs_there(Duration::ZERO),
-                    Token::NeverArrived => transfer.send_token(lap.control)?,
+                    Token::NeverArrived => transfer.send_token(lap)?,
                 }
                 match transfer.phase {
                     SourcePhase::Completed => Ok(()),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::absent::find_untouched;
+use crate::absent::UntouchedSearch;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::link::{FrameReader, FrameWriter, Link, Patience, Received};
@@ -37,7 +37,17 @@ pub(super) struct Sender<'a> {
     patience: Patience,
     content: Vec<u8>,
     digests: Vec<Digest>,
-    zero: Vec<PageRange>,
+    /// Pages that go on a list.
+    listed: Vec<PageRange>,
+}
+
+/// What goes over a background connection beside the push, because its pages need not be read.
+#[derive(Debug, Default)]
+pub(super) struct Lists<'a> {
+    /// Where else pages may be that were never touched.
+    pub(super) untouched: Option<UntouchedSearch<'a>>,
+    /// Pages that were given up, and are noted as such.
+    pub(super) given_up: Vec<PageRange>,
 }
 
 impl<'a> Sender<'a> {
@@ -49,20 +59,32 @@ impl<'a> Sender<'a> {
             patience,
             content: Vec::new(),
             digests: Vec::new(),
-            zero: Vec::new(),
+            listed: Vec::new(),
         }
     }
 
-    /// Sends whatever is next until no page is left, then finishes the connection.
-    pub(super) fn push_all(&mut self, part: Part) -> Result<()> {
+    /// Lists what is to be listed, sends whatever is next as soon as that is
+    /// [allowed](Sending::allow_push) until no page is left, then finishes the connection.
+    ///
+    /// Of pages that were never touched the list may go before; where the only connection pushes,
+    /// the rest of it goes between runs.
+    pub(super) fn push_all(&mut self, part: Part, mut lists: Lists<'_>) -> Result<()> {
         let link = self.writer.link().clone();
         link.keep_unsent_short()?;
         let mut window = Window::of(&link)?;
         let mut chunk = ChunkSize::default();
         while !self.sending.has_failed() {
-            if part == Part::Further {
-                self.sending.wait_fast();
+            if let Some(search) = &mut lists.untouched {
+                if !self.list_untouched(search)? {
+                    lists.untouched = None;
+                } else if !self.sending.needs(part) {
+                    continue;
+                }
             }
+            if !self.sending.wait_needed(part) {
+                break;
+            }
+            self.send_lists(&std::mem::take(&mut lists.given_up))?;
             let limits = self.sending.limiter.limits(chunk.limits());
             let mut order = self.sending.order();
             let (run, holds_back) = (order.next_run(limits), order.holds_back());
@@ -173,23 +195,23 @@ impl<'a> Sender<'a> {
     /// Whatever becomes of the list, these pages are listed from now on, in later laps, too: a page
     /// that counts as absent must never be sent with its content.
     fn list_given_up(&mut self, range: PageRange) -> Result<()> {
-        let mut ranges = Vec::new();
-        let sending = self.sending;
-        while let Some(run) = sending.order().next_within(range) {
-            sending.note(run, Fate::GivenUp);
-            ranges.push(run);
-        }
+        let ranges = self.sending.forgo(range);
+        self.send_lists(&ranges)
+    }
+
+    fn send_lists(&mut self, ranges: &[PageRange]) -> Result<()> {
         for ranges in ranges.chunks(MAX_FRAME_RANGES) {
             list(&mut self.writer, ranges, self.patience)?;
         }
         Ok(())
     }
 
-    /// Lists all pages that were never touched, so that nobody reads them.
-    pub(super) fn list_untouched(&mut self) -> Result<()> {
-        let mut ranges = Vec::with_capacity(MAX_FRAME_RANGES);
+    /// Lists pages that were never touched in the next part of the memory, so that nobody reads
+    /// them, and says whether there was one.
+    fn list_untouched(&mut self, search: &mut UntouchedSearch<'_>) -> Result<bool> {
+        let mut ranges = std::mem::take(&mut self.listed);
         let sending = self.sending;
-        find_untouched(&sending.ram, |range| {
+        let has_part = search.next_part(|range| {
             while let Some(run) = sending.order().next_within(range) {
                 ranges.push(run);
                 if ranges.len() == MAX_FRAME_RANGES {
@@ -198,15 +220,9 @@ impl<'a> Sender<'a> {
             }
             Ok(())
         })?;
-        self.list(&mut ranges, Fate::Absent)
-    }
-
-    /// Lists once more what was given up and whose list was lost.
-    pub(super) fn list_all_given_up(&mut self) -> Result<()> {
-        for range in self.sending.given_up() {
-            self.list_given_up(range)?;
-        }
-        Ok(())
+        self.list(&mut ranges, Fate::Absent)?;
+        self.listed = ranges;
+        Ok(has_part)
     }
 
     /// Lists `ranges`, notes their fate and empties the list.
@@ -234,10 +250,10 @@ impl<'a> Sender<'a> {
         let sent = self.send_content(range, &content, cause, waited);
         self.content = content;
         sent?;
-        let mut zero = std::mem::take(&mut self.zero);
-        let listed = self.list(&mut zero, Fate::Zero);
-        self.zero = zero;
-        listed
+        let mut zero = std::mem::take(&mut self.listed);
+        self.list(&mut zero, Fate::Zero)?;
+        self.listed = zero;
+        Ok(())
     }
 
     /// Sends runs of pages that are not zero, and puts the others on the list.
@@ -255,7 +271,7 @@ impl<'a> Sender<'a> {
             let pages = PageRange::between(first, end).expect("a run is not empty");
             first = end;
             if is_zero(&run[0]) {
-                self.zero.push(pages);
+                self.listed.push(pages);
                 continue;
             }
             let content = run.as_flattened();

@@ -14,7 +14,7 @@ use crate::page::{PAGE_BYTES, PageRange, ranges_of};
 use crate::ram::RamMapping;
 use crate::source::limiter::Limiter;
 use crate::source::rounds::Rest;
-use crate::source::sender::is_zero;
+use crate::source::sender::{Part, is_zero};
 use crate::source::tally::{Cause, Tally};
 use crate::stop::Stop;
 
@@ -30,6 +30,7 @@ pub(super) struct Sending {
     failure: Mutex<Option<Error>>,
     has_failed: AtomicBool,
     is_over: AtomicBool,
+    may_push: AtomicBool,
     stop: Stop,
     pub(super) limiter: Limiter,
     /// How long without a fault until nothing is held back any more.
@@ -124,6 +125,7 @@ impl Sending {
             failure: Mutex::default(),
             has_failed: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
+            may_push: AtomicBool::new(false),
             limiter: Limiter::new(options.bandwidth, stop.clone()),
             stop,
             drain_after: options.drain_after,
@@ -163,17 +165,26 @@ impl Sending {
         self.is_fast.load(Ordering::Acquire)
     }
 
-    /// Holds a connection up that is not needed, at most until the last page was sent, something
-    /// fails, or the lap [ends](Self::end).
-    pub(super) fn wait_fast(&self) {
-        if self.is_fast() {
-            return;
+    /// Lets the background connections push, because the other end is ready for it.
+    pub(super) fn allow_push(&self) {
+        self.may_push.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Whether a connection with this part is to push.
+    pub(super) fn needs(&self, part: Part) -> bool {
+        self.may_push.load(Ordering::Acquire) && (part != Part::Further || self.is_fast())
+    }
+
+    /// Holds a connection up until it is to push, or there is nothing left to push. Says whether it
+    /// came to that; else something failed, or the lap [ended](Self::end).
+    pub(super) fn wait_needed(&self, part: Part) -> bool {
+        let is_over = || self.has_failed() || self.is_over.load(Ordering::Acquire);
+        if !self.needs(part) {
+            let is_idle = |counts: &mut Counts| counts.left > 0 && !self.needs(part) && !is_over();
+            drop(self.changed.wait_while(self.counts(), is_idle));
         }
-        let is_idle = |counts: &mut Counts| {
-            let is_over = self.has_failed() || self.is_over.load(Ordering::Acquire);
-            counts.left > 0 && !self.is_fast() && !is_over
-        };
-        drop(self.changed.wait_while(self.counts(), is_idle));
+        !is_over()
     }
 
     /// Ends whatever the threads of this lap are at.
@@ -192,6 +203,17 @@ impl Sending {
     /// What was sent so far.
     pub(super) fn tally(&self) -> Tally {
         self.counts().tally
+    }
+
+    /// Notes that the pages of `range` that are left were given up, and returns them: they are to be
+    /// listed.
+    pub(super) fn forgo(&self, range: PageRange) -> Vec<PageRange> {
+        let mut runs = Vec::new();
+        while let Some(run) = self.order().next_within(range) {
+            self.note(run, Fate::GivenUp);
+            runs.push(run);
+        }
+        runs
     }
 
     /// The pages that were given up at the other end before they were sent, or named as free here.
