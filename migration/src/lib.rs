@@ -23,6 +23,7 @@ mod digest;
 mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod latencies;
 mod layout;
 mod ledger;
 mod link;

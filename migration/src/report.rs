@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::digest::Digest;
@@ -230,23 +229,6 @@ impl From<LatencyParts> for LatencyPartsUs {
 /// Nanoseconds in the report's unit.
 fn us(ns: u64) -> f64 {
     Duration::from_nanos(ns).as_secs_f64() * 1e6
-}
-
-impl From<&Histogram<u64>> for Latency {
-    fn from(histogram: &Histogram<u64>) -> Self {
-        let sum_ns = histogram
-            .iter_recorded()
-            .map(|step| u128::from(step.value_iterated_to()) * u128::from(step.count_at_value()))
-            .sum::<u128>();
-        let mean_ns = sum_ns.checked_div(u128::from(histogram.len())).unwrap_or(0);
-        Self {
-            p50_ns: histogram.value_at_quantile(0.5),
-            p90_ns: histogram.value_at_quantile(0.9),
-            p99_ns: histogram.value_at_quantile(0.99),
-            max_ns: histogram.max(),
-            mean_ns: u64::try_from(mean_ns).unwrap_or(u64::MAX),
-        }
-    }
 }
 
 impl From<Latency> for LatencyUs {

@@ -3,18 +3,14 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
-
 use crate::destination::table::{PageState, PageTable};
+use crate::latencies::Latencies;
 use crate::page::PageIndex;
 use crate::report::{Latency, LatencyParts};
 
 /// Most faults whose latency is measured at the same time; more are only counted. Our choice:
 /// vCPUs and device threads are far fewer, and KVM's asynchronous faults come from those.
 const MAX_OUTSTANDING: usize = 1024;
-
-/// Longest latency that is told from longer ones.
-const MAX_LATENCY: Duration = Duration::from_secs(600);
 
 /// Measures from the moment a fault is noticed until its page is there. Allocates nothing after it
 /// is made.
@@ -28,7 +24,7 @@ struct Clock {
     requests: u64,
     /// Those of them that wait no longer.
     counts: FaultNumbers,
-    latency_ns: Histogram<u64>,
+    latencies: Latencies,
     parts: Parts,
 }
 
@@ -103,12 +99,11 @@ impl Came {
 
 impl FaultClock {
     pub(super) fn new() -> Self {
-        let max_ns = u64::try_from(MAX_LATENCY.as_nanos()).expect("600 s fit 64 bits of ns");
         Self(Mutex::new(Clock {
             outstanding: Vec::with_capacity(MAX_OUTSTANDING),
             requests: 0,
             counts: FaultNumbers::default(),
-            latency_ns: Histogram::new_with_bounds(1, max_ns, 2).expect("the bounds are valid"),
+            latencies: Latencies::new(),
             parts: Parts::default(),
         }))
     }
@@ -158,8 +153,7 @@ impl FaultClock {
         if let Some(at) = clock.outstanding.iter().position(is_it) {
             let waiting = clock.outstanding.swap_remove(at);
             let latency = came.woken.saturating_duration_since(waiting.noticed);
-            let ns = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
-            clock.latency_ns.saturating_record(ns);
+            clock.latencies.record(latency);
             clock.parts.add(&waiting, came);
         }
     }
@@ -168,8 +162,7 @@ impl FaultClock {
     /// of what those went to.
     pub(super) fn reading(&self) -> (FaultNumbers, Latency, LatencyParts) {
         let clock = self.lock();
-        let latency = Latency::from(&clock.latency_ns);
-        (clock.counts, latency, clock.parts.means())
+        (clock.counts, clock.latencies.summary(), clock.parts.means())
     }
 
     fn lock(&self) -> MutexGuard<'_, Clock> {

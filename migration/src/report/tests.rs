@@ -129,22 +129,3 @@ fn report_serializes_with_the_fields_that_others_rely_on() {
 }"#;
     assert_eq!(serde_json::to_string_pretty(&report()).unwrap(), expected);
 }
-
-#[test]
-fn latency_of_recorded_values_has_their_quantiles_and_mean() {
-    let mut histogram = Histogram::new_with_bounds(1, 1_000_000, 3).unwrap();
-    for ns in 1..=100 {
-        histogram.record(ns).unwrap();
-    }
-    let latency = Latency::from(&histogram);
-    assert_eq!(
-        (latency.p50_ns, latency.p90_ns, latency.p99_ns),
-        (50, 90, 99)
-    );
-    assert_eq!((latency.max_ns, latency.mean_ns), (100, 50));
-    assert!((LatencyUs::from(latency).max - 0.1).abs() < 1e-9);
-    assert_eq!(
-        Latency::from(&Histogram::new(2).unwrap()),
-        Latency::default()
-    );
-}

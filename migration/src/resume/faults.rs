@@ -3,28 +3,26 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
 use rustix::event::PollFlags;
 use userfaultfd::EventBuffer;
 
 use crate::bitmap::PageBitmap;
 use crate::destination::Stage;
 use crate::error::Result;
+use crate::latencies::Latencies;
 use crate::page::PageIndex;
+use crate::report::Latency;
 use crate::resume::inflow::{Inflow, Served};
 use crate::stop::{Woken, wait};
 
 /// Faults read at a time. Our choice: more than a VM has vCPUs.
 const MAX_EVENTS: usize = 64;
 
-/// Longest latency that is told from longer ones, in ns.
-const MAX_LATENCY_NS: u64 = 600 * 1_000_000_000;
-
 /// The pages that were waited for.
 #[derive(Debug)]
 pub(super) struct FaultLog {
     count: u64,
-    latency_ns: Histogram<u64>,
+    latencies: Latencies,
     touched: Option<PageBitmap>,
 }
 
@@ -33,8 +31,7 @@ impl FaultLog {
     pub(super) fn new(touched: Option<PageBitmap>) -> Self {
         Self {
             count: 0,
-            latency_ns: Histogram::new_with_bounds(1, MAX_LATENCY_NS, 2)
-                .expect("the bounds are valid"),
+            latencies: Latencies::new(),
             touched,
         }
     }
@@ -44,8 +41,7 @@ impl FaultLog {
     pub(super) fn note(&mut self, page: PageIndex, latency: Option<Duration>, is_early: bool) {
         self.count += 1;
         if let Some(latency) = latency {
-            let ns = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
-            self.latency_ns.saturating_record(ns);
+            self.latencies.record(latency);
         }
         if let Some(touched) = self.touched.as_mut().filter(|_| is_early) {
             touched.insert(page);
@@ -56,8 +52,8 @@ impl FaultLog {
         self.count
     }
 
-    pub(super) fn latency_ns(&self) -> &Histogram<u64> {
-        &self.latency_ns
+    pub(super) fn latency(&self) -> Latency {
+        self.latencies.summary()
     }
 
     pub(super) fn touched(&self) -> Option<&PageBitmap> {

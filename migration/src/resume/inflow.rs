@@ -8,7 +8,6 @@ use crate::destination::{FaultRegion, GivesUp, Stage};
 use crate::error::{Error, Result};
 use crate::order::SendOrder;
 use crate::page::{PAGE_BYTES, PageIndex, PageRange, to_u64, to_usize};
-use crate::report::Latency;
 use crate::resume::faults::FaultLog;
 use crate::resume::learning::{Neighbourhood, QUIET, Reach, WINDOW, ahead, is_huge, plan};
 use crate::resume::{Prefetch, Resumed};
@@ -327,7 +326,7 @@ impl Inflow {
         };
         Resumed {
             faults: progress.faults.count(),
-            latency_us: Latency::from(progress.faults.latency_ns()).into(),
+            latency_us: progress.faults.latency().into(),
             prefetch_pages: progress.ahead.pages,
             prefetch: progress.ahead.all_here.map(after),
             fill: began.elapsed(),
