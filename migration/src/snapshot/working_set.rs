@@ -12,7 +12,7 @@
 //! | 24 | 8 | XXH3 of the bytes before and of the set |
 //! | 32 | ... | the set, a bit for each page of the memory in 64-bit words |
 
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 use crate::bitmap::PageBitmap;
 use crate::page::to_u64;
@@ -94,7 +94,7 @@ impl WorkingSet {
         record.extend([0; 4]);
         record.extend(identity.0.to_le_bytes());
         let set = pages.to_bytes();
-        let checksum = xxh3_64(&[&record[..], &set].concat());
+        let checksum = XxHash3_64::oneshot(&[&record[..], &set].concat());
         record.extend(checksum.to_le_bytes());
         record.extend(set);
         record
@@ -107,7 +107,7 @@ impl WorkingSet {
             return;
         };
         header[16..CHECKSUM_AT].copy_from_slice(&identity.0.to_le_bytes());
-        let checksum = xxh3_64(&[&header[..CHECKSUM_AT], set].concat());
+        let checksum = XxHash3_64::oneshot(&[&header[..CHECKSUM_AT], set].concat());
         header[CHECKSUM_AT..].copy_from_slice(&checksum.to_le_bytes());
     }
 
@@ -128,7 +128,7 @@ impl WorkingSet {
         if u64_at(head, 16) != identity.0 {
             return Err(Unusable::Stale);
         }
-        if xxh3_64(&[head, set].concat()) != u64_at(header, CHECKSUM_AT) {
+        if XxHash3_64::oneshot(&[head, set].concat()) != u64_at(header, CHECKSUM_AT) {
             return Err(Unusable::Damaged);
         }
         Ok(Self {

@@ -1,7 +1,6 @@
 //! One lap of a hand-over: all that goes over one set of connections.
 
 use std::thread::{self, Scope};
-use std::time::Duration;
 
 use crate::absent::UntouchedSearch;
 use crate::error::{Error, Result};
@@ -9,7 +8,7 @@ use crate::link::{Link, Patience};
 use crate::phase::SourceEvent;
 use crate::progress::INTERVAL;
 use crate::source::connect::{Control, Session};
-use crate::source::sender::{Lists, Part, Sender};
+use crate::source::sender::{Part, Sender};
 use crate::source::sending::Sending;
 use crate::source::transfer::Transfer;
 use crate::wire::{Complete, Drained};
@@ -20,18 +19,15 @@ pub(super) struct Lap<'scope, 'env, 'a> {
     scope: &'scope Scope<'scope, 'env>,
     pub(super) control: &'a mut Control,
     background: &'a [Link],
-    pub(super) sending: &'scope Sending,
-    patience: Patience,
+    sending: &'scope Sending,
 }
 
 impl Transfer<'_> {
-    /// Does `work` while requests for pages are answered, and ends all threads after it. Each byte of
-    /// memory has `limit` to leave.
+    /// Does `work` while requests for pages are answered, and ends all threads after it.
     pub(super) fn lap(
         &mut self,
         session: &mut Session,
         sending: &Sending,
-        limit: Duration,
         work: impl FnOnce(&mut Self, &mut Lap<'_, '_, '_>) -> Result<()>,
     ) -> Result<()> {
         let Session {
@@ -41,7 +37,7 @@ impl Transfer<'_> {
             ..
         } = session;
         let result = thread::scope(|scope| {
-            let patience = Patience::EachByte(limit);
+            let patience = Patience::EachByte(self.options.timeouts.stall);
             let mut answerer = Sender::new(sending, urgent.clone(), patience);
             spawn(scope, "migrate-urgent", sending, move || {
                 answerer.answer_all()
@@ -51,7 +47,6 @@ impl Transfer<'_> {
                 control,
                 background,
                 sending,
-                patience,
             };
             let result = work(self, &mut lap);
             // The answering thread waits for wants until it is told that there will be no more.
@@ -62,46 +57,41 @@ impl Transfer<'_> {
         result.map_err(|error| sending.cause_of(error))
     }
 
-    /// Starts the threads of the background connections. They list pages that were never touched,
-    /// and push from when that is [allowed](Sending::allow_push).
-    pub(super) fn start_senders(&self, lap: &Lap<'_, '_, '_>) -> Result<()> {
+    /// Sends all memory and waits until the destination has it.
+    pub(super) fn send_memory(&mut self, lap: &mut Lap<'_, '_, '_>) -> Result<()> {
+        let timeouts = &self.options.timeouts;
+        let limit = if self.phase.owns_guest() {
+            timeouts.answer
+        } else {
+            timeouts.stall
+        };
+        let patience = Patience::EachByte(limit);
         let sending = lap.sending;
-        let connections = u32::try_from(lap.background.len()).unwrap_or(u32::MAX);
-        let mut given_up = Vec::new();
-        for range in sending.given_up() {
-            given_up.extend(sending.forgo(range));
+        let mut senders: Vec<_> = lap
+            .background
+            .iter()
+            .map(|link| Sender::new(sending, link.clone(), patience))
+            .collect();
+        if let Some(sender) = senders.first_mut() {
+            sender.list_all_given_up()?;
         }
+        let connections = u32::try_from(senders.len()).unwrap_or(u32::MAX);
         // Rounds have listed what was never touched; else it is listed where the push does not wait
         // for it, if there is more than one connection.
-        let last = lap.background.len().checked_sub(1);
+        let last = senders.len().checked_sub(1);
         let lister = last.filter(|_| !self.options.mode.has_rounds());
-        for (number, link) in lap.background.iter().enumerate() {
-            let mut sender = Sender::new(sending, link.clone(), lap.patience);
+        for (number, mut sender) in senders.into_iter().enumerate() {
             let name = format!("migrate-push-{number}");
             let part = match number {
                 0 => Part::First(connections),
                 _ => Part::Further,
             };
             let is_lister = lister == Some(number);
-            let given_up = std::mem::take(&mut given_up);
             spawn(lap.scope, &name, sending, move || {
-                let untouched = is_lister
-                    .then(|| UntouchedSearch::new(&sending.ram))
-                    .transpose()?;
-                let lists = Lists {
-                    untouched,
-                    given_up,
-                };
-                sender.push_all(part, lists)
+                let untouched = is_lister.then(|| UntouchedSearch::new(&sending.ram));
+                sender.push_all(part, untouched.transpose()?)
             })?;
         }
-        Ok(())
-    }
-
-    /// Sends all memory and waits until the destination has it.
-    pub(super) fn send_memory(&mut self, lap: &mut Lap<'_, '_, '_>) -> Result<()> {
-        let sending = lap.sending;
-        sending.allow_push();
         while !sending.wait_done(INTERVAL / 2)? {
             self.cancel_point()?;
             self.account.tally = sending.tally();
@@ -114,9 +104,9 @@ impl Transfer<'_> {
             absent_pages: tally.listed(),
             digest: tally.digest,
         };
-        lap.control.writer.send(&drained, lap.patience)?;
+        lap.control.writer.send(&drained, patience)?;
         self.advance(SourceEvent::DrainedSent);
-        let complete: Complete = lap.control.reader.next(lap.patience)?.into_frame()?;
+        let complete: Complete = lap.control.reader.next(patience)?.into_frame()?;
         if complete.digest != drained.digest {
             let (source_digest, destination_digest) = (drained.digest, complete.digest);
             return Err(Error::Digest {

@@ -47,12 +47,10 @@ impl Transfer<'_> {
             let Recovered { token, missing } = recovered;
             sending = sending.next_lap(missing, self.options, stop)?;
             let before = sending.tally().transferred();
-            let limit = self.options.timeouts.stall;
-            result = self.lap(session, &sending, limit, |transfer, lap| {
-                transfer.start_senders(lap)?;
+            result = self.lap(session, &sending, |transfer, lap| {
                 match token {
                     Token::Arrived => transfer.runs_there(Duration::ZERO),
-                    Token::NeverArrived => transfer.send_token(lap)?,
+                    Token::NeverArrived => transfer.send_token(lap.control)?,
                 }
                 match transfer.phase {
                     SourcePhase::Completed => Ok(()),

@@ -41,15 +41,6 @@ pub(super) struct Sender<'a> {
     listed: Vec<PageRange>,
 }
 
-/// What goes over a background connection beside the push, because its pages need not be read.
-#[derive(Debug, Default)]
-pub(super) struct Lists<'a> {
-    /// Where else pages may be that were never touched.
-    pub(super) untouched: Option<UntouchedSearch<'a>>,
-    /// Pages that were given up, and are noted as such.
-    pub(super) given_up: Vec<PageRange>,
-}
-
 impl<'a> Sender<'a> {
     pub(super) fn new(sending: &'a Sending, link: Link, patience: Patience) -> Self {
         let writer = FrameWriter::new(link);
@@ -63,28 +54,26 @@ impl<'a> Sender<'a> {
         }
     }
 
-    /// Lists what is to be listed, sends whatever is next as soon as that is
-    /// [allowed](Sending::allow_push) until no page is left, then finishes the connection.
-    ///
-    /// Of pages that were never touched the list may go before; where the only connection pushes,
-    /// the rest of it goes between runs.
-    pub(super) fn push_all(&mut self, part: Part, mut lists: Lists<'_>) -> Result<()> {
+    /// Sends whatever is next until no page is left, then finishes the connection. What is found
+    /// `untouched` is listed before that, or between runs if this connection has to push meanwhile.
+    pub(super) fn push_all(
+        &mut self,
+        part: Part,
+        mut untouched: Option<UntouchedSearch<'_>>,
+    ) -> Result<()> {
         let link = self.writer.link().clone();
         link.keep_unsent_short()?;
         let mut window = Window::of(&link)?;
         let mut chunk = ChunkSize::default();
         while !self.sending.has_failed() {
-            if let Some(search) = &mut lists.untouched {
+            if let Some(search) = &mut untouched {
                 if !self.list_untouched(search)? {
-                    lists.untouched = None;
+                    untouched = None;
                 } else if !self.sending.needs(part) {
                     continue;
                 }
             }
-            if !self.sending.wait_needed(part) {
-                break;
-            }
-            self.send_lists(&std::mem::take(&mut lists.given_up))?;
+            self.sending.wait_needed(part);
             let limits = self.sending.limiter.limits(chunk.limits());
             let mut order = self.sending.order();
             let (run, holds_back) = (order.next_run(limits), order.holds_back());
@@ -195,13 +184,22 @@ impl<'a> Sender<'a> {
     /// Whatever becomes of the list, these pages are listed from now on, in later laps, too: a page
     /// that counts as absent must never be sent with its content.
     fn list_given_up(&mut self, range: PageRange) -> Result<()> {
-        let ranges = self.sending.forgo(range);
-        self.send_lists(&ranges)
-    }
-
-    fn send_lists(&mut self, ranges: &[PageRange]) -> Result<()> {
+        let mut ranges = Vec::new();
+        let sending = self.sending;
+        while let Some(run) = sending.order().next_within(range) {
+            sending.note(run, Fate::GivenUp);
+            ranges.push(run);
+        }
         for ranges in ranges.chunks(MAX_FRAME_RANGES) {
             list(&mut self.writer, ranges, self.patience)?;
+        }
+        Ok(())
+    }
+
+    /// Lists once more what was given up and whose list was lost.
+    pub(super) fn list_all_given_up(&mut self) -> Result<()> {
+        for range in self.sending.given_up() {
+            self.list_given_up(range)?;
         }
         Ok(())
     }

@@ -30,7 +30,6 @@ pub(super) struct Sending {
     failure: Mutex<Option<Error>>,
     has_failed: AtomicBool,
     is_over: AtomicBool,
-    may_push: AtomicBool,
     stop: Stop,
     pub(super) limiter: Limiter,
     /// How long without a fault until nothing is held back any more.
@@ -125,7 +124,6 @@ impl Sending {
             failure: Mutex::default(),
             has_failed: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
-            may_push: AtomicBool::new(false),
             limiter: Limiter::new(options.bandwidth, stop.clone()),
             stop,
             drain_after: options.drain_after,
@@ -165,26 +163,22 @@ impl Sending {
         self.is_fast.load(Ordering::Acquire)
     }
 
-    /// Lets the background connections push, because the other end is ready for it.
-    pub(super) fn allow_push(&self) {
-        self.may_push.store(true, Ordering::Release);
-        self.wake();
-    }
-
     /// Whether a connection with this part is to push.
     pub(super) fn needs(&self, part: Part) -> bool {
-        self.may_push.load(Ordering::Acquire) && (part != Part::Further || self.is_fast())
+        part != Part::Further || self.is_fast()
     }
 
-    /// Holds a connection up until it is to push, or there is nothing left to push. Says whether it
-    /// came to that; else something failed, or the lap [ended](Self::end).
-    pub(super) fn wait_needed(&self, part: Part) -> bool {
-        let is_over = || self.has_failed() || self.is_over.load(Ordering::Acquire);
-        if !self.needs(part) {
-            let is_idle = |counts: &mut Counts| counts.left > 0 && !self.needs(part) && !is_over();
-            drop(self.changed.wait_while(self.counts(), is_idle));
+    /// Holds a connection up that is not needed, at most until the last page was sent, something
+    /// fails, or the lap [ends](Self::end).
+    pub(super) fn wait_needed(&self, part: Part) {
+        if self.needs(part) {
+            return;
         }
-        !is_over()
+        let is_idle = |counts: &mut Counts| {
+            let is_over = self.has_failed() || self.is_over.load(Ordering::Acquire);
+            counts.left > 0 && !self.needs(part) && !is_over
+        };
+        drop(self.changed.wait_while(self.counts(), is_idle));
     }
 
     /// Ends whatever the threads of this lap are at.
@@ -203,17 +197,6 @@ impl Sending {
     /// What was sent so far.
     pub(super) fn tally(&self) -> Tally {
         self.counts().tally
-    }
-
-    /// Notes that the pages of `range` that are left were given up, and returns them: they are to be
-    /// listed.
-    pub(super) fn forgo(&self, range: PageRange) -> Vec<PageRange> {
-        let mut runs = Vec::new();
-        while let Some(run) = self.order().next_within(range) {
-            self.note(run, Fate::GivenUp);
-            runs.push(run);
-        }
-        runs
     }
 
     /// The pages that were given up at the other end before they were sent, or named as free here.

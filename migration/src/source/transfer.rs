@@ -17,7 +17,6 @@ use crate::report::{Outcome, Report};
 use crate::source::SourceVm;
 use crate::source::account::Account;
 use crate::source::connect::{Control, Session};
-use crate::source::lap::Lap;
 use crate::source::rounds::{Rest, Rounds};
 use crate::source::sending::Sending;
 use crate::source::tally::Tally;
@@ -142,41 +141,34 @@ impl<'a> Transfer<'a> {
         let state = vm.save().map_err(|source| Error::Save { source })?;
         self.account.timeline.part_over("save");
 
-        let timeouts = &self.options.timeouts;
-        let limit = match step {
-            Step::Switch | Step::Another => timeouts.stall,
-            Step::Stop => timeouts.answer,
-        };
-        let result = self.lap(session, &sending, limit, |transfer, lap| {
-            transfer.send_state(lap, state)?;
+        let result = self.lap(session, &sending, |transfer, lap| {
+            transfer.send_state(lap.control, state)?;
             match step {
                 Step::Switch | Step::Another => {
-                    transfer.send_token(lap)?;
+                    transfer.send_token(lap.control)?;
                     transfer.send_memory(lap)
                 }
                 Step::Stop => {
                     transfer.send_memory(lap)?;
                     transfer.account.timeline.part_over("pages");
-                    transfer.send_token(lap)
+                    transfer.send_token(lap.control)
                 }
             }
         });
         self.recover_until_done(session, sending, result)
     }
 
-    /// Sends the state and waits until the destination has restored it, which is time to list what was
-    /// never touched.
-    fn send_state(&mut self, lap: &mut Lap<'_, '_, '_>, state: Vec<u8>) -> Result<()> {
+    /// Sends the state and waits until the destination has restored it.
+    fn send_state(&mut self, control: &mut Control, state: Vec<u8>) -> Result<()> {
         let patience = Patience::EachByte(self.options.timeouts.answer);
         if state.len() > MAX_STATE_BYTES {
             let (bytes, max_bytes) = (to_u64(state.len()), to_u64(MAX_STATE_BYTES));
             return Err(Error::StateSize { bytes, max_bytes });
         }
         self.account.state_bytes = to_u64(state.len());
-        lap.control.writer.send(&State(state), patience)?;
+        control.writer.send(&State(state), patience)?;
         self.advance(SourceEvent::StateSent);
-        self.start_senders(lap)?;
-        let Ready { restore_us } = lap.control.reader.next(patience)?.into_frame()?;
+        let Ready { restore_us } = control.reader.next(patience)?.into_frame()?;
         self.advance(SourceEvent::ReadyReceived);
         let restore = Duration::from_micros(restore_us);
         self.account
@@ -187,14 +179,12 @@ impl<'a> Transfer<'a> {
 
     /// Hands the guest over, or does so again because the token never arrived. `advance` comes
     /// before `send`: see [`migrate`](super::migrate).
-    pub(super) fn send_token(&mut self, lap: &mut Lap<'_, '_, '_>) -> Result<()> {
+    pub(super) fn send_token(&mut self, control: &mut Control) -> Result<()> {
         let patience = Patience::EachByte(self.options.timeouts.stall);
         self.cancel.close()?;
         self.advance(SourceEvent::RunSent);
-        lap.control.writer.send(&Run {}, patience)?;
-        // Nothing of the push goes before the token, and nothing of it waits for the answer.
-        lap.sending.allow_push();
-        let Running { resume_us } = lap.control.reader.next(patience)?.into_frame()?;
+        control.writer.send(&Run {}, patience)?;
+        let Running { resume_us } = control.reader.next(patience)?.into_frame()?;
         self.runs_there(Duration::from_micros(resume_us));
         Ok(())
     }

@@ -35,7 +35,7 @@ fn file_of_two_sections_has_these_bytes() {
     assert_eq!(file[..CHECKSUM_AT], expected.concat());
     assert_eq!(file[40..48], [2, 0, 0, 0, 1, 0, 0, 0]);
     assert_eq!(file[48..56], [3, 0, 0, 0, 0, 0, 0, 0]);
-    assert_eq!(file[56..64], xxh3_64(&[7, 8, 9]).to_le_bytes());
+    assert_eq!(file[56..64], XxHash3_64::oneshot(&[7, 8, 9]).to_le_bytes());
     assert_eq!(file[64..72], [4, 0, 0, 0, 1, 0, 0, 0]);
     assert_eq!(file[72..80], [0; 8]);
     // XXH3 of nothing, as its specification gives it.
