@@ -10,6 +10,10 @@ use crate::bench::statistics::Spread;
 /// the runs of one column differ from each other by more, to half of that.
 const LOST_RESOLUTION_S: f64 = 0.01;
 
+/// And to this share of it. Our choice: because two runs of the same differ by as much where nearly all
+/// is lost.
+const LOST_RESOLUTION_SHARE: f64 = 0.02;
+
 /// The same of the time that vCPUs were blocked.
 const BLOCKED_RESOLUTION_MS: f64 = 10.0;
 
@@ -52,7 +56,9 @@ fn against(push: &Summary, bubble: &Summary) -> String {
 
 fn less_lost(push: &Summary, bubble: &Summary) -> Option<Verdict> {
     let lost_s = |summary: &Summary| summary.spread(|sample| sample.cost.lost_s);
-    let limit_s = no_more_than(&lost_s(push)?, LOST_RESOLUTION_S);
+    let pushed = lost_s(push)?;
+    let resolution_s = LOST_RESOLUTION_S.max(LOST_RESOLUTION_SHARE * pushed.median);
+    let limit_s = no_more_than(&pushed, resolution_s);
     Some(Verdict {
         claim: "work lost s: bubble, push",
         subject: against(push, bubble),

@@ -101,16 +101,18 @@ fn total_time_on_a_slow_link_is_held_against_the_link() {
 }
 
 #[test]
-fn rate_on_loopback_is_held_against_the_bulk_copy() {
-    let cell = cell(Pace::Full, LinkKind::Loopback);
+fn rate_on_loopback_is_held_against_the_bulk_copy_if_the_guest_rests() {
     let mut sample = sample("post-copy", "push");
     sample.total_ms = 200.0;
-    let verdicts = all(
-        &[summary(cell, "push:--mode post-copy", sample)],
-        &[floors(LinkKind::Loopback)],
-    );
-    let verdict = find(&verdicts, "rate").unwrap();
+    let verdicts_at = |pace| {
+        let cell = cell(pace, LinkKind::Loopback);
+        let summary = summary(cell, "push:--mode post-copy", sample.clone());
+        all(&[summary], &[floors(LinkKind::Loopback)])
+    };
+    let paced = verdicts_at(Pace::PagesPerS(2000));
+    let verdict = find(&paced, "rate").unwrap();
     assert!(verdict.holds() && verdict.measured > 0.67, "{verdict:?}");
+    assert!(find(&verdicts_at(Pace::Full), "rate").is_none());
 }
 
 #[test]
