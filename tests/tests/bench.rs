@@ -23,7 +23,7 @@ fn benchmark_of_one_cell_writes_samples_floors_verdicts_and_what_it_left_out() {
         "--workload",
         "random",
         "--pace",
-        "full",
+        "2000",
         "--link",
         "loopback",
         "--memory-mib",

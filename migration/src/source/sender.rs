@@ -89,6 +89,7 @@ impl<'a> Sender<'a> {
                         self.judge_link(part, &window, rate);
                     }
                 }
+                None if untouched.is_some() => {}
                 None if holds_back => self.sending.wait_quiet()?,
                 None => return self.writer.link().finish_sending(),
             }

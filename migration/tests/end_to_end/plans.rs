@@ -49,3 +49,19 @@ fn none_pushes_nothing_that_the_guest_touches_in_time() {
     assert_eq!(report.pages.pushed, 0);
     assert!(report.total_ms < 5000.0, "it waited for pages to push");
 }
+
+#[test]
+fn only_connection_lists_what_was_never_touched_before_it_waits_for_demands() {
+    if !can_receive() {
+        return;
+    }
+    // The page table is searched in parts of 2048 pages.
+    let report = move_and_compare(1 << 14, |options| {
+        options.send_plan = SendPlan::new(Prepaging::None);
+        options.streams = Some(Streams::new(1).unwrap());
+        options.drain_after = Duration::from_secs(5);
+    });
+    // Who touches a page before it is listed is sent a zero page; a third was never touched.
+    let pages = report.pages;
+    assert!(pages.absent > pages.total / 4, "{pages:?}");
+}
