@@ -98,10 +98,9 @@ impl RamMapping {
         let from = self.address_of(range).cast::<u64>();
         let (words, _) = into.as_chunks_mut();
         for (n, word) in words.iter_mut().enumerate() {
-            // SAFETY: `address_of` checked that the range lies in the mapping, which is readable and
-            // writable by the contract of `new`; it begins at a page, and the word is one of its, as
-            // the buffer is as long (checked above). Whoever writes it meanwhile is a guest, a device
-            // or the kernel, none of which uses Rust's ordinary writes.
+            // SAFETY: the word is aligned and one of the range's, which is as long as the buffer and
+            // lies in the mapping (both checked above), readable and writable by the contract of `new`.
+            // Who writes it meanwhile, a guest or the kernel, does so by no ordinary write of Rust's.
             let word_there = unsafe { AtomicU64::from_ptr(from.add(n).as_ptr()) };
             *word = word_there.load(Ordering::Relaxed).to_ne_bytes();
         }
