@@ -23,8 +23,7 @@ const SWAPPED: u64 = 1 << 62;
 
 /// Bytes of an entry.
 const ENTRY_BYTES: usize = 8;
-/// Entries read at a time. Our choice: 16 KiB, which is some 100 us with what is made of it, and as
-/// fast as 1 MiB.
+/// Entries read at a time. Our choice: a push waits for what is made of so many, 8 MiB of memory.
 const ENTRIES: usize = 2048;
 
 /// Calls `found` with each run of never-touched pages of `ram`, in ascending order; a long run may

@@ -100,7 +100,7 @@ impl RamMapping {
         for (n, word) in words.iter_mut().enumerate() {
             // SAFETY: the word is aligned and one of the range's, which is as long as the buffer and
             // lies in the mapping (both checked above), readable and writable by the contract of `new`.
-            // Who writes it meanwhile, a guest or the kernel, does so by no ordinary write of Rust's.
+            // A guest, a device or the kernel may write it meanwhile: hence an atomic load.
             let word_there = unsafe { AtomicU64::from_ptr(from.add(n).as_ptr()) };
             *word = word_there.load(Ordering::Relaxed).to_ne_bytes();
         }

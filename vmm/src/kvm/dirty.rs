@@ -5,12 +5,12 @@
 //! write access to the pages that are cleared and to no others, so that the guest stumbles only
 //! over pages whose next write must be noticed.
 //!
-//! The log was chosen over the dirty ring (8.29, KVM_CAP_DIRTY_LOG_RING) by measurement: pre-copy of
-//! 1 GiB over 1 Gb/s, 256 MiB of it written at full speed, in six pairs of runs. Reading the log took
-//! 32 to 50 ms in all, harvesting a ring of 65,536 entries 78 to 247 ms, since it costs by the page;
-//! the guest kept as much of its speed (0.40 to 0.56 with the log, 0.37 to 0.49 with the ring), since
-//! the protection it stumbles over is the same. Nor does a vCPU have to leave the guest because a ring
-//! is full.
+//! The log was chosen over the dirty ring (KVM_CAP_DIRTY_LOG_RING) by measurement, with an experiment
+//! that was not kept: six pairs of pre-copies of 1 GiB over 1 Gb/s, 256 MiB of it written at full
+//! speed. Reading the log took 32 to 50 ms in all, harvesting a ring of 65,536 entries 78 to 247 ms,
+//! since it costs by the page; the guest kept as much of its speed (0.40 to 0.56 with the log, 0.37 to
+//! 0.49 with the ring), since the protection it stumbles over is the same. Nor does a vCPU have to leave
+//! the guest because a ring is full.
 #![expect(
     unsafe_code,
     reason = "kvm-ioctls has no KVM_CLEAR_DIRTY_LOG, and memory slots are raw memory"

@@ -14,7 +14,7 @@ const LOST_RESOLUTION_S: f64 = 0.01;
 /// is lost.
 const LOST_RESOLUTION_SHARE: f64 = 0.02;
 
-/// The same of the time that vCPUs were blocked.
+/// The time that vCPUs were blocked is known to so much, or to half of what runs differ by.
 const BLOCKED_RESOLUTION_MS: f64 = 10.0;
 
 /// What a downtime may vary by itself, in ms. Our choice: because a wake-up on another processor
