@@ -64,7 +64,7 @@ pub use order::{
 pub use page::{PAGE_BYTES, PageIndex, PageRange, Pfn};
 pub use phase::{DestinationPhase, SourcePhase};
 pub use progress::{Progress, ProgressSink};
-pub use ram::RamMapping;
+pub use ram::{FrozenRam, RamMapping};
 pub use report::{
     Digests, FaultCounts, LatencyPartsUs, LatencyUs, Outcome, PageCounts, Report, Round, SCHEMA,
     WireBytes,

@@ -1,8 +1,10 @@
-//! The host mapping of a guest's RAM, reached by copying and never by reference.
+//! The host mapping of a guest's RAM, reached by copying as long as somebody may write it.
 #![expect(
     unsafe_code,
     reason = "guest RAM is raw memory that others write at any time"
 )]
+
+mod frozen;
 
 use std::any::Any;
 use std::fmt;
@@ -14,11 +16,13 @@ use crate::bitmap::PageBitmap;
 use crate::page::{PAGE_BYTES, PageIndex, PageRange, to_u64, to_usize};
 use crate::snapshot::StoredMemory;
 
+pub use frozen::FrozenRam;
+
 /// All RAM of a VM, mapped in one piece: page `n` lies `n * 4096` bytes after the base.
 ///
 /// Clones are cheap and share the mapping, which lives as long as the last of them. The guest, its
 /// devices and the kernel may write the memory at any moment, so it is only ever copied: no
-/// reference or slice into it is made.
+/// reference or slice into it is made, unless the VM stands still and it is [frozen](FrozenRam).
 #[derive(Clone)]
 pub struct RamMapping {
     /// Keeps the memory mapped.
@@ -114,8 +118,8 @@ impl RamMapping {
         assert_eq!(range.bytes(), from.len(), "each page has its content");
         let into = self.address_of(range);
         // SAFETY: `address_of` checked that the range lies in the mapping, which is writable by the
-        // contract of `new`; `from` is as long (checked above) and cannot overlap because no
-        // reference into guest RAM exists.
+        // contract of `new`; `from` is as long (checked above) and cannot overlap because there is no
+        // reference into RAM that somebody writes.
         unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), into.as_ptr(), from.len()) };
     }
 

@@ -23,7 +23,7 @@ use crate::error::{Error, MachineError, Result};
 use crate::offer::{Offer, PeerText};
 use crate::options::SourceOptions;
 use crate::progress::ProgressSink;
-use crate::ram::RamMapping;
+use crate::ram::{FrozenRam, RamMapping};
 use crate::report::{Outcome, Report};
 
 pub use connect::{PeerInfo, probe};
@@ -77,11 +77,11 @@ pub trait SourceVm: Send + Sync {
     fn stop_tracking(&self) -> Result<(), MachineError>;
 
     /// Stops it. When this returns no vCPU runs, every queue is drained, and nobody writes the RAM
-    /// until [`resume`](Self::resume).
+    /// until what is returned comes back with [`resume`](Self::resume).
     ///
     /// # Errors
-    /// If it cannot be stopped; `resume` is called then as well.
-    fn pause(&self) -> Result<(), MachineError>;
+    /// If it cannot be stopped; it goes on as before.
+    fn pause(&self) -> Result<FrozenRam, MachineError>;
 
     /// The state of its vCPUs and devices, while it is stopped: at most 16 MiB.
     ///
@@ -89,12 +89,12 @@ pub trait SourceVm: Send + Sync {
     /// If the state cannot be read.
     fn save(&self) -> Result<Vec<u8>, MachineError>;
 
-    /// Undoes [`pause`](Self::pause): a VM that ran before runs on, one that its user had paused
-    /// stays paused.
+    /// Undoes [`pause`](Self::pause), which had returned `ram`: a VM that ran before runs on, one that
+    /// its user had paused stays paused.
     ///
     /// # Errors
     /// If it cannot be resumed.
-    fn resume(&self) -> Result<(), MachineError>;
+    fn resume(&self, ram: FrozenRam) -> Result<(), MachineError>;
 }
 
 /// Whether a guest that was asked for free pages goes on naming them.

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use devices::blk::DiskError;
 use migration::{
-    ArrivingMemory, DestinationVm, Hints, MachineError, Offer, PageBitmap, PeerText, RamMapping,
-    Refusal, SourceVm,
+    ArrivingMemory, DestinationVm, FrozenRam, Hints, MachineError, Offer, PageBitmap, PeerText,
+    RamMapping, Refusal, SourceVm,
 };
 
 use crate::machine::{Assembly, CpuModel, Machine, MachineState, Wiring};
@@ -89,7 +89,7 @@ impl SourceVm for Departure {
         Ok(self.machine.stop_tracking()?)
     }
 
-    fn pause(&self) -> Result<(), MachineError> {
+    fn pause(&self) -> Result<FrozenRam, MachineError> {
         Ok(self.machine.hold()?)
     }
 
@@ -100,8 +100,8 @@ impl SourceVm for Departure {
         Ok(state)
     }
 
-    fn resume(&self) -> Result<(), MachineError> {
-        Ok(self.machine.release()?)
+    fn resume(&self, ram: FrozenRam) -> Result<(), MachineError> {
+        Ok(self.machine.release(ram)?)
     }
 }
 

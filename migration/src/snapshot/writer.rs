@@ -16,6 +16,7 @@ use crate::digest::Digest;
 use crate::error::{Error, MachineError};
 use crate::offer::Offer;
 use crate::page::{bytes_of, to_u64};
+use crate::ram::FrozenRam;
 use crate::report::{Round, ms};
 use crate::snapshot::base::{check_layout, covered};
 use crate::snapshot::contents::Contents;
@@ -141,8 +142,8 @@ struct Work<'a> {
     progress: &'a dyn Fn(&SnapshotProgress),
     cancel: &'a CancelToken,
     began: Instant,
-    /// When the guest was told to stand still, if it was.
-    paused: Option<Instant>,
+    /// When the guest was told to stand still, and its memory, if it does.
+    paused: Option<(Instant, FrozenRam)>,
     pause: Duration,
     is_tracked: bool,
     rounds: Vec<Round>,
@@ -215,7 +216,10 @@ impl Work<'_> {
         Ok(SnapshotReport {
             identity: identity.to_string(),
             sync_ms: ms(syncing.elapsed()),
-            pause_ms: ms(self.paused.map_or(self.pause, |since| since.elapsed())),
+            pause_ms: ms(self
+                .paused
+                .as_ref()
+                .map_or(self.pause, |(since, _)| since.elapsed())),
             total_ms: ms(self.began.elapsed()),
             written_bytes: report.written_bytes + to_u64(file.len()),
             ..report
@@ -309,16 +313,17 @@ impl Work<'_> {
     }
 
     fn pause(&mut self) -> Result<()> {
-        self.paused = Some(Instant::now());
-        self.vm.pause().map_err(|source| Error::Pause { source })?;
+        let since = Instant::now();
+        let ram = self.vm.pause().map_err(|source| Error::Pause { source })?;
+        self.paused = Some((since, ram));
         Ok(())
     }
 
     /// Lets the guest run again, if it stands still.
     fn resume(&mut self) -> Result<(), Error> {
-        if let Some(since) = self.paused.take() {
+        if let Some((since, ram)) = self.paused.take() {
             self.vm
-                .resume()
+                .resume(ram)
                 .map_err(|source| Error::Resume { source })?;
             self.pause = since.elapsed();
         }

@@ -6,7 +6,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::options::Verify;
 use crate::page::{PAGE_BYTES, PageRange};
-use crate::ram::RamMapping;
+use crate::ram::FrozenRam;
 use crate::source::sender::is_zero;
 use crate::source::transfer::Transfer;
 
@@ -21,7 +21,7 @@ impl Transfer<'_> {
     /// If they differ: something wrote to the memory after it was sent.
     pub(super) fn check_frozen(
         &self,
-        ram: &RamMapping,
+        ram: &FrozenRam,
         given_up: &[PageRange],
         received: Digest,
     ) -> Result<()> {
@@ -39,11 +39,11 @@ impl Transfer<'_> {
     }
 }
 
-/// The digest of all of a memory that nobody writes, as if the pages of `given_up` were absent.
-fn digest_of(ram: &RamMapping, given_up: &[PageRange]) -> Result<Digest> {
+/// The digest of all of a memory, as if the pages of `given_up` were absent.
+fn digest_of(ram: &FrozenRam, given_up: &[PageRange]) -> Result<Digest> {
     let mut touched = PageBitmap::full(ram.pages());
     let mut digest = Digest::default();
-    find_untouched(ram, |range| {
+    find_untouched(ram.mapping(), |range| {
         touched.remove_range(range);
         digest.add_absent(range);
         Ok(())
@@ -53,19 +53,13 @@ fn digest_of(ram: &RamMapping, given_up: &[PageRange]) -> Result<Digest> {
             digest.add(Digest::of_absent(page));
         }
     }
-    let mut content = Vec::new();
     let mut at = 0;
     while let Some(run) = touched.next_run(at, ram.pages()) {
         at = run.end().min(run.first().get() + CHUNK_PAGES);
         let chunk = PageRange::between(run.first().get(), at).expect("a run is not empty");
-        content.resize(chunk.bytes(), 0);
-        ram.read(chunk, &mut content);
+        let content = ram.content(chunk);
         let (pages, _) = content.as_chunks::<PAGE_BYTES>();
-        for ((page, bytes), sent) in chunk
-            .iter()
-            .zip(pages)
-            .zip(Digest::of_each(chunk, &content))
-        {
+        for ((page, bytes), sent) in chunk.iter().zip(pages).zip(Digest::of_each(chunk, content)) {
             digest.add(if is_zero(bytes) {
                 Digest::of_absent(page)
             } else {

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::link::{Link, Patience};
 use crate::phase::SourceEvent;
 use crate::progress::INTERVAL;
+use crate::ram::FrozenRam;
 use crate::source::connect::{Control, Session};
 use crate::source::sender::{Part, Sender};
 use crate::source::sending::Sending;
@@ -20,14 +21,16 @@ pub(super) struct Lap<'scope, 'env, 'a> {
     pub(super) control: &'a mut Control,
     background: &'a [Link],
     sending: &'scope Sending,
+    ram: &'scope FrozenRam,
 }
 
 impl Transfer<'_> {
-    /// Does `work` while requests for pages are answered, and ends all threads after it.
+    /// Does `work` while requests for pages of `ram` are answered, and ends all threads after it.
     pub(super) fn lap(
         &mut self,
         session: &mut Session,
         sending: &Sending,
+        ram: &FrozenRam,
         work: impl FnOnce(&mut Self, &mut Lap<'_, '_, '_>) -> Result<()>,
     ) -> Result<()> {
         let Session {
@@ -38,7 +41,7 @@ impl Transfer<'_> {
         } = session;
         let result = thread::scope(|scope| {
             let patience = Patience::EachByte(self.options.timeouts.stall);
-            let mut answerer = Sender::new(sending, urgent.clone(), patience);
+            let mut answerer = Sender::new(sending, ram, urgent.clone(), patience);
             spawn(scope, "migrate-urgent", sending, move || {
                 answerer.answer_all()
             })?;
@@ -47,6 +50,7 @@ impl Transfer<'_> {
                 control,
                 background,
                 sending,
+                ram,
             };
             let result = work(self, &mut lap);
             // The answering thread waits for wants until it is told that there will be no more.
@@ -66,11 +70,11 @@ impl Transfer<'_> {
             timeouts.stall
         };
         let patience = Patience::EachByte(limit);
-        let sending = lap.sending;
+        let Lap { sending, ram, .. } = *lap;
         let mut senders: Vec<_> = lap
             .background
             .iter()
-            .map(|link| Sender::new(sending, link.clone(), patience))
+            .map(|link| Sender::new(sending, ram, link.clone(), patience))
             .collect();
         if let Some(sender) = senders.first_mut() {
             sender.list_all_given_up()?;
@@ -88,7 +92,7 @@ impl Transfer<'_> {
             };
             let is_lister = lister == Some(number);
             spawn(lap.scope, &name, sending, move || {
-                let untouched = is_lister.then(|| UntouchedSearch::new(&sending.ram));
+                let untouched = is_lister.then(|| UntouchedSearch::new(ram.mapping()));
                 sender.push_all(part, untouched.transpose()?)
             })?;
         }
@@ -114,7 +118,7 @@ impl Transfer<'_> {
                 destination_digest,
             });
         }
-        self.check_frozen(&sending.ram, &sending.given_up(), complete.digest)?;
+        self.check_frozen(ram, &sending.given_up(), complete.digest)?;
         self.account.complete = Some(complete);
         self.advance(SourceEvent::CompleteReceived);
         Ok(())

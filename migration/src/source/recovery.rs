@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::link::Patience;
 use crate::offer::Refusal;
 use crate::phase::{SourceEvent, SourcePhase};
+use crate::ram::FrozenRam;
 use crate::source::connect::{Recovered, Session, Token};
 use crate::source::sending::Sending;
 use crate::source::transfer::Transfer;
@@ -26,6 +27,7 @@ impl Transfer<'_> {
         &mut self,
         session: &mut Session,
         mut sending: Sending,
+        ram: &FrozenRam,
         mut result: Result<()>,
     ) -> Result<()> {
         // Laps that bring nothing forward do not buy time.
@@ -45,9 +47,9 @@ impl Transfer<'_> {
             self.account.reconnects += 1;
 
             let Recovered { token, missing } = recovered;
-            sending = sending.next_lap(missing, self.options, stop)?;
+            sending = sending.next_lap(ram, missing, self.options, stop)?;
             let before = sending.tally().transferred();
-            result = self.lap(session, &sending, |transfer, lap| {
+            result = self.lap(session, &sending, ram, |transfer, lap| {
                 match token {
                     Token::Arrived => transfer.runs_there(Duration::ZERO),
                     Token::NeverArrived => transfer.send_token(lap.control)?,

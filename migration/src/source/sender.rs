@@ -1,4 +1,4 @@
-//! Sends pages over one connection: reads them, leaves zero pages out, keeps count.
+//! Sends pages over one connection, from where they lie: leaves zero pages out, keeps count.
 
 use std::time::{Duration, Instant};
 
@@ -7,6 +7,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::link::{FrameReader, FrameWriter, Link, Patience, Received};
 use crate::page::{PAGE_BYTES, PageRange, to_u64};
+use crate::ram::FrozenRam;
 use crate::source::chunk::ChunkSize;
 use crate::source::sending::{Fate, Sending};
 use crate::source::tally::Cause;
@@ -33,22 +34,27 @@ pub(super) enum Part {
 #[derive(Debug)]
 pub(super) struct Sender<'a> {
     sending: &'a Sending,
+    ram: &'a FrozenRam,
     writer: FrameWriter,
     patience: Patience,
-    content: Vec<u8>,
     digests: Vec<Digest>,
     /// Pages that go on a list.
     listed: Vec<PageRange>,
 }
 
 impl<'a> Sender<'a> {
-    pub(super) fn new(sending: &'a Sending, link: Link, patience: Patience) -> Self {
+    pub(super) fn new(
+        sending: &'a Sending,
+        ram: &'a FrozenRam,
+        link: Link,
+        patience: Patience,
+    ) -> Self {
         let writer = FrameWriter::new(link);
         Self {
             sending,
+            ram,
             writer,
             patience,
-            content: Vec::new(),
             digests: Vec::new(),
             listed: Vec::new(),
         }
@@ -135,7 +141,7 @@ impl<'a> Sender<'a> {
     /// Sends pages that are waited for.
     fn answer(&mut self, frame: &Received<'_>) -> Result<()> {
         let received = Instant::now();
-        let limit = self.sending.ram.pages();
+        let limit = self.ram.pages();
         for page in wire::decode_wants(frame.payload, limit)? {
             let page = page?;
             // What was handed out before is on its way, and what is next nearly.
@@ -149,7 +155,7 @@ impl<'a> Sender<'a> {
 
     /// Sends pages that came damaged once more.
     fn repeat(&mut self, frame: &Received<'_>) -> Result<()> {
-        let limit = self.sending.ram.pages();
+        let limit = self.ram.pages();
         for range in wire::decode_ranges(frame.kind, frame.payload, limit)? {
             let mut rest = Some(range?);
             while let Some(left) = rest {
@@ -165,7 +171,7 @@ impl<'a> Sender<'a> {
 
     /// Lists pages that the guest gave up over there, unless they are on their way.
     fn forgo(&mut self, frame: &Received<'_>) -> Result<()> {
-        let limit = self.sending.ram.pages();
+        let limit = self.ram.pages();
         let mut named = 0;
         for range in wire::decode_ranges(frame.kind, frame.payload, limit)? {
             let range = range?;
@@ -242,13 +248,8 @@ impl<'a> Sender<'a> {
     /// Sends the pages of `range`, which were handed out; who asked for them has `waited` for them
     /// here so long.
     fn send(&mut self, range: PageRange, cause: Cause, waited: Duration) -> Result<()> {
-        // Taken out so that parts of it can be sent; no allocation moves.
-        let mut content = std::mem::take(&mut self.content);
-        content.resize(range.bytes(), 0);
-        self.sending.ram.read(range, &mut content);
-        let sent = self.send_content(range, &content, cause, waited);
-        self.content = content;
-        sent?;
+        self.send_content(range, cause, waited)?;
+        // Taken out so that it can be sent; no allocation moves.
         let mut zero = std::mem::take(&mut self.listed);
         self.list(&mut zero, Fate::Zero)?;
         self.listed = zero;
@@ -256,14 +257,8 @@ impl<'a> Sender<'a> {
     }
 
     /// Sends runs of pages that are not zero, and puts the others on the list.
-    fn send_content(
-        &mut self,
-        range: PageRange,
-        content: &[u8],
-        cause: Cause,
-        waited: Duration,
-    ) -> Result<()> {
-        let (pages, _) = content.as_chunks::<PAGE_BYTES>();
+    fn send_content(&mut self, range: PageRange, cause: Cause, waited: Duration) -> Result<()> {
+        let (pages, _) = self.ram.content(range).as_chunks::<PAGE_BYTES>();
         let mut first = range.first().get();
         for run in pages.chunk_by(|a, b| is_zero(a) == is_zero(b)) {
             let end = first + to_u64(run.len());

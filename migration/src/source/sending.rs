@@ -10,8 +10,8 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::options::SourceOptions;
 use crate::order::SendOrder;
-use crate::page::{PAGE_BYTES, PageRange, ranges_of};
-use crate::ram::RamMapping;
+use crate::page::{PageRange, ranges_of};
+use crate::ram::FrozenRam;
 use crate::source::limiter::Limiter;
 use crate::source::rounds::Rest;
 use crate::source::sender::{Part, is_zero};
@@ -22,7 +22,6 @@ use crate::stop::Stop;
 /// failed.
 #[derive(Debug)]
 pub(super) struct Sending {
-    pub(super) ram: RamMapping,
     order: Mutex<SendOrder>,
     counts: Mutex<Counts>,
     /// Signalled when the last page is done or something fails.
@@ -70,14 +69,14 @@ pub(super) enum Fate<'a> {
 
 impl Sending {
     /// Memory of which `rest` is left.
-    pub(super) fn new(ram: RamMapping, rest: Rest, options: &SourceOptions, stop: Stop) -> Self {
+    pub(super) fn new(rest: Rest, options: &SourceOptions, stop: Stop) -> Self {
         let Rest {
             unsent,
             done,
             recency,
             hinted,
         } = rest;
-        let mut counted = PageBitmap::full(ram.pages());
+        let mut counted = PageBitmap::full(unsent.pages());
         counted.remove_all(&unsent);
         let counts = Counts {
             tally: done,
@@ -86,15 +85,16 @@ impl Sending {
             left: unsent.count(),
         };
         let order = SendOrder::new(unsent, options.plan(), Some(&recency));
-        Self::begin(ram, order, counts, options, stop)
+        Self::begin(order, counts, options, stop)
     }
 
-    /// The next lap, in which the `missing` pages go, some of them again.
+    /// The next lap, in which the `missing` pages of `ram` go, some of them again.
     ///
     /// # Errors
     /// If the page table of this process cannot be read.
     pub(super) fn next_lap(
         self,
+        ram: &FrozenRam,
         missing: PageBitmap,
         options: &SourceOptions,
         stop: Stop,
@@ -103,21 +103,14 @@ impl Sending {
             .counts
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
-        counts.settle(&self.ram, &missing)?;
+        counts.settle(ram, &missing)?;
         counts.left = missing.count();
         let order = SendOrder::new(missing, options.plan(), None);
-        Ok(Self::begin(self.ram, order, counts, options, stop))
+        Ok(Self::begin(order, counts, options, stop))
     }
 
-    fn begin(
-        ram: RamMapping,
-        order: SendOrder,
-        counts: Counts,
-        options: &SourceOptions,
-        stop: Stop,
-    ) -> Self {
+    fn begin(order: SendOrder, counts: Counts, options: &SourceOptions, stop: Stop) -> Self {
         Self {
-            ram,
             order: Mutex::new(order),
             counts: Mutex::new(counts),
             changed: Condvar::new(),
@@ -316,11 +309,11 @@ impl Counts {
     }
 
     /// Counts the pages that arrived although their sending failed half-way: all but the `missing`.
-    fn settle(&mut self, ram: &RamMapping, missing: &PageBitmap) -> Result<()> {
+    fn settle(&mut self, ram: &FrozenRam, missing: &PageBitmap) -> Result<()> {
         let mut uncounted = PageBitmap::full(ram.pages());
         uncounted.remove_all(&self.counted);
         uncounted.remove_all(missing);
-        find_untouched(ram, |range| {
+        find_untouched(ram.mapping(), |range| {
             let mut at = range.first().get();
             while let Some(run) = uncounted.next_run(at, range.end()) {
                 self.note(run, Fate::Absent);
@@ -329,15 +322,15 @@ impl Counts {
             uncounted.remove_range(range);
             Ok(())
         })?;
-        let mut content = [0; PAGE_BYTES];
         for page in uncounted.iter() {
             let range = PageRange::within(page, 1, ram.pages()).expect("the page is in the set");
-            ram.read(range, &mut content);
-            if is_zero(&content) {
+            let content = ram.content(range).first_chunk();
+            let content = content.expect("a range is not empty");
+            if is_zero(content) {
                 self.note(range, Fate::Zero);
             } else {
-                let digests: Vec<_> = Digest::of_each(range, &content).collect();
-                self.note(range, Fate::Sent(Cause::Push, &digests));
+                let digest = Digest::of_page(page, content);
+                self.note(range, Fate::Sent(Cause::Push, &[digest]));
             }
         }
         Ok(())

@@ -12,7 +12,7 @@ use crate::options::{Mode, SourceOptions};
 use crate::page::{bytes_of, to_u64};
 use crate::phase::{SourceEvent, SourcePhase};
 use crate::progress::{Pace, Progress, ProgressSink};
-use crate::ram::RamMapping;
+use crate::ram::{FrozenRam, RamMapping};
 use crate::report::{Outcome, Report};
 use crate::source::SourceVm;
 use crate::source::account::Account;
@@ -35,7 +35,8 @@ pub(super) struct Transfer<'a> {
     pub(super) phase: SourcePhase,
     pace: Pace,
     pub(super) account: Account,
-    pause_called: bool,
+    /// The memory of a guest that stands still, to be given back if it is to run on here.
+    frozen: Option<FrozenRam>,
     is_tracked: bool,
 }
 
@@ -60,7 +61,7 @@ impl<'a> Transfer<'a> {
             phase: SourcePhase::Negotiating,
             pace: Pace::default(),
             account: Account::begin(),
-            pause_called: false,
+            frozen: None,
             is_tracked: false,
         }
     }
@@ -89,7 +90,7 @@ impl<'a> Transfer<'a> {
         })
     }
 
-    /// Everything after the destination has accepted.
+    /// Everything after the destination has accepted `ram`.
     fn hand_over_and_fill(
         &mut self,
         vm: &dyn SourceVm,
@@ -102,16 +103,14 @@ impl<'a> Transfer<'a> {
             control,
             background,
             ..
-        } = session;
-        let stop = self.cancel.stop().clone();
-        let sending_of = |rest| Sending::new(ram.clone(), rest, self.options, stop.clone());
+        } = &mut *session;
         let before = if self.options.mode.has_rounds() {
             self.is_tracked = true;
             vm.start_tracking()
                 .map_err(|source| Error::Track { source })?;
             let mut rounds = Rounds::new(
                 vm,
-                ram.clone(),
+                ram,
                 background,
                 self.options,
                 self.cancel.stop().clone(),
@@ -119,29 +118,57 @@ impl<'a> Transfer<'a> {
             let step = rounds.run(self, control)?;
             Before::Rounds(rounds, step)
         } else {
-            Before::Nothing(sending_of(Rest::everything(ram.pages())))
+            Before::Nothing(self.sending_of(Rest::everything(ram.pages())))
         };
 
         self.account.timeline.pause_called();
-        self.pause_called = true;
-        vm.pause().map_err(|source| Error::Pause { source })?;
-        self.advance(SourceEvent::Paused);
+        let paused = vm.pause();
         self.account.timeline.part_over("pause");
-        let (sending, step) = match before {
+        match paused {
+            Ok(frozen) => {
+                self.advance(SourceEvent::Paused);
+                let result = match self.rest_of(before, control) {
+                    Ok((sending, step)) => self.hand_over(vm, &frozen, sending, step, session),
+                    Err(error) => Err(error),
+                };
+                self.frozen = Some(frozen);
+                result
+            }
+            Err(source) => {
+                self.account.timeline.runs_again();
+                Err(Error::Pause { source })
+            }
+        }
+    }
+
+    /// What is left to be sent of a guest that stands still, and whether before it runs again.
+    fn rest_of(&mut self, before: Before<'_>, control: &mut Control) -> Result<(Sending, Step)> {
+        Ok(match before {
             Before::Rounds(rounds, step) => {
                 let rest = rounds.finish(step, self, control)?;
                 self.account.timeline.part_over("rest");
-                (sending_of(rest), step)
+                (self.sending_of(rest), step)
             }
             Before::Nothing(sending) if self.options.mode == Mode::PostCopy => {
                 (sending, Step::Switch)
             }
             Before::Nothing(sending) => (sending, Step::Stop),
-        };
+        })
+    }
+
+    /// Everything with the memory `ram` of a guest that stands still.
+    fn hand_over(
+        &mut self,
+        vm: &dyn SourceVm,
+        ram: &FrozenRam,
+        sending: Sending,
+        step: Step,
+        session: &mut Session,
+    ) -> Result<()> {
         let state = vm.save().map_err(|source| Error::Save { source })?;
         self.account.timeline.part_over("save");
 
-        let result = self.lap(session, &sending, |transfer, lap| {
+        let result = self.lap(session, &sending, ram, |transfer, lap| {
             transfer.send_state(lap.control, state)?;
             match step {
                 Step::Switch | Step::Another => {
@@ -155,7 +182,11 @@ impl<'a> Transfer<'a> {
                 }
             }
         });
-        self.recover_until_done(session, sending, result)
+        self.recover_until_done(session, sending, ram, result)
+    }
+
+    fn sending_of(&self, rest: Rest) -> Sending {
+        Sending::new(rest, self.options, self.cancel.stop().clone())
     }
 
     /// Sends the state and waits until the destination has restored it.
@@ -200,8 +231,8 @@ impl<'a> Transfer<'a> {
     /// # Errors
     /// If it cannot be resumed.
     pub(super) fn undo(&mut self, vm: &dyn SourceVm) -> Result<()> {
-        if self.pause_called {
-            vm.resume().map_err(|source| Error::Resume { source })?;
+        if let Some(ram) = self.frozen.take() {
+            vm.resume(ram).map_err(|source| Error::Resume { source })?;
             self.account.timeline.part_over("undo");
             self.account.timeline.runs_again();
         }

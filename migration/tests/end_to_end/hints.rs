@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use migration::{
-    CancelToken, DestinationOptions, Hints, MachineError, Mode, Offer, Outcome, PAGE_BYTES,
-    PageBitmap, PageIndex, PageRange, Progress, RamMapping, Report, Result, SourceOptions,
-    SourcePhase, SourceVm, Streams, Verify, migrate,
+    CancelToken, DestinationOptions, FrozenRam, Hints, MachineError, Mode, Offer, Outcome,
+    PAGE_BYTES, PageBitmap, PageIndex, PageRange, Progress, RamMapping, Report, Result,
+    SourceOptions, SourcePhase, SourceVm, Streams, Verify, migrate,
 };
 
 use crate::cutter::Cutter;
@@ -225,7 +225,7 @@ impl SourceVm for Hinter {
         self.vm.stop_tracking()
     }
 
-    fn pause(&self) -> Result<(), MachineError> {
+    fn pause(&self) -> Result<FrozenRam, MachineError> {
         self.write_at(Moment::WhenPaused);
         self.writes.lock().unwrap().is_paused = true;
         self.vm.pause()
@@ -235,9 +235,9 @@ impl SourceVm for Hinter {
         self.vm.save()
     }
 
-    fn resume(&self) -> Result<(), MachineError> {
+    fn resume(&self, ram: FrozenRam) -> Result<(), MachineError> {
         self.writes.lock().unwrap().is_paused = false;
-        self.vm.resume()
+        self.vm.resume(ram)
     }
 }
 

@@ -7,9 +7,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use migration::{
-    Arrival, ArrivingMemory, CancelToken, DestinationOptions, DestinationVm, Hints, MachineError,
-    MemoryLayout, MemoryRegion, Notice, Offer, PAGE_BYTES, PageBitmap, Pfn, RamMapping, Refusal,
-    Result, SourceOptions, SourceVm, Streams, Timeouts, receive,
+    Arrival, ArrivingMemory, CancelToken, DestinationOptions, DestinationVm, FrozenRam, Hints,
+    MachineError, MemoryLayout, MemoryRegion, Notice, Offer, PAGE_BYTES, PageBitmap, Pfn,
+    RamMapping, Refusal, Result, SourceOptions, SourceVm, Streams, Timeouts, receive,
 };
 
 use crate::memory::{Memory, expected};
@@ -129,9 +129,9 @@ impl SourceVm for FakeSource {
         Ok(())
     }
 
-    fn pause(&self) -> Result<(), MachineError> {
+    fn pause(&self) -> Result<FrozenRam, MachineError> {
         self.called(Call::Pause);
-        Ok(())
+        Ok(self.memory.frozen())
     }
 
     fn save(&self) -> Result<Vec<u8>, MachineError> {
@@ -139,7 +139,7 @@ impl SourceVm for FakeSource {
         Ok(self.state.clone())
     }
 
-    fn resume(&self) -> Result<(), MachineError> {
+    fn resume(&self, _ram: FrozenRam) -> Result<(), MachineError> {
         self.called(Call::Resume);
         Ok(())
     }

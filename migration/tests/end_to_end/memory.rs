@@ -8,7 +8,7 @@ use std::ffi::c_void;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, Mutex};
 
-use migration::{PAGE_BYTES, PageBitmap, PageIndex, RamMapping};
+use migration::{FrozenRam, PAGE_BYTES, PageBitmap, PageIndex, RamMapping};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 
 /// The content of a page.
@@ -58,6 +58,12 @@ impl Memory {
         // SAFETY: the mapping is anonymous and private, as long as this says, and unmapped only
         // when the last owner is dropped.
         unsafe { RamMapping::new(Arc::clone(self) as _, self.base.cast(), self.pages) }
+    }
+
+    /// The same of a VM that stands still.
+    pub fn frozen(self: &Arc<Self>) -> FrozenRam {
+        // SAFETY: the tests that play a guest have it stop writing before its VM is paused.
+        unsafe { FrozenRam::new(self.mapping()) }
     }
 
     pub fn pages(&self) -> u64 {

@@ -8,9 +8,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use migration::{
-    CancelToken, Cancellation, Hints, MachineError, Mode, Offer, Outcome, PAGE_BYTES, PageBitmap,
-    Progress, RamMapping, Report, Result, SourceOptions, SourcePhase, SourceVm, Streams, Timeouts,
-    migrate,
+    CancelToken, Cancellation, FrozenRam, Hints, MachineError, Mode, Offer, Outcome, PAGE_BYTES,
+    PageBitmap, Progress, RamMapping, Report, Result, SourceOptions, SourcePhase, SourceVm,
+    Streams, Timeouts, migrate,
 };
 
 use crate::machine::{Call, FakeSource, Waiting, can_receive};
@@ -131,7 +131,7 @@ impl SourceVm for Writer {
         self.vm.stop_tracking()
     }
 
-    fn pause(&self) -> Result<(), MachineError> {
+    fn pause(&self) -> Result<FrozenRam, MachineError> {
         self.halt();
         self.vm.pause()
     }
@@ -140,9 +140,9 @@ impl SourceVm for Writer {
         self.vm.save()
     }
 
-    fn resume(&self) -> Result<(), MachineError> {
+    fn resume(&self, ram: FrozenRam) -> Result<(), MachineError> {
         self.run();
-        self.vm.resume()
+        self.vm.resume(ram)
     }
 }
 

@@ -147,9 +147,9 @@ pub fn assert_same_memory(left: &RamMapping, right: &RamMapping) {
 
 /// The state of a machine that its user has paused.
 pub fn state_of(machine: &Machine) -> MachineState {
-    machine.hold().unwrap();
+    let held = machine.hold().unwrap();
     let state = machine.save().unwrap();
-    machine.release().unwrap();
+    machine.release(held).unwrap();
     state
 }
 

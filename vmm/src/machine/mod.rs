@@ -31,7 +31,7 @@ pub use state::{MachineState, StateError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ::devices::Interrupt;
-use migration::{Hints, PageBitmap, Pfn};
+use migration::{FrozenRam, Hints, PageBitmap, Pfn};
 
 use crate::boot;
 use crate::kvm;
@@ -127,22 +127,30 @@ impl Machine {
     ///
     /// # Errors
     /// Another one holds the guest, or a part of it does not obey; then the guest runs on.
-    pub fn hold(&self) -> Result<(), MachineError> {
+    pub fn hold(&self) -> Result<FrozenRam, MachineError> {
         let mut custody = self.lock();
         let change = custody.hold()?;
-        let held = self.apply(change);
-        if held.is_err() {
+        if let Err(error) = self.apply(change) {
             let change = custody.release();
             self.apply(change)?;
+            return Err(error);
         }
-        held
+        #[expect(
+            unsafe_code,
+            reason = "the one place where a guest is known to stand still"
+        )]
+        // SAFETY: no vCPU runs and no queue is served until a held machine is released, which takes
+        // the value; to save it only reads its memory.
+        let frozen = unsafe { FrozenRam::new(self.ram().mapping()) };
+        Ok(frozen)
     }
 
-    /// Lets a held guest go on here.
+    /// Lets a held guest, whose memory is no longer lent, go on here.
     ///
     /// # Errors
     /// A part of it does not obey.
-    pub fn release(&self) -> Result<(), MachineError> {
+    pub fn release(&self, ram: FrozenRam) -> Result<(), MachineError> {
+        drop(ram);
         let mut custody = self.lock();
         let change = custody.release();
         self.apply(change)
