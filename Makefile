@@ -57,7 +57,7 @@ bench-boot: setup ## measures the start of a VM and the memory of an idle one
 	$(step) "programs" cargo build --release -p vmm -p tests --bins
 	$(step) "start and size" target/release/bench-boot
 
-bench-migrate: setup ## measures what a move costs guest, network and user, some minutes; needs root for slow links
+bench-migrate: setup ## measures what a move costs guest, network and user, half an hour; needs root for slow links
 	$(step) "programs" cargo build --release -p vmm -p tests --bins
 	$(step) "moves" target/release/bench-migrate --out target/bench-migrate.json
 

@@ -105,8 +105,8 @@ fn owner_pages(count: u64) -> u64 {
 
 /// Has the pages that nobody works on.
 pub trait Lender {
-    /// Lends a page; comes back when it may be used.
-    fn take(&self, index: u64);
+    /// Lends a page; comes back when it may be used. May `touch` it before, so that it is there.
+    fn take(&self, index: u64, touch: impl FnOnce());
     /// Has a page back.
     fn give_back(&self, index: u64);
 }
@@ -162,7 +162,12 @@ impl<L: Lender> Pages for OwnPages<'_, L> {
     }
 
     fn take(&mut self, index: u64) {
-        self.lender.take(index);
+        let gpa = address(self.gpa(index));
+        let word = with_exposed_provenance_mut::<u64>(gpa);
+        // SAFETY: the lender calls this for a page that is this processor's by then; it is RAM, mapped,
+        // and keeps its content.
+        let touch = || unsafe { word.write_volatile(word.read_volatile()) };
+        self.lender.take(index, touch);
     }
 
     fn give_back(&mut self, index: u64) {

@@ -8,6 +8,7 @@ mod driver;
 use core::sync::atomic::{AtomicBool, AtomicU8};
 
 use super::Plan;
+use super::board::BOARD;
 use crate::hw::lock::{Guard, Lock};
 use crate::hw::memory::{Lender, WorkingSet};
 use crate::hw::processor;
@@ -84,8 +85,12 @@ impl Balloon {
         }
     }
 
-    fn take(&self, index: u64, pause: &impl Fn()) {
-        while self.frames.claim(index).is_none() {
+    /// Takes a page into use, and tells what it was.
+    fn take(&self, index: u64, pause: &impl Fn()) -> Frame {
+        loop {
+            if let Some(frame) = self.frames.claim(index) {
+                return frame;
+            }
             let mut driver = self.lock(pause);
             // The page may be in a report: then it is free as soon as that is back.
             driver.finish(pause);
@@ -116,9 +121,16 @@ impl Account {
 }
 
 impl Lender for Account {
-    fn take(&self, index: u64) {
-        if let Some(balloon) = &self.plan.balloon {
-            balloon.take(index, &|| self.pause());
+    fn take(&self, index: u64, touch: impl FnOnce()) {
+        let Some(balloon) = &self.plan.balloon else {
+            return;
+        };
+        let began = processor::ticks();
+        if balloon.take(index, &|| self.pause()) == Frame::Clean {
+            // The host has the page no more; without a balloon it would have kept it.
+            touch();
+            let took = processor::ticks().saturating_sub(began);
+            BOARD.desks[self.number].note_balloon(took);
         }
     }
 

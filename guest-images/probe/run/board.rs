@@ -21,6 +21,8 @@ pub struct Desk {
     /// One more than the passes made; 0 if there is no work.
     passes: AtomicU64,
     longest_gap: AtomicU64,
+    /// Ticks spent on the balloon.
+    balloon: AtomicU64,
     digest: AtomicU64,
     answered: AtomicU32,
 }
@@ -32,6 +34,7 @@ impl Desk {
             pages: AtomicU64::new(0),
             passes: AtomicU64::new(0),
             longest_gap: AtomicU64::new(0),
+            balloon: AtomicU64::new(0),
             digest: AtomicU64::new(0),
             answered: AtomicU32::new(0),
         }
@@ -73,6 +76,11 @@ impl Desk {
         }
     }
 
+    /// Notes time that a processor without a balloon would not have spent, in ticks.
+    pub fn note_balloon(&self, ticks: u64) {
+        self.balloon.fetch_add(ticks, Ordering::Relaxed);
+    }
+
     /// Answers request number `request` with the digest of the processor's part.
     pub fn answer(&self, request: u32, digest: u64) {
         self.digest.store(digest, Ordering::Relaxed);
@@ -89,6 +97,8 @@ pub struct Progress {
     pub passes: Option<u64>,
     /// The longest time between two turns of any of them since the last sum, in ticks.
     pub longest_gap: u64,
+    /// What all of them have spent on the balloon, in ticks.
+    pub balloon: u64,
 }
 
 /// The desks, the requests, and the first damage found.
@@ -186,6 +196,10 @@ impl Board {
                 .map(|desk| desk.longest_gap.swap(0, Ordering::Relaxed))
                 .max()
                 .unwrap_or(0),
+            balloon: self
+                .online()
+                .map(|desk| desk.balloon.load(Ordering::Relaxed))
+                .sum(),
         }
     }
 

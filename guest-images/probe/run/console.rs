@@ -75,7 +75,8 @@ impl Console {
         // Not at each visit: to look costs some of one.
         self.next_chore = self.next_chore.min(now + look_period);
         if now >= self.next_chore {
-            let pause = match chores.turn(balloon, now) {
+            let state = timed(|| chores.turn(balloon, now));
+            let pause = match state {
                 State::Busy => clock.ticks_of(1, BALLOON_LOOKS_PER_S),
                 State::Resting => look_period,
             };
@@ -92,7 +93,7 @@ impl Console {
             self.finish(worker);
         }
         if let Some(balloon) = &self.plan.balloon {
-            balloon.look();
+            timed(|| balloon.look());
         }
         while let Some(byte) = serial::receive() {
             if let Some(wish) = self.input.take(byte) {
@@ -171,9 +172,21 @@ impl Console {
         line.decimal(clock.parts_in(since_ready, 1000));
         line.text(" passes=").decimal(progress.passes.unwrap_or(0));
         line.text(" pages=").decimal(progress.pages);
-        let gap_us = clock.parts_in(progress.longest_gap, 1_000_000);
-        print(worker, line.text(" max_gap_us=").decimal(gap_us));
+        let us = |ticks| clock.parts_in(ticks, 1_000_000);
+        line.text(" max_gap_us=").decimal(us(progress.longest_gap));
+        if self.plan.balloon.is_some() {
+            line.text(" balloon_us=").decimal(us(progress.balloon));
+        }
+        print(worker, &mut line);
     }
+}
+
+/// Does `work` for the balloon, which takes the boot processor from its own.
+fn timed<T>(work: impl FnOnce() -> T) -> T {
+    let began = processor::ticks();
+    let result = work();
+    BOARD.desks[0].note_balloon(processor::ticks().saturating_sub(began));
+    result
 }
 
 /// Says where the first wrong word was, once.

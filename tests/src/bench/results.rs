@@ -98,6 +98,7 @@ impl Results {
                 "bound": verdict.bound,
                 "ratio": verdict.ratio(),
                 "holds": verdict.holds(),
+                "judgement": verdict.judgement(),
             })
         });
         json!({

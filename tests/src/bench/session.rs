@@ -17,6 +17,9 @@ use super::{BenchError, Summary, verdict};
 /// Failures of one cell and column after which it is not tried again.
 const MOST_FAILURES: usize = 2;
 
+/// How often a run is tried that others disturb. Our choice: because it may double the time.
+const MOST_TRIES: usize = 2;
+
 /// How often a busy machine is looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -29,7 +32,8 @@ pub struct Plan {
     pub extent: Extent,
     /// The ways to move them; none means those that are usual for each cell's suite.
     pub columns: Vec<Column>,
-    /// Runs of each cell and column.
+    /// Runs of each cell and column that have the machine to themselves; it is tried [`MOST_TRIES`] times
+    /// as often at most.
     pub runs: usize,
     /// How long a run may be put off until the machine is quiet.
     pub patience: Duration,
@@ -62,8 +66,8 @@ pub fn measure(plan: &Plan, interrupt: &Interrupt) -> Result<Results, BenchError
         receiver: &receiver,
         interrupt,
     };
-    let outcome =
-        (0..plan.runs).try_for_each(|round| course.round(round, &mut results, &mut floors));
+    let outcome = (0..plan.runs * MOST_TRIES)
+        .try_for_each(|round| course.round(round, &mut results, &mut floors));
     results.floors = links_in_order(plan)
         .filter_map(|kind| LinkFloors::new(kind, floors.remove(&kind)?))
         .collect();
@@ -151,29 +155,33 @@ struct Course<'a> {
 }
 
 impl Course<'_> {
-    /// One run of each cell and column, and the floors beside them.
+    /// One run of each cell and column that needs one, and the floors beside them.
     fn round(
         &mut self,
         round: usize,
         results: &mut Results,
         floors: &mut HashMap<LinkKind, Vec<Floors>>,
     ) -> Result<(), BenchError> {
+        let is_due = |summary: &Summary| {
+            summary.failures.len() < MOST_FAILURES && is_due(round, self.plan.runs, summary.quiet())
+        };
+        let due = results.summaries.iter().filter(|one| is_due(one)).count();
+        if due == 0 {
+            return Ok(());
+        }
         for (&kind, link) in self.links {
             self.quiet_moment()?;
             floors.entry(kind).or_default().push(floors::measure(link)?);
         }
         let count = results.summaries.len();
+        let mut run = 0;
         for turn in 0..count {
             // Each round begins with another column, so that none always follows the same one.
             let index = turn_index(turn, round, count);
             let summary = &mut results.summaries[index];
-            if summary.failures.len() < MOST_FAILURES {
-                let place = format!(
-                    "round {}/{}, {}/{count}",
-                    round + 1,
-                    self.plan.runs,
-                    turn + 1
-                );
+            if is_due(summary) {
+                run += 1;
+                let place = format!("round {}, {run}/{due}", round + 1);
                 self.one(summary, &place)?;
             }
         }
@@ -220,6 +228,11 @@ impl Course<'_> {
     }
 }
 
+/// Whether a cell and column of which so many runs were `quiet` is run once more. Pure.
+fn is_due(round: usize, runs: usize, quiet: usize) -> bool {
+    round < runs || quiet < runs
+}
+
 fn turn_index(turn: usize, round: usize, count: usize) -> usize {
     (turn + round) % count
 }
@@ -227,6 +240,12 @@ fn turn_index(turn: usize, round: usize, count: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn run_that_was_disturbed_is_made_up_for() {
+        assert!(is_due(0, 3, 0) && is_due(2, 3, 2));
+        assert!(is_due(3, 3, 2) && !is_due(3, 3, 3));
+    }
 
     #[test]
     fn every_round_runs_each_once_and_begins_with_another() {

@@ -2,7 +2,7 @@
 
 use super::results::Results;
 use super::sample::{Sample, Summary};
-use super::verdict::{Bound, Verdict};
+use super::verdict::{Bound, Judgement, Verdict};
 
 /// One number of a run, and how it is shown.
 #[derive(Debug)]
@@ -148,7 +148,11 @@ fn print_verdicts(verdicts: &[Verdict]) {
         "", "measured", "limit", "ratio"
     );
     for verdict in verdicts {
-        let word = if verdict.holds() { "PASS" } else { "FAIL" };
+        let word = match verdict.judgement() {
+            Judgement::Holds => "PASS",
+            Judgement::Fails => "FAIL",
+            Judgement::Undecided => "NOISE",
+        };
         let sign = match verdict.bound {
             Bound::AtMost(_) => "<=",
             Bound::AtLeast(_) => ">=",
@@ -162,6 +166,14 @@ fn print_verdicts(verdicts: &[Verdict]) {
             verdict.subject
         );
     }
-    let held = verdicts.iter().filter(|verdict| verdict.holds()).count();
-    println!("{held} of {} claims hold", verdicts.len());
+    let count = |judgement| {
+        let all = verdicts.iter().map(Verdict::judgement);
+        all.filter(|one| *one == judgement).count()
+    };
+    println!(
+        "{} of {} claims hold, {} cannot be told: others disturbed every run",
+        count(Judgement::Holds),
+        verdicts.len(),
+        count(Judgement::Undecided)
+    );
 }

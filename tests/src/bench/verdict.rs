@@ -23,6 +23,8 @@ pub struct Verdict {
     pub measured: f64,
     /// What is claimed of it.
     pub bound: Bound,
+    /// Whether it rests on runs that had the machine to themselves.
+    pub is_quiet: bool,
 }
 
 /// The claimed side of a limit.
@@ -35,7 +37,29 @@ pub enum Bound {
     AtLeast(f64),
 }
 
+/// What is said of a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Judgement {
+    /// It holds.
+    Holds,
+    /// It does not.
+    Fails,
+    /// It does not, in runs all of which were disturbed by others.
+    Undecided,
+}
+
 impl Verdict {
+    /// What is said of the claim.
+    #[must_use]
+    pub fn judgement(&self) -> Judgement {
+        match (self.holds(), self.is_quiet) {
+            (true, _) => Judgement::Holds,
+            (false, true) => Judgement::Fails,
+            (false, false) => Judgement::Undecided,
+        }
+    }
+
     /// Whether the claim holds.
     #[must_use]
     pub fn holds(&self) -> bool {

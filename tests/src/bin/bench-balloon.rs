@@ -49,7 +49,7 @@ const RIG_PATIENCE: Duration = Duration::from_secs(3 * 3600);
 /// self-ballooning costs a guest that grows and shrinks.
 #[derive(FromArgs)]
 #[argh(note = "\
-Suites: drag (slow-down of a guest that breathes, at the paper's interval of 5 s), sweep (the same
+Suites: drag (what a guest that breathes spends on its balloon, at the paper's interval of 5 s), sweep (the same
 for intervals from 10 ms to 10 s, as the paper's figure 11), freed (resident memory after a Linux
 guest has freed memory), moved (bytes on the wire of such a guest). Where no stock kernel runs,
 the last two run in the nested rig. Without options it takes some two hours.")]

@@ -20,8 +20,8 @@ use vmm::console::Signals;
 #[argh(note = "\
 Suites: moves (workload x pace x link), sizes (downtime by size of memory), sparse (only what is
 used moves), hot (every hot set over every link), sorts (the paper's table). Without options it
-takes minutes; with --full, hours. Links with a rate need root and iproute2. SKIFF=PATH names
-another binary to measure.")]
+takes half an hour; with --full, hours. A claim that fails where others disturbed every run is marked
+NOISE. Links with a rate need root and iproute2. SKIFF=PATH names another binary to measure.")]
 struct Args {
     /// every cell instead of the most telling ones
     #[argh(switch)]
@@ -55,7 +55,8 @@ struct Args {
     #[argh(option, default = "256")]
     hot_mib: u32,
 
-    /// runs of each cell and column (default 3, with --full 10)
+    /// runs of each cell and column that nobody else disturbs; twice as many are tried at most (default 3,
+    /// with --full 10)
     #[argh(option)]
     runs: Option<usize>,
 

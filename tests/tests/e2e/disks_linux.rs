@@ -18,7 +18,7 @@ const PATTERN: usize = 2;
 const COPIES: usize = 30;
 
 /// Types a command and waits until it says that it was done.
-fn say(vm: &mut VmProcess, command: &str, word: &str) {
+pub fn say(vm: &mut VmProcess, command: &str, word: &str) {
     // What is typed is echoed, and is not what is waited for.
     let typed = format!("{command} && echo {word} $((40 + 2))\n");
     vm.skiff.type_text(&typed).unwrap();

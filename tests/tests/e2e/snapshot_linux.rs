@@ -1,10 +1,14 @@
-//! A stock Linux guest out of a snapshot: its clock, its memory and its console go on.
+//! A stock Linux guest out of a snapshot: its clock, its random numbers, its memory, its disk and its
+//! console go on.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::time::{Duration, Instant};
 
 use tests::harness::{Host, VmProcess, field};
 
-use crate::ground::has_hardware;
+use crate::disks_linux::say;
+use crate::ground::{has_hardware, scaled};
 
 const PATIENCE: Duration = Duration::from_secs(240);
 
@@ -25,6 +29,7 @@ fn stock_guest_counts_checks_memory_and_answers_after_each_resume() {
     vm.snapshot(&directory, &["--stop", "--live"]).unwrap();
     vm.skiff.succeed(PATIENCE).unwrap();
     let before = vm.skiff.output().text();
+    let mut random = BTreeSet::new();
     for mode in ["lazy", "mapped", "eager"] {
         let options = ["--memory-mode", mode];
         let mut copy = host.restore(mode, &directory, &options).unwrap();
@@ -36,9 +41,15 @@ fn stock_guest_counts_checks_memory_and_answers_after_each_resume() {
         // What is typed is echoed, now and then in the middle of a line: the count is read before.
         let quiet = before.clone() + first + rest;
         copy.skiff
-            .type_text("dmesg | grep -c fork; echo two $((40 + 3))\n")
+            .type_text(&format!("{RANDOM}; {FORKS}; echo two $((40 + 3))\n"))
             .unwrap();
         wait(&copy, "two 43");
+        random.insert(word_after(&copy, "random="));
+        assert_eq!(
+            word_after(&copy, "forks="),
+            "1",
+            "{mode}: the guest was told"
+        );
         assert!(!copy.skiff.output().text().contains("WRONG"), "{mode}");
         let counts: Vec<u64> = quiet
             .lines()
@@ -50,4 +61,73 @@ fn stock_guest_counts_checks_memory_and_answers_after_each_resume() {
         copy.tell("stop").unwrap();
         copy.skiff.succeed(PATIENCE).unwrap();
     }
+    assert_eq!(random.len(), 3, "copies draw the same numbers: {random:?}");
+}
+
+#[test]
+fn stock_guest_with_a_disk_lives_through_cycle_after_cycle() {
+    if !has_hardware("snapshot_linux") {
+        return;
+    }
+    let (host, place) = (Host::new().unwrap(), tempfile::tempdir().unwrap());
+    let disk = place.path().join("disk");
+    File::create(&disk).unwrap().set_len(64 << 20).unwrap();
+    let options = ["--memory", "256M", "--disk", disk.to_str().unwrap()];
+    let mut vm = host.boot_linux_with("linux", &options, "").unwrap();
+    wait(&vm, "skiff: ready");
+    let began = Instant::now();
+    let first = uptime(&mut vm);
+    let (mut last, mut random) = (first, BTreeSet::new());
+    let cycles = scaled(100, 6);
+    for cycle in 0..cycles {
+        let directory = place.path().join(format!("snap{}", cycle % 2));
+        let options = [&["--stop", "--live"][..], &["--stop"]][cycle % 2];
+        vm.snapshot(&directory, options).unwrap();
+        vm.skiff.succeed(PATIENCE).unwrap();
+        let mode = ["lazy", "mapped", "eager"][cycle % 3];
+        vm = host
+            .restore("linux", &directory, &["--memory-mode", mode])
+            .unwrap();
+        let now = uptime(&mut vm);
+        assert!(now >= last, "cycle {cycle}: {now} s after {last} s");
+        last = now;
+        // A block of this cycle, and then all there are, from the disk itself.
+        let work = format!(
+            "dd if=/dev/urandom bs=64k count=1 2>/dev/null >>/run/all && \
+             dd if=/run/all of=/dev/vda bs=64k skip={cycle} seek={cycle} conv=fsync 2>/dev/null && \
+             echo 3 >/proc/sys/vm/drop_caches && \
+             dd if=/dev/vda bs=64k count={} 2>/dev/null | cmp - /run/all",
+            cycle + 1
+        );
+        say(&mut vm, &format!("{work} && {RANDOM}"), "same");
+        random.insert(word_after(&vm, "random="));
+    }
+    assert_eq!(random.len(), cycles, "numbers come twice: {random:?}");
+    // It was stopped at times, and never made up for it.
+    assert!(last - first <= began.elapsed().as_secs_f64() + 1.0);
+    vm.tell("stop").unwrap();
+    vm.skiff.succeed(PATIENCE).unwrap();
+}
+
+/// Prints random bytes.
+const RANDOM: &str = "echo random=$(head -c 16 /dev/urandom | md5sum)";
+
+/// Prints how often the guest was told that it is a copy.
+const FORKS: &str = "echo forks=$(dmesg | grep -c 'virtual machine fork')";
+
+/// Seconds since the guest's start, by its own clock.
+fn uptime(vm: &mut VmProcess) -> f64 {
+    say(vm, "echo up=$(cut -d' ' -f1 /proc/uptime)", "clock");
+    word_after(vm, "up=").parse().unwrap()
+}
+
+/// The word after the last `mark` that is not within what was typed.
+fn word_after(vm: &VmProcess, mark: &str) -> String {
+    let text = vm.skiff.output().text();
+    let mut words = text.rsplit(mark).map(|rest| {
+        let end = rest.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '.');
+        rest[..end.unwrap_or(rest.len())].to_owned()
+    });
+    let word = words.find(|word| !word.is_empty());
+    word.unwrap_or_else(|| panic!("no {mark} in {text}"))
 }

@@ -2,7 +2,7 @@
 
 use crate::bitmap::PageBitmap;
 use crate::page::{PAGE_BYTES, PageRange, to_usize};
-use crate::ram::RamMapping;
+use crate::ram::{FrozenRam, RamMapping};
 use crate::snapshot::base::BasePages;
 use crate::snapshot::file::{MemoryFile, Sealed};
 use crate::snapshot::writer::comparison::Comparison;
@@ -57,14 +57,17 @@ impl<'a> MemoryWriter<'a> {
     }
 
     /// Writes the pages of `range`, at most [`PIECE_PAGES`](crate::snapshot::file::PIECE_PAGES), but for those
-    /// that are zero or the base's and always were.
-    pub(super) fn write(&mut self, range: PageRange) -> Result<()> {
+    /// that are zero or the base's and always were; from where they lie, if the memory is `frozen`.
+    pub(super) fn write(&mut self, range: PageRange, frozen: Option<&FrozenRam>) -> Result<()> {
+        self.looked_at.insert_range(range);
+        if let Some(ram) = frozen {
+            return self.write_content(range, ram.content(range));
+        }
         let mut content = std::mem::take(&mut self.content);
         content.resize(range.bytes(), 0);
         self.ram.read(range, &mut content);
         let written = self.write_content(range, &content);
         self.content = content;
-        self.looked_at.insert_range(range);
         written
     }
 

@@ -81,11 +81,12 @@ impl Work<'_> {
     ) -> Result<()> {
         let mut told = Instant::now();
         self.tell(memory, SnapshotPhase::Writing);
+        let frozen = self.paused.as_ref().map(|(_, ram)| ram);
         let mut at = 0;
         while let Some(run) = pages.next_run(at, pages.pages()) {
             at = run.end().min(run.first().get() + PIECE_PAGES);
             let piece = PageRange::between(run.first().get(), at).expect("a run is not empty");
-            memory.write(piece)?;
+            memory.write(piece, frozen)?;
             self.cancel_point()?;
             if told.elapsed() >= INTERVAL {
                 told = Instant::now();

@@ -61,6 +61,7 @@ impl Findings {
             subject: subject.to_owned(),
             measured,
             bound,
+            is_quiet: self.noise.iter().any(Noise::is_quiet),
         }));
     }
 

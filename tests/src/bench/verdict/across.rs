@@ -46,6 +46,11 @@ pub(super) fn verdicts(summaries: &[Summary]) -> Vec<Verdict> {
     verdicts
 }
 
+/// Whether each of them has a run that had the machine to itself.
+fn are_quiet(summaries: &[&Summary]) -> bool {
+    summaries.iter().all(|summary| summary.quiet() > 0)
+}
+
 fn is_of_sizes(summary: &Summary) -> bool {
     summary.cell.suite == Suite::Sizes && !summary.samples.is_empty()
 }
@@ -64,6 +69,7 @@ fn less_lost(push: &Summary, bubble: &Summary) -> Option<Verdict> {
         subject: against(push, bubble),
         measured: lost_s(bubble)?.median,
         bound: Bound::AtMost(limit_s),
+        is_quiet: are_quiet(&[push, bubble]),
     })
 }
 
@@ -80,6 +86,7 @@ fn fewer_faults(push: &Summary, bubble: &Summary) -> Option<Verdict> {
         subject: against(push, bubble),
         measured: faults(push)? / faults(bubble)?.max(1.0),
         bound: Bound::AtLeast(5.0),
+        is_quiet: are_quiet(&[push, bubble]),
     })
 }
 
@@ -95,6 +102,7 @@ fn no_longer_blocked(push: &Summary, bubble: &Summary) -> Option<Verdict> {
         subject: against(push, bubble),
         measured: blocked_ms(bubble)?.median,
         bound: Bound::AtMost(limit_ms),
+        is_quiet: are_quiet(&[push, bubble]),
     })
 }
 
@@ -108,12 +116,16 @@ fn same_downtime(summaries: &[Summary], one: &Summary) -> Option<Verdict> {
     let same = summaries
         .iter()
         .filter(|other| is_of_sizes(other) && other.column == one.column);
-    let medians = same.filter_map(|one| one.median(|sample: &Sample| sample.downtime_ms));
+    let same: Vec<_> = same.collect();
+    let medians = same
+        .iter()
+        .filter_map(|one| one.median(|sample: &Sample| sample.downtime_ms));
     let spread = Spread::of(medians).filter(|spread| spread.count > 1)?;
     Some(Verdict {
         claim: "downtime ms, longest of all memory sizes; shortest + resolution",
         subject: format!("sizes {}", one.column),
         measured: spread.max,
         bound: Bound::AtMost(spread.min * 1.1 + DOWNTIME_RESOLUTION_MS),
+        is_quiet: are_quiet(&same),
     })
 }

@@ -63,6 +63,7 @@ impl Subject<'_> {
             subject: format!("{cell} {column}"),
             measured,
             bound,
+            is_quiet: self.summary.quiet() > 0,
         }
     }
 

@@ -232,3 +232,20 @@ fn cell_without_samples_has_no_verdicts() {
     let empty = Summary::new(cell, "push:".parse().unwrap());
     assert!(all(&[empty], &[]).is_empty());
 }
+
+#[test]
+fn claim_that_fails_in_disturbed_runs_alone_is_undecided() {
+    let judge = |measured, is_quiet| {
+        let verdict = Verdict {
+            claim: "downtime ms",
+            subject: "a cell".to_owned(),
+            measured,
+            bound: Bound::AtMost(2.0),
+            is_quiet,
+        };
+        verdict.judgement()
+    };
+    assert_eq!(judge(1.9, false), Judgement::Holds);
+    assert_eq!(judge(2.1, true), Judgement::Fails);
+    assert_eq!(judge(2.1, false), Judgement::Undecided);
+}

@@ -1,4 +1,4 @@
-//! Slow-down over interval, beside the paper's figure 11.
+//! The balloon's part of a guest's time over its interval, beside the slow-down of the paper's figure 11.
 
 use std::path::Path;
 
@@ -45,7 +45,7 @@ const PAPER_512: [(f64, f64); 12] = [
 pub fn draw(drag: &Drag, path: &Path) -> Result<(), PictureError> {
     let ours = drag.rows.iter().filter_map(|row| match row.regime {
         Regime::Off => None,
-        Regime::EveryMs(ms) => Some((f64::from(ms), drag.slow_down(row)?.median)),
+        Regime::EveryMs(ms) => Some((f64::from(ms), row.balloon_percent()?.median)),
     });
     let paper = |name: &str, points: &[(f64, f64)]| Series {
         name: name.to_owned(),
