@@ -164,9 +164,10 @@ impl<L: Lender> Pages for OwnPages<'_, L> {
     fn take(&mut self, index: u64) {
         let gpa = address(self.gpa(index));
         let word = with_exposed_provenance_mut::<u64>(gpa);
+        // Written and not read, which would have the host map zeroes that it replaces later.
         // SAFETY: the lender calls this for a page that is this processor's by then; it is RAM, mapped,
-        // and keeps its content.
-        let touch = || unsafe { word.write_volatile(word.read_volatile()) };
+        // and what it holds is not needed.
+        let touch = || unsafe { word.write_volatile(0) };
         self.lender.take(index, touch);
     }
 
