@@ -1,7 +1,6 @@
 //! Guest memory whose missing pages fault into user space: all dealings with userfaultfd(2).
 #![expect(unsafe_code, reason = "userfaultfd and madvise act on raw addresses")]
 
-mod residence;
 mod stage;
 
 use std::fmt;
@@ -95,15 +94,8 @@ impl FaultRegion {
                 pages: ram.pages(),
                 source: std::io::Error::other(error),
             })?;
-        // What was touched before is a page that would never be asked for. To discard what is not
-        // there costs KVM's shadow page tables 2 ms for 8 GiB.
-        let is_touched = residence::holds_pages(&ram).map_err(|source| Error::Register {
-            pages: ram.pages(),
-            source,
-        })?;
-        if is_touched {
-            advise(Advice::LinuxDontNeed)?;
-        }
+        // What was touched before is a page that would never be asked for.
+        advise(Advice::LinuxDontNeed)?;
         let is_aligned = ram.base().addr().get().is_multiple_of(Stage::BYTES);
         Ok(Self {
             uffd: ManuallyDrop::new(uffd),
