@@ -63,7 +63,8 @@ fn less_lost(push: &Summary, bubble: &Summary) -> Option<Verdict> {
     let lost_s = |summary: &Summary| summary.spread(|sample| sample.cost.lost_s);
     let pushed = lost_s(push)?;
     let resolution_s = LOST_RESOLUTION_S.max(LOST_RESOLUTION_SHARE * pushed.median);
-    let limit_s = no_more_than(&pushed, resolution_s);
+    // Who loses nothing may seem to gain a little.
+    let limit_s = no_more_than(&pushed, resolution_s).max(LOST_RESOLUTION_S);
     Some(Verdict {
         claim: "work lost s: bubble, push",
         subject: against(push, bubble),

@@ -190,6 +190,18 @@ fn bubble_is_compared_with_push_of_the_same_cell_only() {
 }
 
 #[test]
+fn push_that_seems_to_gain_work_does_not_make_bubble_lose_some() {
+    let cell = cell(Pace::PagesPerS(2000), LinkKind::GIGABIT);
+    let losing = |prepaging, lost_s| {
+        let mut sample = sample("post-copy", prepaging);
+        sample.cost.lost_s = Some(lost_s);
+        summary(cell, &format!("{prepaging}:--mode post-copy"), sample)
+    };
+    let verdicts = across::verdicts(&[losing("push", -0.02), losing("bubble", 0.001)]);
+    assert!(find(&verdicts, "work lost").unwrap().holds());
+}
+
+#[test]
 fn sort_is_held_against_the_fewest_faults_of_the_paper() {
     let mut sort = cell(Pace::Full, LinkKind::GIGABIT);
     (sort.suite, sort.workload) = (Suite::Sorts, Workload::Quicksort { procs: 64 });
