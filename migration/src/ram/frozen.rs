@@ -28,7 +28,7 @@ impl FrozenRam {
         Self { mapping }
     }
 
-    /// The mapping, as it is to all others.
+    /// The mapping, which also tells where the memory lies.
     pub(crate) fn mapping(&self) -> &RamMapping {
         &self.mapping
     }

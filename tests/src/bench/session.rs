@@ -32,8 +32,7 @@ pub struct Plan {
     pub extent: Extent,
     /// The ways to move them; none means those that are usual for each cell's suite.
     pub columns: Vec<Column>,
-    /// Runs of each cell and column that have the machine to themselves; it is tried [`MOST_TRIES`] times
-    /// as often at most.
+    /// Runs of each cell and column that have the machine to themselves; twice as many are tried at most.
     pub runs: usize,
     /// How long a run may be put off until the machine is quiet.
     pub patience: Duration,

@@ -140,7 +140,8 @@ impl Machine {
             reason = "the one place where a guest is known to stand still"
         )]
         // SAFETY: no vCPU runs and no queue is served until a held machine is released, which takes
-        // the value; to save it only reads its memory.
+        // the value; to save it only reads its memory. A snapshot that is mapped is never written: a
+        // newer one is another file.
         let frozen = unsafe { FrozenRam::new(self.ram().mapping()) };
         Ok(frozen)
     }
