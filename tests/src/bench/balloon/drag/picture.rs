@@ -58,10 +58,10 @@ pub fn draw(drag: &Drag, path: &Path) -> Result<(), PictureError> {
         title: "What self-ballooning costs, by its interval (VEE 2009, figure 11)".to_owned(),
         x: "interval, ms".to_owned(),
         x_scale: Scale::Logarithmic,
-        y: "slow-down, %".to_owned(),
+        y: "slow-down or time for the balloon, %".to_owned(),
         series: vec![
             Series {
-                name: "skiff, grow-shrink".to_owned(),
+                name: "skiff, grow-shrink, its time".to_owned(),
                 points: ours.collect(),
             },
             paper("paper, kernel build in 128 MB", &PAPER_128),
