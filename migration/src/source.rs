@@ -80,7 +80,7 @@ pub trait SourceVm: Send + Sync {
     /// until what is returned comes back with [`resume`](Self::resume).
     ///
     /// # Errors
-    /// If it cannot be stopped; it goes on as before.
+    /// If it cannot be stopped; `resume` is called then as well, without memory.
     fn pause(&self) -> Result<FrozenRam, MachineError>;
 
     /// The state of its vCPUs and devices, while it is stopped: at most 16 MiB.
@@ -89,12 +89,12 @@ pub trait SourceVm: Send + Sync {
     /// If the state cannot be read.
     fn save(&self) -> Result<Vec<u8>, MachineError>;
 
-    /// Undoes [`pause`](Self::pause), which had returned `ram`: a VM that ran before runs on, one that
-    /// its user had paused stays paused.
+    /// Undoes [`pause`](Self::pause), which had returned `ram`, or had failed: a VM that ran before runs
+    /// on, one that its user had paused stays paused.
     ///
     /// # Errors
     /// If it cannot be resumed.
-    fn resume(&self, ram: FrozenRam) -> Result<(), MachineError>;
+    fn resume(&self, ram: Option<FrozenRam>) -> Result<(), MachineError>;
 }
 
 /// Whether a guest that was asked for free pages goes on naming them.

@@ -100,8 +100,13 @@ impl SourceVm for Departure {
         Ok(state)
     }
 
-    fn resume(&self, ram: FrozenRam) -> Result<(), MachineError> {
-        Ok(self.machine.release(ram)?)
+    fn resume(&self, ram: Option<FrozenRam>) -> Result<(), MachineError> {
+        match ram {
+            Some(ram) => self.machine.release(ram)?,
+            // It could not be held.
+            None => self.machine.start()?,
+        }
+        Ok(())
     }
 }
 

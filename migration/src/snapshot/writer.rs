@@ -142,8 +142,8 @@ struct Work<'a> {
     progress: &'a dyn Fn(&SnapshotProgress),
     cancel: &'a CancelToken,
     began: Instant,
-    /// When the guest was told to stand still, and its memory, if it does.
-    paused: Option<(Instant, FrozenRam)>,
+    /// When the guest was told to stand still, if it was, and its memory, if it does.
+    paused: Option<(Instant, Option<FrozenRam>)>,
     pause: Duration,
     is_tracked: bool,
     rounds: Vec<Round>,
@@ -314,8 +314,9 @@ impl Work<'_> {
 
     fn pause(&mut self) -> Result<()> {
         let since = Instant::now();
+        self.paused = Some((since, None));
         let ram = self.vm.pause().map_err(|source| Error::Pause { source })?;
-        self.paused = Some((since, ram));
+        self.paused = Some((since, Some(ram)));
         Ok(())
     }
 

@@ -35,6 +35,7 @@ pub(super) struct Transfer<'a> {
     pub(super) phase: SourcePhase,
     pace: Pace,
     pub(super) account: Account,
+    pause_called: bool,
     /// The memory of a guest that stands still, to be given back if it is to run on here.
     frozen: Option<FrozenRam>,
     is_tracked: bool,
@@ -61,6 +62,7 @@ impl<'a> Transfer<'a> {
             phase: SourcePhase::Negotiating,
             pace: Pace::default(),
             account: Account::begin(),
+            pause_called: false,
             frozen: None,
             is_tracked: false,
         }
@@ -122,23 +124,16 @@ impl<'a> Transfer<'a> {
         };
 
         self.account.timeline.pause_called();
-        let paused = vm.pause();
+        self.pause_called = true;
+        let frozen = vm.pause().map_err(|source| Error::Pause { source })?;
+        self.advance(SourceEvent::Paused);
         self.account.timeline.part_over("pause");
-        match paused {
-            Ok(frozen) => {
-                self.advance(SourceEvent::Paused);
-                let result = match self.rest_of(before, control) {
-                    Ok((sending, step)) => self.hand_over(vm, &frozen, sending, step, session),
-                    Err(error) => Err(error),
-                };
-                self.frozen = Some(frozen);
-                result
-            }
-            Err(source) => {
-                self.account.timeline.runs_again();
-                Err(Error::Pause { source })
-            }
-        }
+        let result = match self.rest_of(before, control) {
+            Ok((sending, step)) => self.hand_over(vm, &frozen, sending, step, session),
+            Err(error) => Err(error),
+        };
+        self.frozen = Some(frozen);
+        result
     }
 
     /// What is left to be sent of a guest that stands still, and whether before it runs again.
@@ -231,8 +226,9 @@ impl<'a> Transfer<'a> {
     /// # Errors
     /// If it cannot be resumed.
     pub(super) fn undo(&mut self, vm: &dyn SourceVm) -> Result<()> {
-        if let Some(ram) = self.frozen.take() {
-            vm.resume(ram).map_err(|source| Error::Resume { source })?;
+        if self.pause_called {
+            vm.resume(self.frozen.take())
+                .map_err(|source| Error::Resume { source })?;
             self.account.timeline.part_over("undo");
             self.account.timeline.runs_again();
         }

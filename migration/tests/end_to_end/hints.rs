@@ -235,7 +235,7 @@ impl SourceVm for Hinter {
         self.vm.save()
     }
 
-    fn resume(&self, ram: FrozenRam) -> Result<(), MachineError> {
+    fn resume(&self, ram: Option<FrozenRam>) -> Result<(), MachineError> {
         self.writes.lock().unwrap().is_paused = false;
         self.vm.resume(ram)
     }

@@ -63,6 +63,8 @@ pub struct FakeSource {
     pub memory: Arc<Memory>,
     pub state: Vec<u8>,
     pub calls: Mutex<Vec<Call>>,
+    /// Whether it cannot be paused.
+    pub is_stubborn: AtomicBool,
 }
 
 impl FakeSource {
@@ -71,6 +73,7 @@ impl FakeSource {
             memory,
             state: b"state of the machine".to_vec(),
             calls: Mutex::default(),
+            is_stubborn: AtomicBool::new(false),
         }
     }
 
@@ -131,6 +134,9 @@ impl SourceVm for FakeSource {
 
     fn pause(&self) -> Result<FrozenRam, MachineError> {
         self.called(Call::Pause);
+        if self.is_stubborn.load(Ordering::Acquire) {
+            return Err("it does not stop".into());
+        }
         Ok(self.memory.frozen())
     }
 
@@ -139,7 +145,7 @@ impl SourceVm for FakeSource {
         Ok(self.state.clone())
     }
 
-    fn resume(&self, _ram: FrozenRam) -> Result<(), MachineError> {
+    fn resume(&self, _ram: Option<FrozenRam>) -> Result<(), MachineError> {
         self.called(Call::Resume);
         Ok(())
     }

@@ -140,7 +140,7 @@ impl SourceVm for Writer {
         self.vm.save()
     }
 
-    fn resume(&self, ram: FrozenRam) -> Result<(), MachineError> {
+    fn resume(&self, ram: Option<FrozenRam>) -> Result<(), MachineError> {
         self.run();
         self.vm.resume(ram)
     }

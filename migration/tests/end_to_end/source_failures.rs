@@ -1,6 +1,7 @@
 //! What a source does when its destination fails it: the guest runs on, or is known to be lost.
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -376,4 +377,24 @@ fn cancel_before_the_token_does_not_wait_for_the_destination() {
         assert!(took < Duration::from_secs(2), "{phase:?}: {took:?}");
         script.join().unwrap();
     }
+}
+
+#[test]
+fn guest_that_cannot_be_stopped_is_resumed_all_the_same() {
+    let (address, script) = destination(|listener| {
+        let [mut control, ..] = accept_vm(&listener);
+        control.expect(FAILED);
+    });
+    let vm = FakeSource::new(Memory::filled(PAGES));
+    vm.is_stubborn.store(true, Ordering::Release);
+    let options = SourceOptions {
+        mode: Mode::PostCopy,
+        ..options_to(address)
+    };
+    let cancel = CancelToken::new().unwrap();
+    let failure = migrate(&vm, &options, &|_: &Progress| {}, &cancel).unwrap_err();
+    assert!(matches!(failure.error, Error::Pause { .. }));
+    assert_eq!(failure.outcome(), Outcome::ResumedAtSource);
+    assert_eq!(*vm.calls.lock().unwrap(), [Call::Pause, Call::Resume]);
+    script.join().unwrap();
 }

@@ -81,7 +81,7 @@ impl Work<'_> {
     ) -> Result<()> {
         let mut told = Instant::now();
         self.tell(memory, SnapshotPhase::Writing);
-        let frozen = self.paused.as_ref().map(|(_, ram)| ram);
+        let frozen = self.paused.as_ref().and_then(|(_, ram)| ram.as_ref());
         let mut at = 0;
         while let Some(run) = pages.next_run(at, pages.pages()) {
             at = run.end().min(run.first().get() + PIECE_PAGES);

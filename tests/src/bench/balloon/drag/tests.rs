@@ -1,3 +1,5 @@
+//! Tests of what is made of the runs.
+
 use super::*;
 
 fn row(regime: Regime, rates: &[f64]) -> Row {
