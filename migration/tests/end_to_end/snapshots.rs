@@ -236,3 +236,15 @@ fn what_a_crash_left_behind_goes_with_the_next_snapshot() {
     assert_eq!(names(&directory).len(), 2);
     verify(&directory).unwrap();
 }
+
+#[test]
+fn snapshot_of_a_guest_that_cannot_be_stopped_leaves_it_running_and_nothing_behind() {
+    let place = tempfile::tempdir().unwrap();
+    let directory = place.path().join("none");
+    let source = FakeSource::new(Memory::filled(PAGES));
+    source.is_stubborn.store(true, Ordering::Release);
+    let cancel = CancelToken::new().unwrap();
+    write(&source, &options(&directory), &|_| {}, &cancel).unwrap_err();
+    assert_eq!(*source.calls.lock().unwrap(), [Call::Pause, Call::Resume]);
+    assert!(verify(&directory).is_err());
+}
