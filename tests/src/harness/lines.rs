@@ -50,6 +50,13 @@ impl Lines {
         self.change(|log| log.ended = true);
     }
 
+    /// Waits until the stream has ended and all of it is here, for `patience` at most.
+    pub fn drain(&self, patience: Duration) {
+        let (log, changed) = &*self.shared;
+        let log = log.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(changed.wait_timeout_while(log, patience, |log| !log.ended));
+    }
+
     fn change(&self, change: impl FnOnce(&mut Log)) {
         let (log, changed) = &*self.shared;
         change(&mut log.lock().unwrap_or_else(PoisonError::into_inner));

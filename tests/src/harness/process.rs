@@ -14,6 +14,9 @@ use super::{HarnessError, Lines, leavings};
 /// How often an ending process is looked at.
 const POLL: Duration = Duration::from_millis(2);
 
+/// How long the last lines of a process that has ended are waited for.
+const DRAINED: Duration = Duration::from_secs(10);
+
 /// The binary under test: `$SKIFF`, or the one beside this program in the build directory.
 ///
 /// # Errors
@@ -126,7 +129,10 @@ impl Skiff {
                 .try_wait()
                 .map_err(HarnessError::process("wait for skiff"))?;
             match ended {
-                Some(status) => return Ok(status),
+                Some(status) => {
+                    self.drain();
+                    return Ok(status);
+                }
                 None if Instant::now() >= deadline => {
                     return Err(HarnessError::StillRunning {
                         what: self.what.clone(),
@@ -157,6 +163,13 @@ impl Skiff {
         let _ = self.child.kill();
         let _ = self.child.wait();
         leavings::forget_process(self.child.id());
+        self.drain();
+    }
+
+    /// What a process printed last is still on its way when it has ended.
+    fn drain(&self) {
+        self.output.drain(DRAINED);
+        self.messages.drain(DRAINED);
     }
 
     /// The error that tells all about an end with `status`.

@@ -23,7 +23,7 @@ fn stock_guest_counts_checks_memory_and_answers_after_each_resume() {
     }
     let (host, place) = (Host::new().unwrap(), tempfile::tempdir().unwrap());
     let directory = place.path().join("snap");
-    let words = "skiff.counter=50 skiff.checksum=16";
+    let words = "quiet skiff.counter=50 skiff.checksum=16";
     let mut vm = host.boot_linux("linux", "1", words).unwrap();
     wait(&vm, "checksum ok n=1");
     vm.snapshot(&directory, &["--stop", "--live"]).unwrap();
