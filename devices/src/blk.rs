@@ -2,11 +2,13 @@
 //! device of the host.
 //!
 //! ```text
-//! driver --kick--> thread `disk`: take a chain, parse it, do it, put it back --interrupt--> driver
+//! driver --kick--> thread `disk`: take a chain, parse it, hand it to the kernel --io_uring--> storage
+//! driver <-interrupt-- thread `disk`: put it back, in whatever order they are done <--io_uring-- storage
 //! ```
 //! Neither vCPUs nor the event loop wait for the host's storage: one thread per disk does, for as
-//! long as the device runs. To stop it is to wait for the request it is at; those it has not taken
-//! are still in the ring, which is all there is to save of them.
+//! long as the device runs; where the kernel has no io_uring, it does one request after another. To stop
+//! it is to wait for the requests that were begun; those it has not taken are still in the ring, which is
+//! all there is to save of them.
 
 mod config;
 mod counters;
@@ -15,6 +17,7 @@ mod error;
 mod image;
 mod lock;
 mod request;
+mod ring;
 mod server;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use std::io;
 
 use vm_memory::{GuestAddress, GuestMemoryError};
 
+use crate::net::{InterfaceName, MacAddress};
 use crate::virtio::DeviceType;
 
 /// An operation on a device that failed.
@@ -111,9 +112,38 @@ pub enum DeviceError {
     #[error("cannot access guest memory")]
     AccessMemory(#[source] GuestMemoryError),
 
-    /// The thread of a disk did not start.
-    #[error("cannot start the thread of a disk")]
-    StartDisk(#[source] io::Error),
+    /// The thread of a device did not start.
+    #[error("cannot start the thread `{name}` of a device")]
+    StartThread {
+        /// What the device is.
+        name: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+
+    /// The kernel gives no queues for many requests at a time, or takes none.
+    #[error("cannot use io_uring")]
+    SetUpRing(#[source] io::Error),
+
+    /// A network interface of the host does not do what its driver wants of it.
+    #[error("cannot set up the network interface `{name}`")]
+    SetUpTap {
+        /// The interface.
+        name: InterfaceName,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+
+    /// The saved card had another address.
+    #[error("saved network card has the address {found}, not {expected}")]
+    SavedAddress {
+        /// The address in the state.
+        found: MacAddress,
+        /// That of the card here.
+        expected: MacAddress,
+    },
 
     /// A thread could not wait for its queue to be kicked.
     #[error("cannot wait for a kick of a queue")]

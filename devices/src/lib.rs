@@ -1,4 +1,5 @@
-//! Device models that know neither KVM nor migration: buses, serial, reset, virtio-mmio and disks.
+//! Device models that know neither KVM nor migration: buses, serial, reset, virtio-mmio, disks and
+//! network cards.
 //!
 //! Whoever builds a machine decodes addresses with [`Bus`], wires each [`Interrupt`] to its
 //! controller, and watches the event descriptors that the devices hand out. Everything a guest
@@ -13,7 +14,10 @@ mod error;
 mod event;
 mod interrupt;
 mod misbehaviour;
+pub mod net;
+mod pieces;
 mod power;
+mod rate;
 mod rng;
 mod serial;
 pub mod virtio;
@@ -23,6 +27,7 @@ pub use error::DeviceError;
 pub use interrupt::Interrupt;
 pub use misbehaviour::Misbehaviour;
 pub use power::{AcpiPowerPorts, GuestRequest, GuestRequestLine, ResetPort};
+pub use rate::RateLimit;
 pub use rng::Rng;
 pub use serial::{SerialOutput, SerialPort, SerialState};
 

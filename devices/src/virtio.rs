@@ -14,6 +14,7 @@ mod queue;
 mod registers;
 mod signals;
 mod status;
+mod thread;
 
 pub use chain::{Chain, GuestRange};
 pub use device::{
@@ -24,3 +25,4 @@ pub use mmio::{
 };
 pub use queue::{QueueState, Queues, VirtQueue};
 pub use signals::DeviceSignals;
+pub(crate) use thread::{NotStarted, Orders, QueueThread};

@@ -7,6 +7,8 @@
 
 mod balloon;
 mod blk;
+mod driver;
+mod net;
 mod seeds;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +28,7 @@ use crate::transfer::{self, Demands};
 use self::balloon::Checked;
 pub use self::balloon::drive_balloon;
 pub use self::blk::drive_blk;
+pub use self::net::drive_net;
 pub use seeds::seeds;
 
 /// Guest memory that the devices of a decoded state are put in front of, in bytes.
@@ -90,8 +93,11 @@ fn check_state(state: &MachineState) {
         let balloon = Balloon::new(memory(), Box::new(Checked));
         let balloon = MmioTransport::restore(balloon, memory(), interrupt(), state.clone());
         let disk = blk::blk(Access::ReadWrite);
-        let disk = MmioTransport::restore(disk, memory(), interrupt(), state);
-        for error in [rng.err(), balloon.err(), disk.err()].into_iter().flatten() {
+        let disk = MmioTransport::restore(disk, memory(), interrupt(), state.clone());
+        let (net, _far) = net::net();
+        let net = MmioTransport::restore(net, memory(), interrupt(), state);
+        let errors = [rng.err(), balloon.err(), disk.err(), net.err()];
+        for error in errors.into_iter().flatten() {
             drop(error.to_string());
         }
     }

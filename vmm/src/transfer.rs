@@ -16,6 +16,7 @@ use migration::{
     RamMapping, Refusal, SourceVm,
 };
 
+use crate::config::TapConfig;
 use crate::machine::{Assembly, CpuModel, Machine, MachineState, Wiring};
 use crate::memory::{self, GuestRam};
 
@@ -23,7 +24,7 @@ use demands::assemble;
 #[cfg(fuzzing)]
 pub(crate) use demands::check_cpu;
 pub(crate) use demands::{Demands, understand};
-pub use stored::{CloneIdentity, Memory, StoredError, StoredMachine, writable_disk};
+pub use stored::{CloneIdentity, Exclusive, Memory, StoredError, StoredMachine};
 
 /// A machine that may leave.
 #[derive(Debug)]
@@ -138,7 +139,8 @@ pub enum Passage {
     },
 }
 
-/// Whether who sends a machine may name files of this host, which become its disks.
+/// Whether who sends a machine may name files and interfaces of this host, which become its disks and
+/// network cards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Files {
     /// It is trusted.
@@ -150,6 +152,7 @@ pub enum Files {
 /// A machine that may arrive.
 pub struct Arrival {
     files: Files,
+    taps: Vec<TapConfig>,
     passage: Passage,
     wiring: Wiring,
     arrived: Box<dyn FnMut(Arc<Machine>) + Send>,
@@ -175,6 +178,7 @@ impl Arrival {
     pub fn new(wiring: Wiring, arrived: impl FnMut(Arc<Machine>) + Send + 'static) -> Self {
         Self {
             files: Files::Named,
+            taps: Vec::new(),
             passage: Passage::Moved,
             wiring,
             arrived: Box::new(arrived),
@@ -188,6 +192,12 @@ impl Arrival {
         Self { files, ..self }
     }
 
+    /// The same with these interfaces for its network cards.
+    #[must_use]
+    pub fn with_taps(self, taps: Vec<TapConfig>) -> Self {
+        Self { taps, ..self }
+    }
+
     /// The same for one that comes by this `passage`.
     #[must_use]
     pub fn by(self, passage: Passage) -> Self {
@@ -197,13 +207,18 @@ impl Arrival {
 
 impl DestinationVm for Arrival {
     fn prepare(&mut self, offer: &Offer) -> Result<RamMapping, Refusal> {
-        if self.files == Files::Withheld && !understand(offer)?.0.disks.is_empty() {
-            return Err(Refusal::Machine(PeerText::from(
-                "the VM has disks, and opens no files there as long as anybody may send one: \
-                 give --key or --tls at both ends",
-            )));
+        if self.files == Files::Withheld {
+            let (blueprint, _) = understand(offer)?;
+            // What `--net` names here is not the sender's choice.
+            let names_taps = blueprint.nets.len() > self.taps.len();
+            if names_taps || !blueprint.disks.is_empty() {
+                return Err(Refusal::Machine(PeerText::from(
+                    "the VM has disks or network cards, and opens no files or interfaces there as long as \
+                     anybody may send one: give --key or --tls at both ends",
+                )));
+            }
         }
-        let (assembly, cpu) = assemble(offer, self.passage, GuestRam::new)?;
+        let (assembly, cpu) = assemble(offer, self.passage, &self.taps, GuestRam::new)?;
         let ram = assembly.ram().mapping();
         self.stage = Stage::Prepared {
             assembly: Box::new(assembly),

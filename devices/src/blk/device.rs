@@ -4,12 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use super::config::{QUEUE_SIZE, config_space, features};
 use super::server::Server;
-use super::worker::{NotStarted, Worker};
+use super::worker::{Depth, serve};
 use super::{DiskCounters, DiskHandle, DiskImage, DiskSerial, SECTOR_BYTES};
-use crate::DeviceError;
+use crate::rate::Limiter;
 use crate::virtio::{
-    Activation, DeviceType, Progress, QueueIndex, Queues, Service, VirtioDevice, read_config_bytes,
+    Activation, DeviceType, NotStarted, Orders, Progress, QueueIndex, QueueThread, Queues, Service,
+    VirtioDevice, read_config_bytes,
 };
+use crate::{DeviceError, RateLimit};
 
 /// The one queue, requestq.
 pub(super) const REQUESTS: QueueIndex = QueueIndex(0);
@@ -23,6 +25,8 @@ const REQUESTS_PER_TURN: u16 = 4;
 #[derive(Debug)]
 pub struct Blk {
     handle: DiskHandle,
+    depth: Depth,
+    limit: RateLimit,
     service: Service,
     running: Option<Running>,
 }
@@ -30,7 +34,7 @@ pub struct Blk {
 /// Who works on the queue.
 #[derive(Debug)]
 enum Running {
-    OnItsThread(Worker),
+    OnItsThread(QueueThread),
     OnTheEventLoop(Server, Queues),
     /// Nobody: there was no thread, and the driver knows it.
     Failed(Queues),
@@ -56,9 +60,25 @@ impl Blk {
     pub fn new(image: DiskImage, serial: DiskSerial) -> Self {
         Self {
             handle: DiskHandle::new(image, serial),
+            depth: Depth::Many,
+            limit: RateLimit::default(),
             service: Service::OwnThreads,
             running: None,
         }
+    }
+
+    /// The same where the kernel has no io_uring.
+    #[cfg(test)]
+    pub(super) fn one_at_a_time(mut self) -> Self {
+        self.depth = Depth::One;
+        self
+    }
+
+    /// The same with at most so much in a second.
+    #[must_use]
+    pub fn with_limit(mut self, limit: RateLimit) -> Self {
+        self.limit = limit;
+        self
     }
 
     /// The same without a thread: whoever kicks it waits for the storage, and knows when it is done.
@@ -115,20 +135,26 @@ impl VirtioDevice for Blk {
         } = activation;
         self.running = Some(match self.service {
             Service::EventLoop => Running::OnTheEventLoop(server, queues),
-            Service::OwnThreads => match Worker::start(server, queues, signals.clone()) {
-                Ok(worker) => Running::OnItsThread(worker),
-                Err(not_started) => {
-                    let NotStarted(error, queues) = *not_started;
-                    signals.fail(error);
-                    Running::Failed(queues)
+            Service::OwnThreads => {
+                let (depth, limiter) = (self.depth, Limiter::new(self.limit));
+                let work = move |queues: &mut Queues, orders: &Orders| {
+                    serve(server, depth, limiter, queues, orders)
+                };
+                match QueueThread::start("disk", queues, signals.clone(), REQUESTS, work) {
+                    Ok(thread) => Running::OnItsThread(thread),
+                    Err(not_started) => {
+                        let NotStarted(error, queues) = *not_started;
+                        signals.fail(error);
+                        Running::Failed(queues)
+                    }
                 }
-            },
+            }
         });
     }
 
     fn stop(&mut self) -> Queues {
         match self.running.take() {
-            Some(Running::OnItsThread(worker)) => worker.stop(),
+            Some(Running::OnItsThread(thread)) => thread.stop(),
             Some(Running::OnTheEventLoop(_, queues) | Running::Failed(queues)) => queues,
             None => Queues::default(),
         }

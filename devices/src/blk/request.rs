@@ -52,6 +52,13 @@ pub(super) struct Extent {
     pub(super) len_bytes: u64,
 }
 
+impl Extent {
+    /// Its length as the ring counts it, which takes no chain of 4 GiB.
+    pub(super) fn data_bytes(self) -> u32 {
+        u32::try_from(self.len_bytes).unwrap_or(u32::MAX - 1)
+    }
+}
+
 /// What becomes of a range that shall read as zeroes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Zeroing {

@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use vm_memory::Bytes;
+use vm_memory::{Bytes, GuestAddress};
 
 use super::DiskImage;
 use super::config::FLUSH;
 use super::counters::{Counters, DiskCounters, count};
-use super::request::{HEAD_BYTES, Request, Rules, Zeroing, parse, status_place};
+use super::request::{Extent, HEAD_BYTES, Request, Rules, Zeroing, parse, status_place};
+use super::ring::{Ring, Slot};
 use super::vectored::{self, Durability};
 use crate::virtio::{Activation, Chain, GuestRange};
 use crate::{DeviceError, GuestMemory, Misbehaviour};
@@ -109,6 +110,15 @@ impl DiskHandle {
     }
 }
 
+/// What became of a chain that was looked at.
+#[derive(Debug)]
+pub(super) enum Understood {
+    /// It could not be done; so many bytes were written into it.
+    Answered(u32),
+    /// It is to be done, and the driver to be told there how it went.
+    Asked(Request, GuestAddress),
+}
+
 /// A disk at work for one driver.
 #[derive(Debug)]
 pub(super) struct Server {
@@ -144,9 +154,23 @@ impl Server {
     /// # Errors
     /// Guest memory cannot be accessed. Whatever else fails, the driver is told by the status.
     pub(super) fn serve(&self, chain: &Chain) -> Result<u32, DeviceError> {
+        match self.understand(chain)? {
+            Understood::Answered(written_bytes) => Ok(written_bytes),
+            Understood::Asked(request, status_place) => {
+                let done = self.attempt(&request);
+                self.conclude(&request, status_place, done)
+            }
+        }
+    }
+
+    /// Reads what a chain asks for; what cannot be done is answered at once.
+    ///
+    /// # Errors
+    /// Guest memory cannot be accessed.
+    pub(super) fn understand(&self, chain: &Chain) -> Result<Understood, DeviceError> {
         let Some(status_place) = status_place(chain.writable()) else {
             self.disk.complain(&"request has no place for its status");
-            return Ok(0);
+            return Ok(Understood::Answered(0));
         };
         let mut head = [0; HEAD_BYTES];
         let filled = chain.read(&self.memory, &mut head)?;
@@ -156,8 +180,8 @@ impl Server {
             chain.writable(),
             &self.rules,
         );
-        let (status, data_bytes) = match request {
-            Ok(request) => self.perform(&request),
+        match request {
+            Ok(request) => Ok(Understood::Asked(request, status_place)),
             Err(rejection) => {
                 self.disk.complain(&rejection);
                 let status = if rejection.is_unsupported() {
@@ -165,9 +189,41 @@ impl Server {
                 } else {
                     IOERR
                 };
-                (status, 0)
+                let written_bytes = self.answer(status_place, status, 0)?;
+                Ok(Understood::Answered(written_bytes))
             }
-        };
+        }
+    }
+
+    /// Tells the driver how its request went, which wrote that many bytes of data into memory, and says
+    /// how many were written in all.
+    ///
+    /// # Errors
+    /// Guest memory cannot be accessed.
+    pub(super) fn conclude(
+        &self,
+        request: &Request,
+        status_place: GuestAddress,
+        done: io::Result<u32>,
+    ) -> Result<u32, DeviceError> {
+        match done {
+            Ok(data_bytes) => {
+                self.count(request);
+                self.answer(status_place, OK, data_bytes)
+            }
+            Err(error) => {
+                self.disk.tell(request, &error);
+                self.answer(status_place, IOERR, 0)
+            }
+        }
+    }
+
+    fn answer(
+        &self,
+        status_place: GuestAddress,
+        status: u8,
+        data_bytes: u32,
+    ) -> Result<u32, DeviceError> {
         if status != OK {
             count(&self.disk.0.counters.errors, 1);
         }
@@ -177,46 +233,43 @@ impl Server {
         Ok(data_bytes + 1)
     }
 
-    fn perform(&self, request: &Request) -> (u8, u32) {
-        match self.attempt(request) {
-            Ok(data_bytes) => (OK, data_bytes),
-            Err(error) => {
-                self.disk.tell(request, &error);
-                (IOERR, 0)
+    /// Counts a request that was done.
+    fn count(&self, request: &Request) {
+        let counters = &self.disk.0.counters;
+        match request {
+            Request::Read(extent, _) => {
+                count(&counters.reads, 1);
+                count(&counters.read_bytes, extent.len_bytes);
             }
+            Request::Write(extent, _) => {
+                count(&counters.writes, 1);
+                count(&counters.written_bytes, extent.len_bytes);
+            }
+            Request::Flush => count(&counters.flushes, 1),
+            Request::Identify(_) => {}
+            Request::Zero(_) => count(&counters.discards, 1),
         }
     }
 
-    /// Says how many bytes of data were written to memory.
-    fn attempt(&self, request: &Request) -> io::Result<u32> {
-        let Disk {
-            image,
-            serial,
-            counters,
-            told: _,
-            misbehaviour: _,
-        } = &*self.disk.0;
+    /// Does a request, and waits for the host's storage until it is done; says how many bytes of data
+    /// were written to memory.
+    pub(super) fn attempt(&self, request: &Request) -> io::Result<u32> {
+        let image = &self.disk.0.image;
         match request {
             Request::Read(extent, data) => {
                 vectored::read(image.file(), &self.memory, data, extent.offset_bytes)?;
-                count(&counters.reads, 1);
-                count(&counters.read_bytes, extent.len_bytes);
-                // The queue takes no chain of more than 4 GiB.
-                Ok(u32::try_from(extent.len_bytes).unwrap_or(u32::MAX - 1))
+                Ok(extent.data_bytes())
             }
             Request::Write(extent, data) => {
                 let what = (&data[..], extent.offset_bytes);
                 vectored::write(image.file(), &self.memory, what, self.durability)?;
-                count(&counters.writes, 1);
-                count(&counters.written_bytes, extent.len_bytes);
                 Ok(0)
             }
             Request::Flush => {
                 image.file().sync_data()?;
-                count(&counters.flushes, 1);
                 Ok(0)
             }
-            Request::Identify(data) => self.identify(serial, data),
+            Request::Identify(data) => self.identify(&self.disk.0.serial, data),
             Request::Zero(parts) => {
                 for (extent, zeroing) in parts.iter().filter(|(extent, _)| extent.len_bytes > 0) {
                     match zeroing {
@@ -227,10 +280,47 @@ impl Server {
                 if self.durability == Durability::Stable {
                     image.file().sync_data()?;
                 }
-                count(&counters.discards, 1);
                 Ok(0)
             }
         }
+    }
+
+    /// Queues a request for the kernel; says whether it is one for it.
+    ///
+    /// # Errors
+    /// Guest memory cannot be accessed.
+    pub(super) fn hand_over(
+        &self,
+        ring: &mut Ring,
+        slot: Slot,
+        request: &Request,
+    ) -> Result<bool, DeviceError> {
+        let how = (self.disk.image().file(), self.durability);
+        ring.queue(slot, request, how, &self.memory)
+    }
+
+    /// Accepts what the kernel has done of a request: how many bytes of data were written to memory, or
+    /// nothing if it was not all done.
+    ///
+    /// # Errors
+    /// Guest memory cannot be accessed.
+    pub(super) fn accept(
+        &self,
+        request: &Request,
+        result: &io::Result<usize>,
+    ) -> Result<Option<u32>, DeviceError> {
+        let Ok(transferred) = result else {
+            return Ok(None);
+        };
+        let is_whole = |extent: &Extent| *transferred as u64 == extent.len_bytes;
+        Ok(match request {
+            Request::Read(extent, data) => {
+                vectored::mark_dirty(&self.memory, data)?;
+                is_whole(extent).then(|| extent.data_bytes())
+            }
+            Request::Write(extent, _) => is_whole(extent).then_some(0),
+            Request::Flush | Request::Identify(_) | Request::Zero(_) => Some(0),
+        })
     }
 
     /// Writes as much of the serial number as there is room for.

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod images;
+mod limits;
 mod moves;
 mod requests;
 

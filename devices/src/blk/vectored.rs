@@ -8,14 +8,12 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 
+use vm_memory::VolatileSlice;
 use vm_memory::bitmap::{Bitmap, BitmapSlice};
-use vm_memory::{GuestMemoryBackend, VolatileSlice};
 
-use crate::GuestMemory;
+use crate::pieces::{MAX_PIECES, Slice, count_of, iovecs, slices_of};
 use crate::virtio::GuestRange;
-
-/// Most pieces of one system call (UIO_MAXIOV).
-const MAX_PIECES: usize = 1024;
+use crate::{DeviceError, GuestMemory};
 
 /// When a write counts as done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,17 +31,27 @@ pub(super) fn read(
     ranges: &[GuestRange],
     offset_bytes: u64,
 ) -> io::Result<()> {
-    let slices = slices_of(memory, ranges)?;
+    let slices = slices_of(memory, ranges).map_err(io::Error::other)?;
     let done = transfer(&slices, offset_bytes, |pieces, offset| {
         let (count, fd) = (count_of(pieces), file.as_raw_fd());
         // SAFETY: the pieces are guest memory that stays mapped as long as `memory` is borrowed; that
         // others access it at the same time is what it is for, and no reference points into it.
         unsafe { libc::preadv(fd, pieces.as_ptr(), count, offset) }
     });
-    for slice in &slices {
+    mark(&slices);
+    done
+}
+
+/// Notes that somebody else has written `ranges`.
+pub(super) fn mark_dirty(memory: &GuestMemory, ranges: &[GuestRange]) -> Result<(), DeviceError> {
+    mark(&slices_of(memory, ranges)?);
+    Ok(())
+}
+
+fn mark(slices: &[Slice<'_>]) {
+    for slice in slices {
         slice.bitmap().mark_dirty(0, slice.len());
     }
-    done
 }
 
 /// Writes `ranges` from `offset_bytes` on.
@@ -58,7 +66,7 @@ pub(super) fn write(
         Durability::Stable => libc::RWF_DSYNC,
     };
     transfer(
-        &slices_of(memory, ranges)?,
+        &slices_of(memory, ranges).map_err(io::Error::other)?,
         offset_bytes,
         |pieces, offset| {
             let (count, fd) = (count_of(pieces), file.as_raw_fd());
@@ -68,34 +76,13 @@ pub(super) fn write(
     )
 }
 
-/// The guest memory of `ranges`, each of which may lie in more than one piece.
-fn slices_of<'a>(
-    memory: &'a GuestMemory,
-    ranges: &[GuestRange],
-) -> io::Result<Vec<VolatileSlice<'a, impl BitmapSlice + use<'a>>>> {
-    ranges
-        .iter()
-        .flat_map(|range| {
-            GuestMemoryBackend::get_slices(memory, range.address, range.len_bytes as usize)
-        })
-        .map(|slice| slice.map_err(io::Error::other))
-        .collect()
-}
-
 /// Calls `call` until all of `slices` is transferred.
 fn transfer<B: BitmapSlice>(
     slices: &[VolatileSlice<'_, B>],
     mut offset_bytes: u64,
     call: impl Fn(&[libc::iovec], libc::off_t) -> libc::ssize_t,
 ) -> io::Result<()> {
-    // The pointers stay valid without the guards, which only matter to mappings made on demand.
-    let mut pieces: Vec<_> = slices
-        .iter()
-        .map(|slice| libc::iovec {
-            iov_base: slice.ptr_guard_mut().as_ptr().cast(),
-            iov_len: slice.len(),
-        })
-        .collect();
+    let mut pieces = iovecs(slices);
     let mut rest = &mut pieces[..];
     while !rest.is_empty() {
         let offset = libc::off_t::try_from(offset_bytes).map_err(io::Error::other)?;
@@ -130,8 +117,4 @@ fn advance(mut pieces: &mut [libc::iovec], mut bytes: usize) -> &mut [libc::iove
         pieces = &mut pieces[1..];
     }
     pieces
-}
-
-fn count_of(pieces: &[libc::iovec]) -> libc::c_int {
-    libc::c_int::try_from(pieces.len()).expect("they are at most 1024")
 }

@@ -1,97 +1,240 @@
-//! The thread of a disk that runs: waits for kicks, serves what is available, and ends when told.
+//! The work of a disk's thread: waits for kicks, has what is available done, and ends when told.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
-use std::thread::{self, JoinHandle};
+use std::io;
 use std::time::{Duration, Instant};
 
-use super::device::REQUESTS;
-use super::server::Server;
-use crate::DeviceError;
-use crate::event::{lower, wait};
-use crate::virtio::{DeviceSignals, Progress, Queues};
+use vm_memory::GuestAddress;
 
-/// Requests that are served for one interrupt, and how long it may be put off for more of them. Our
-/// choice: a fast disk interrupts its guest seldom, and on a slow one nobody waits for others' requests.
+use super::device::REQUESTS;
+use super::request::Request;
+use super::ring::{DEPTH, Done, Ring, Slot};
+use super::server::{Server, Understood};
+use crate::DeviceError;
+use crate::event::{descriptor, lower, wait_for};
+use crate::rate::Limiter;
+use crate::virtio::{Chain, Orders, Queues, VirtQueue};
+
+/// Requests that are served for one interrupt, and how long it may be put off for more of them, where one
+/// is done after another. Our choice: a fast disk interrupts its guest seldom, and on a slow one nobody
+/// waits for others' requests.
 const BATCH: u16 = 16;
 const BATCH_TIME: Duration = Duration::from_micros(500);
 
-/// A running thread, and how to end it.
-#[derive(Debug)]
-pub(super) struct Worker {
-    is_to_end: Arc<AtomicBool>,
-    signals: DeviceSignals,
-    thread: JoinHandle<Queues>,
-}
-
-/// What could not be started, and what it was to work on.
-#[derive(Debug)]
-pub(super) struct NotStarted(pub(super) DeviceError, pub(super) Queues);
-
-impl Worker {
-    /// Starts the thread, which has `queues` from now on.
-    pub(super) fn start(
-        server: Server,
-        queues: Queues,
-        signals: DeviceSignals,
-    ) -> Result<Self, Box<NotStarted>> {
-        let is_to_end = Arc::new(AtomicBool::new(false));
-        // A thread that does not start drops what it was given, so the queues follow.
-        let (hand_over, queues_follow) = mpsc::channel::<Queues>();
-        let (told, line) = (Arc::clone(&is_to_end), signals.clone());
-        let work = move || {
-            let mut queues = queues_follow.recv().expect("they are sent below");
-            if let Err(error) = serve(&server, &mut queues, &line, &told) {
-                line.fail(error);
-            }
-            queues
-        };
-        match thread::Builder::new().name("disk".to_owned()).spawn(work) {
-            Ok(thread) => {
-                hand_over.send(queues).expect("the thread waits for them");
-                Ok(Self {
-                    is_to_end,
-                    signals,
-                    thread,
-                })
-            }
-            Err(source) => {
-                let error = DeviceError::StartDisk(source);
-                Err(Box::new(NotStarted(error, queues)))
-            }
-        }
-    }
-
-    /// Waits until the request that is being served is done, and gives the queues back with all others
-    /// still in them.
-    pub(super) fn stop(self) -> Queues {
-        self.is_to_end.store(true, Ordering::Release);
-        self.signals.kick(REQUESTS);
-        let ended = self.thread.join();
-        ended.expect("the thread of a disk does not panic")
-    }
+/// How many requests are done at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// As many as the kernel takes, if it has io_uring.
+    Many,
+    /// One after another.
+    One,
 }
 
 /// Serves the queue until it is to end, or the driver breaks it.
-fn serve(
-    server: &Server,
+pub(super) fn serve(
+    server: Server,
+    depth: Depth,
+    limiter: Limiter,
     queues: &mut Queues,
-    signals: &DeviceSignals,
-    is_to_end: &AtomicBool,
+    orders: &Orders,
 ) -> Result<(), DeviceError> {
-    let (Some(queue), Some(kick)) = (queues.get_mut(REQUESTS), signals.kick_event(REQUESTS)) else {
+    let Some(queue) = queues.get_mut(REQUESTS) else {
         return Ok(());
     };
-    let goes_on = || !is_to_end.load(Ordering::Acquire);
-    while goes_on() {
-        wait(kick)?;
-        lower(kick);
-        let mut progress = Progress::More;
-        while progress == Progress::More && goes_on() {
-            let (mut left, began) = (0..BATCH, Instant::now());
-            let takes_one = || goes_on() && began.elapsed() < BATCH_TIME && left.next().is_some();
-            progress = queue.serve_while(takes_one, |chain| server.serve(chain))?;
+    let mut work = Work {
+        server,
+        limiter,
+        queue,
+        orders,
+    };
+    if depth == Depth::One {
+        return work.one_at_a_time();
+    }
+    match Ring::new() {
+        Ok(ring) => work.many_at_a_time(ring),
+        Err(error) => {
+            log::info!("a disk is served by one request at a time: {error}");
+            work.one_at_a_time()
         }
     }
-    Ok(())
+}
+
+struct Work<'a> {
+    server: Server,
+    limiter: Limiter,
+    queue: &'a mut VirtQueue,
+    orders: &'a Orders,
+}
+
+impl Work<'_> {
+    fn one_at_a_time(&mut self) -> Result<(), DeviceError> {
+        let mut has_more = true;
+        while self.orders.go_on() {
+            let (mut left, began) = (0..BATCH, Instant::now());
+            while left.next().is_some() && began.elapsed() < BATCH_TIME && self.may_begin() {
+                let Some(chain) = self.queue.take()? else {
+                    has_more = false;
+                    break;
+                };
+                self.limiter.spend(Instant::now(), bytes_of(&chain));
+                let written_bytes = self.server.serve(&chain)?;
+                self.queue.put_back(chain, written_bytes)?;
+            }
+            self.queue.interrupt_if_wanted()?;
+            let pause = has_more.then(|| self.limiter.wait(Instant::now()));
+            if pause != Some(Duration::ZERO) {
+                has_more |= self.wait(None, pause)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn many_at_a_time(&mut self, mut ring: Ring) -> Result<(), DeviceError> {
+        let mut in_flight = InFlight::new();
+        let mut has_more = true;
+        loop {
+            while let Some(Done(slot, result)) = ring.take_done() {
+                self.finish(in_flight.remove(slot), &result)?;
+            }
+            self.queue.interrupt_if_wanted()?;
+            let goes_on = self.orders.go_on();
+            if !goes_on && in_flight.is_empty() {
+                return Ok(());
+            }
+            if goes_on && has_more {
+                has_more = self.begin(&mut ring, &mut in_flight)?;
+            }
+            ring.submit()?;
+            if ring.has_done() {
+                continue;
+            }
+            let can_begin = goes_on && has_more && in_flight.vacant().is_some();
+            let pause = can_begin.then(|| self.limiter.wait(Instant::now()));
+            has_more |= self.wait(Some(&ring), pause)?;
+        }
+    }
+
+    /// Takes requests and hands them to the kernel, as long as there are some and they may begin. Says
+    /// whether there may be more.
+    fn begin(&mut self, ring: &mut Ring, in_flight: &mut InFlight) -> Result<bool, DeviceError> {
+        while self.may_begin() {
+            let Some(slot) = in_flight.vacant() else {
+                return Ok(true);
+            };
+            let Some(chain) = self.queue.take()? else {
+                return Ok(false);
+            };
+            self.limiter.spend(Instant::now(), bytes_of(&chain));
+            match self.server.understand(&chain)? {
+                Understood::Answered(written_bytes) => self.queue.put_back(chain, written_bytes)?,
+                Understood::Asked(request, status_place) => {
+                    let taken = Taken {
+                        chain,
+                        request,
+                        status_place,
+                    };
+                    if self.server.hand_over(ring, slot, &taken.request)? {
+                        in_flight.insert(slot, taken);
+                    } else {
+                        self.do_now(taken)?;
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Returns a request that the kernel has done. What it has not done whole is done here once more,
+    /// which shows why.
+    fn finish(&mut self, taken: Taken, result: &io::Result<usize>) -> Result<(), DeviceError> {
+        match self.server.accept(&taken.request, result)? {
+            Some(data_bytes) => self.conclude(taken, Ok(data_bytes)),
+            None => self.do_now(taken),
+        }
+    }
+
+    fn do_now(&mut self, taken: Taken) -> Result<(), DeviceError> {
+        let done = self.server.attempt(&taken.request);
+        self.conclude(taken, done)
+    }
+
+    fn conclude(&mut self, taken: Taken, done: io::Result<u32>) -> Result<(), DeviceError> {
+        let Taken {
+            chain,
+            request,
+            status_place,
+        } = taken;
+        let written_bytes = self.server.conclude(&request, status_place, done)?;
+        self.queue.put_back(chain, written_bytes)
+    }
+
+    fn may_begin(&self) -> bool {
+        self.orders.go_on() && self.limiter.lets_go()
+    }
+
+    /// Waits for a kick or for the kernel, for `patience` at most; says whether there was a kick.
+    fn wait(&self, ring: Option<&Ring>, patience: Option<Duration>) -> Result<bool, DeviceError> {
+        let Some(kick) = self.orders.signals.kick_event(REQUESTS) else {
+            unreachable!("a queue has an event");
+        };
+        let waited = [Some(descriptor(kick)), ring.map(Ring::event)];
+        let [is_kicked, is_done] = wait_for(waited, patience)?;
+        if is_kicked {
+            lower(kick);
+        }
+        if let Some(ring) = ring.filter(|_| is_done) {
+            ring.lower();
+        }
+        Ok(is_kicked)
+    }
+}
+
+/// How many bytes a request moves, its header included: what a limit counts.
+fn bytes_of(chain: &Chain) -> u64 {
+    chain.readable_bytes() + chain.writable_bytes()
+}
+
+/// A request that was taken out of the queue.
+#[derive(Debug)]
+struct Taken {
+    chain: Chain,
+    request: Request,
+    status_place: GuestAddress,
+}
+
+/// The requests that the kernel has, by their slots.
+#[derive(Debug)]
+struct InFlight {
+    taken: Vec<Option<Taken>>,
+    vacant: Vec<Slot>,
+}
+
+impl InFlight {
+    fn new() -> Self {
+        let slots = DEPTH as usize;
+        Self {
+            taken: (0..slots).map(|_| None).collect(),
+            vacant: (0..slots).map(Slot).collect(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.vacant.len() == self.taken.len()
+    }
+
+    /// The slot that the next request gets.
+    fn vacant(&self) -> Option<Slot> {
+        self.vacant.last().copied()
+    }
+
+    fn insert(&mut self, slot: Slot, taken: Taken) {
+        let vacant = self.vacant.pop();
+        debug_assert_eq!(vacant, Some(slot));
+        self.taken[slot.0] = Some(taken);
+    }
+
+    fn remove(&mut self, slot: Slot) -> Taken {
+        self.vacant.push(slot);
+        let taken = self.taken[slot.0].take();
+        taken.expect("the kernel had it")
+    }
 }

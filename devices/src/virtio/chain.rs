@@ -95,6 +95,14 @@ impl Chain {
             .sum()
     }
 
+    /// How many bytes the device may write; the ring takes no chain of 4 GiB.
+    pub fn writable_bytes(&self) -> u64 {
+        self.writable
+            .iter()
+            .map(|range| u64::from(range.len_bytes))
+            .sum()
+    }
+
     /// Copies the first bytes that the device may read into `buffer`, and says how many there were.
     ///
     /// # Errors

@@ -1,8 +1,10 @@
 //! A split virtqueue as a device uses it (virtio 1.2, section 2.7), on the crate virtio-queue.
 
+use std::sync::atomic::{Ordering, fence};
+
 use serde::{Deserialize, Serialize};
 use virtio_queue::{Queue, QueueOwnedT, QueueT};
-use vm_memory::{GuestAddress, GuestMemory as _, Permissions};
+use vm_memory::{Address as _, Bytes, GuestAddress, GuestMemory as _, Permissions};
 
 use super::{Chain, DeviceSignals, Progress, QueueIndex};
 use crate::{DeviceError, GuestMemory};
@@ -17,6 +19,11 @@ const AVAILABLE_FIXED_BYTES: u64 = 6;
 const AVAILABLE_ELEMENT_BYTES: u64 = 2;
 const USED_FIXED_BYTES: u64 = 6;
 const USED_ELEMENT_BYTES: u64 = 8;
+
+/// Where the elements of the rings begin, and the position in the used ring.
+const AVAILABLE_ELEMENTS: u64 = 4;
+const USED_INDEX: u64 = 2;
+const USED_ELEMENTS: u64 = 4;
 
 /// The registers of a queue, and how far its device has got.
 ///
@@ -56,6 +63,9 @@ pub struct VirtQueue {
     queue: Queue,
     memory: GuestMemory,
     signals: DeviceSignals,
+    event_index: EventIndex,
+    /// The used position of which the driver was last told, or asked whether it wants to be.
+    told_used: u16,
 }
 
 impl VirtQueue {
@@ -124,6 +134,8 @@ impl VirtQueue {
             queue,
             memory: memory.clone(),
             signals: signals.clone(),
+            event_index,
+            told_used: next_used,
         })
     }
 
@@ -206,8 +218,75 @@ impl VirtQueue {
         self.interrupt_if_wanted()
     }
 
-    /// Makes the chain that was taken last available once more: for a device that stops with a
-    /// buffer in hand, and that has no other.
+    /// Returns chains with the numbers of bytes that were written into them, all at once: the driver
+    /// finds all of them, or none. It is not interrupted; [`Self::interrupt_if_wanted`] follows.
+    ///
+    /// # Errors
+    /// The ring cannot be written.
+    pub fn put_back_together(
+        &mut self,
+        chains: impl IntoIterator<Item = (Chain, u32)>,
+    ) -> Result<(), DeviceError> {
+        let ring = GuestAddress(self.queue.used_ring());
+        let mut next_used = self.queue.next_used();
+        for (chain, written_bytes) in chains {
+            let slot = u64::from(next_used % self.queue.size());
+            let element = [u32::from(chain.head()).to_le(), written_bytes.to_le()];
+            let place = ring.unchecked_add(USED_ELEMENTS + slot * USED_ELEMENT_BYTES);
+            self.memory
+                .write_obj(element, place)
+                .map_err(DeviceError::AccessMemory)?;
+            next_used = next_used.wrapping_add(1);
+        }
+        self.queue.set_next_used(next_used);
+        // What the driver sees of the position, it sees of the elements.
+        self.memory
+            .store(
+                next_used.to_le(),
+                ring.unchecked_add(USED_INDEX),
+                Ordering::Release,
+            )
+            .map_err(DeviceError::AccessMemory)
+    }
+
+    /// Interrupts if something was returned of which the driver wants to hear (section 2.7.10).
+    ///
+    /// # Errors
+    /// The ring cannot be read.
+    pub fn interrupt_if_wanted(&mut self) -> Result<(), DeviceError> {
+        let next_used = self.queue.next_used();
+        let told_used = std::mem::replace(&mut self.told_used, next_used);
+        if next_used == told_used {
+            return Ok(());
+        }
+        let is_wanted = match self.event_index {
+            EventIndex::Absent => true,
+            EventIndex::Negotiated => {
+                // The driver writes where it wants to hear again, then looks for what is used.
+                fence(Ordering::SeqCst);
+                let event =
+                    AVAILABLE_ELEMENTS + u64::from(self.queue.size()) * AVAILABLE_ELEMENT_BYTES;
+                let place = GuestAddress(self.queue.avail_ring()).unchecked_add(event);
+                let event: u16 = self
+                    .memory
+                    .load(place, Ordering::Relaxed)
+                    .map_err(DeviceError::AccessMemory)?;
+                passes(told_used, next_used, u16::from_le(event))
+            }
+        };
+        if is_wanted {
+            self.signals.used_buffers();
+        }
+        Ok(())
+    }
+
+    /// How many descriptors it has.
+    pub fn size(&self) -> u16 {
+        self.queue.size()
+    }
+
+    /// Makes the chain that was taken last available once more: for a device that stops with buffers
+    /// in hand. Those that it keeps must have been taken before that one.
     pub fn untake(&mut self, _chain: Chain) {
         self.queue.go_to_previous_position();
     }
@@ -222,22 +301,22 @@ impl VirtQueue {
         available.next().map(Chain::parse).transpose()
     }
 
-    fn put_back(&mut self, chain: Chain, written_bytes: u32) -> Result<(), DeviceError> {
+    /// Returns a chain into which `written_bytes` were written, without an interrupt;
+    /// [`Self::interrupt_if_wanted`] follows.
+    ///
+    /// # Errors
+    /// The ring cannot be written.
+    pub fn put_back(&mut self, chain: Chain, written_bytes: u32) -> Result<(), DeviceError> {
         self.queue
             .add_used(&self.memory, chain.head(), written_bytes)
             .map_err(DeviceError::Ring)
     }
+}
 
-    fn interrupt_if_wanted(&mut self) -> Result<(), DeviceError> {
-        if self
-            .queue
-            .needs_notification(&self.memory)
-            .map_err(DeviceError::Ring)?
-        {
-            self.signals.used_buffers();
-        }
-        Ok(())
-    }
+/// Whether the positions from `from` to `to` are such that the driver hears of the used element `event`
+/// (section 2.7.7.2).
+fn passes(from: u16, to: u16, event: u16) -> bool {
+    to.wrapping_sub(event).wrapping_sub(1) < to.wrapping_sub(from)
 }
 
 /// Whether driver and device tell each other at which ring index they want to hear again

@@ -4,6 +4,7 @@
 mod error;
 mod leavings;
 mod lines;
+mod network;
 mod process;
 mod report;
 mod vm;
@@ -11,6 +12,7 @@ mod vm;
 pub use error::HarnessError;
 pub use leavings::remove_on_signal;
 pub use lines::Lines;
+pub use network::Network;
 pub use process::{Skiff, skiff_binary};
 pub use report::contradiction;
 pub use vm::{Host, VmProcess, field};

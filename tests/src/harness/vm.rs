@@ -167,9 +167,15 @@ impl Host {
     ) -> Result<VmProcess, HarnessError> {
         let directory = directory.to_string_lossy();
         let words = ["restore", &directory, "--name", name];
-        let vm = self.start(name, &[&words, options].concat())?;
-        vm.skiff.output().wait(" is ready: ", PATIENCE)?;
-        Ok(vm)
+        let mut vm = self.start(name, &[&words, options].concat())?;
+        match vm.skiff.output().wait(" is ready: ", PATIENCE) {
+            Ok(_) => Ok(vm),
+            // Why it ended says more than that it is not ready.
+            Err(error) => match vm.skiff.wait(Duration::from_secs(1)) {
+                Ok(status) => Err(vm.skiff.failure(status)),
+                Err(_) => Err(error),
+            },
+        }
     }
 
     /// Runs any skiff command to its end and returns what it printed.

@@ -16,7 +16,7 @@ use vmm::boot::{BootSource, KernelImage, RamLayout, VcpuCount};
 use vmm::config::BalloonMode;
 use vmm::host::HostKvm;
 use vmm::kvm::Hypervisor;
-use vmm::machine::{Assembly, Blueprint, Disks, Machine, MachineState, Wiring, Wish};
+use vmm::machine::{Assembly, Backends, Blueprint, Machine, MachineState, Wiring, Wish};
 use vmm::transfer::{Arrival, Departure};
 use vmm::vcpu::FatalSink;
 
@@ -69,11 +69,12 @@ pub fn boot(words: &str) -> (Arc<Machine>, Output) {
         memory: RamLayout::new(128 << 20).unwrap(),
         balloon: BalloonMode::On,
         disks: Vec::new(),
+        nets: Vec::new(),
         kernel: "probe".to_owned(),
         generation_id: [7; 16],
     };
     let hypervisor = Hypervisor::new(HostKvm::open().unwrap());
-    let assembly = Assembly::new(hypervisor, blueprint, Disks::default()).unwrap();
+    let assembly = Assembly::new(hypervisor, blueprint, Backends::default()).unwrap();
     let kernel = KernelImage::Bytes(guest_images::PROBE);
     let source = BootSource {
         kernel,

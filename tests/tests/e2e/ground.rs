@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use tests::harness::Network;
 use vmm::host::HostKvm;
 
 /// Whether the caller may go on: `false`, with the reason printed, if there is no KVM at all.
@@ -33,6 +34,15 @@ pub fn has_hardware(case: &str) -> bool {
     let found = kind.map_or_else(|error| error.to_string(), |kind| kind.to_string());
     println!("{case}: not run here, a stock kernel does not boot ({found}); it runs in the rig");
     false
+}
+
+/// Whether the caller may make a network: `false`, with the reason printed, if not.
+pub fn has_network(case: &str) -> bool {
+    let obstacle = Network::obstacle();
+    if let Some(obstacle) = &obstacle {
+        println!("{case}: not run here, there can be no network of TAP interfaces: {obstacle}");
+    }
+    obstacle.is_none()
 }
 
 /// A number for this machine: the first on real hardware, the second in the nested rig, where

@@ -20,6 +20,8 @@ mod kills;
 mod linux;
 mod migrate;
 mod modes;
+mod nets;
+mod nets_linux;
 mod probe_balloon;
 mod rig;
 mod secure;

@@ -36,6 +36,7 @@ fn copy_of(snapshot: &Snapshot) -> StoredMachine {
         name: "copy".to_owned(),
         generation_id: COPY_ID,
         wish: None,
+        taps: Vec::new(),
     };
     StoredMachine::new(snapshot, &copy).unwrap()
 }

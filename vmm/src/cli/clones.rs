@@ -17,7 +17,7 @@ use super::args::ClonesOrder;
 use super::errors::{ClientError, CommandError};
 use super::output::{print, print_report};
 use crate::console::Signals;
-use crate::transfer::writable_disk;
+use crate::transfer::Exclusive;
 
 /// Bytes read at a time.
 const READ_BYTES: usize = 4096;
@@ -37,7 +37,7 @@ struct CloneProcess {
 
 /// Starts all of them, and returns when all have ended.
 pub(super) fn run(order: &ClonesOrder) -> Result<(), CommandError> {
-    check_disks(&order.directory)?;
+    check_shares(&order.directory)?;
     let signals = Signals::block()?;
     let began = Instant::now();
     let mut copies = Clones(Vec::new());
@@ -66,15 +66,16 @@ pub(super) fn run(order: &ClonesOrder) -> Result<(), CommandError> {
     }
 }
 
-/// Refuses copies of a VM of which only one could have the disks.
-fn check_disks(directory: &Path) -> Result<(), ClientError> {
+/// Refuses copies of a VM of which only one could have the disks or the network cards.
+fn check_shares(directory: &Path) -> Result<(), ClientError> {
     let snapshot = Snapshot::open(directory).map_err(|source| ClientError::Snapshot {
         directory: directory.to_owned(),
         source,
     })?;
-    match writable_disk(&snapshot) {
+    match Exclusive::of(&snapshot) {
         None => Ok(()),
-        Some(path) => Err(ClientError::SharedDisk { path }),
+        Some(Exclusive::Disk(path)) => Err(ClientError::SharedDisk { path }),
+        Some(Exclusive::Tap(name)) => Err(ClientError::SharedTap { name }),
     }
 }
 

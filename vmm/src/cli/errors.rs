@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
+use devices::net::InterfaceName;
 use migration::snapshot::SnapshotError;
 
 use crate::config::ConfigError;
@@ -81,6 +82,14 @@ pub(super) enum ClientError {
     SharedDisk {
         /// The disk.
         path: PathBuf,
+    },
+    /// Several copies would have one network interface.
+    #[error(
+        "several copies cannot share the network interface `{name}`: resume each by itself, with a --net of its own"
+    )]
+    SharedTap {
+        /// The interface.
+        name: InterfaceName,
     },
     /// A snapshot is not what was written.
     #[error("the snapshot in `{}` cannot be used", directory.display())]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use devices::blk::DiskCounters;
+use devices::net::NetCounters;
 use serde_json::{Value, json};
 
 use super::errors::CommandError;
@@ -11,7 +12,7 @@ use super::output::{Format, print, to_json};
 use super::summary::progress_line;
 use crate::config::{ByteSize, VmName};
 use crate::control::{
-    ControlClient, ControlError, Direction, DiskInfo, MigrationInfo, Request, SocketPath,
+    ControlClient, ControlError, Direction, DiskInfo, MigrationInfo, NetInfo, Request, SocketPath,
     VmAddress, VmInfo, remove_if_dead, runtime_directory, sockets_in,
 };
 
@@ -156,6 +157,11 @@ fn text_info(info: &VmInfo) -> String {
             .iter()
             .map(|disk| ["disk".to_owned(), disk_line(disk)]),
     );
+    rows.extend(
+        info.nets
+            .iter()
+            .map(|net| ["net".to_owned(), net_line(net)]),
+    );
     table(&rows)
 }
 
@@ -185,6 +191,24 @@ fn disk_line(disk: &DiskInfo) -> String {
     )
 }
 
+/// What a network card is, and what it has done.
+fn net_line(net: &NetInfo) -> String {
+    let NetInfo { tap, mac, counters } = net;
+    let NetCounters {
+        received_frames,
+        received_bytes,
+        receive_drops,
+        sent_frames,
+        sent_bytes,
+        send_drops,
+    } = counters;
+    let (received, sent) = (bytes(*received_bytes), bytes(*sent_bytes));
+    format!(
+        "{tap}, {mac}: {received_frames} frames received ({received}, {receive_drops} dropped), \
+         {sent_frames} sent ({sent}, {send_drops} dropped)"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,6 +228,7 @@ mod tests {
             migration: None,
             balloon: None,
             disks: Vec::new(),
+            nets: Vec::new(),
             version: "0.1.0".into(),
         }
     }
@@ -287,6 +312,25 @@ mod tests {
         let text = text_info(&VmInfo { disks, ..web() });
         let line = "disk      /a.img, 1.0 GiB, read-only: 2 reads (8.0 KiB), 0 writes (0 B), \
                     0 flushes, 0 discards, 1 errors\n";
+        assert!(text.ends_with(line), "{text}");
+    }
+
+    #[test]
+    fn description_has_a_line_for_each_network_card_with_what_it_did() {
+        let net = NetInfo {
+            tap: "tap0".into(),
+            mac: "52:54:00:12:34:56".into(),
+            counters: NetCounters {
+                received_frames: 3,
+                received_bytes: 2048,
+                send_drops: 1,
+                ..NetCounters::default()
+            },
+        };
+        let nets = vec![net];
+        let text = text_info(&VmInfo { nets, ..web() });
+        let line = "net       tap0, 52:54:00:12:34:56: 3 frames received (2.0 KiB, 0 dropped), \
+                    0 sent (0 B, 1 dropped)\n";
         assert!(text.ends_with(line), "{text}");
     }
 

@@ -57,6 +57,7 @@ fn run_with_every_option_becomes_a_configuration() {
         "--disk=a.img",
         "--disk",
         "b.img,ro,serial=b",
+        "--net=tap=tap0",
         "--serial=file=console.log",
         "--name",
         "web",
@@ -71,6 +72,7 @@ fn run_with_every_option_becomes_a_configuration() {
     assert_eq!(config.disks[0], "a.img".parse().unwrap());
     assert_eq!(config.disks[1], "b.img,ro,serial=b".parse().unwrap());
     assert_eq!(config.disks.len(), 2);
+    assert_eq!(config.nets, ["tap=tap0".parse().unwrap()]);
     assert_eq!(config.serial, SerialMode::File("console.log".into()));
     assert_eq!(config.name.as_str(), "web");
     assert_eq!(config.api.unwrap().to_str(), Some("./w.sock"));
@@ -305,6 +307,12 @@ fn misuse_is_told_with_the_value_and_the_command() {
         (&["run", "--cpus=33"], ["--cpus", "1 to 32"], "run"),
         (&["run", "--disc", "x"], ["unrecognized", "--disc"], "run"),
         (&["run", "--disk=x,rw"], ["`x,rw`", "PATH[,ro]"], "run"),
+        (&["run", "--net=tap0"], ["`tap0`", "tap=NAME"], "run"),
+        (
+            &["receive", "--listen=b:1", "--net=tap=a,mac=b"],
+            ["`a,mac=b`", "interface"],
+            "receive",
+        ),
         (&["run", "--memory"], ["no value", "--memory"], "run"),
         (&["migrate", "web"], ["required", "--to"], "migrate"),
         (&["migrate", "--to", "b:1"], ["required", "NAME"], "migrate"),

@@ -1,13 +1,13 @@
 //! A disk as typed: its path, and what follows after commas.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use devices::RateLimit;
 use devices::blk::{Access, DiskSerial};
-use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
 
-use super::ConfigError;
+use super::list::Listed;
+use super::{BitRate, ConfigError};
 
 /// Most disks of a VM. Our choice: half of the virtio devices it can have.
 pub const DISKS_MAX: usize = 8;
@@ -21,6 +21,8 @@ pub struct DiskConfig {
     pub access: Access,
     /// The serial number that the guest sees.
     pub serial: DiskSerial,
+    /// How much it may do in a second.
+    pub limit: RateLimit,
 }
 
 impl FromStr for DiskConfig {
@@ -36,14 +38,24 @@ impl FromStr for DiskConfig {
             path: path.ok_or_else(syntax)?.into(),
             access: Access::ReadWrite,
             serial: DiskSerial::default(),
+            limit: RateLimit::default(),
         };
         for word in words {
-            match (word, word.strip_prefix("serial=")) {
-                ("ro", _) => disk.access = Access::ReadOnly,
-                (_, Some(text)) => {
+            match word.split_once('=') {
+                None if word == "ro" => disk.access = Access::ReadOnly,
+                Some(("serial", text)) => {
                     let serial = DiskSerial::new(text);
                     disk.serial =
                         serial.ok_or_else(|| ConfigError::DiskSerial { value: text.into() })?;
+                }
+                Some(("rate", text)) => {
+                    disk.limit.bits_per_s = text.parse::<BitRate>()?.limit();
+                }
+                Some(("iops", text)) => {
+                    let count = text
+                        .parse()
+                        .map_err(|_| ConfigError::DiskIops { value: text.into() })?;
+                    disk.limit.requests_per_s = Some(count);
                 }
                 _ => return Err(syntax()),
             }
@@ -52,47 +64,13 @@ impl FromStr for DiskConfig {
     }
 }
 
-/// Reads one disk or a list of them, each as it would be typed.
-pub(super) fn one_or_more<'de, D>(deserializer: D) -> Result<Vec<DiskConfig>, D::Error>
-where
-    D: Deserializer<'de>,
-{
-    struct Disks;
+impl Listed for DiskConfig {
+    const MAX: usize = DISKS_MAX;
+    const EXPECTED: &str = "a disk or a list of disks, each a string";
 
-    impl<'de> Visitor<'de> for Disks {
-        type Value = Vec<DiskConfig>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a disk or a list of disks, each a string")
-        }
-
-        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
-            text.parse().map(|disk| vec![disk]).map_err(E::custom)
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-            let mut disks = Vec::new();
-            while let Some(Typed(disk)) = list.next_element()? {
-                if disks.len() == DISKS_MAX {
-                    return Err(A::Error::custom(ConfigError::DiskCount));
-                }
-                disks.push(disk);
-            }
-            Ok(disks)
-        }
+    fn too_many() -> ConfigError {
+        ConfigError::DiskCount
     }
-
-    /// An element of the list.
-    struct Typed(DiskConfig);
-
-    impl<'de> Deserialize<'de> for Typed {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            let text = String::deserialize(deserializer)?;
-            text.parse().map(Self).map_err(D::Error::custom)
-        }
-    }
-
-    deserializer.deserialize_any(Disks)
 }
 
 #[cfg(test)]
@@ -105,7 +83,11 @@ mod tests {
         assert_eq!(disk.path, PathBuf::from("/a/b.img"));
         assert_eq!(disk.access, Access::ReadOnly);
         assert_eq!(Some(disk.serial), DiskSerial::new("root-1"));
+        let slow: DiskConfig = "a,rate=80M,iops=500".parse().unwrap();
+        assert_eq!(slow.limit.bits_per_s.unwrap().get(), 80_000_000);
+        assert_eq!(slow.limit.requests_per_s.unwrap().get(), 500);
         let plain: DiskConfig = "b.img".parse().unwrap();
+        assert_eq!(plain.limit, RateLimit::default());
         assert_eq!(plain.access, Access::ReadWrite);
         assert_eq!(plain.serial, DiskSerial::default());
     }
@@ -118,6 +100,14 @@ mod tests {
                 error.contains(&format!("`{value}`")) && error.contains("PATH[,ro]"),
                 "{error}"
             );
+        }
+        for (value, word) in [
+            ("a,rate=0", "`0`"),
+            ("a,iops=0", "iops"),
+            ("a,iops=k", "`k`"),
+        ] {
+            let error = value.parse::<DiskConfig>().unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
         }
         for serial in ["123456789012345678901", "ü", "a\nb"] {
             let value = format!("a,serial={serial}");

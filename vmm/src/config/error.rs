@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 
+use devices::net::{NoInterfaceName, NoMacAddress};
+
 use super::ByteSize;
 
 /// A setting that cannot be used, from the command line or from a configuration file.
@@ -82,7 +84,7 @@ pub enum ConfigError {
     },
     /// Not a path with options of a disk.
     #[error(
-        "`{value}` is no disk: give PATH[,ro][,serial=TEXT], for example disk.img,ro; the path has no comma"
+        "`{value}` is no disk: give PATH[,ro][,serial=TEXT][,rate=RATE][,iops=N], for example disk.img,ro; the path has no comma"
     )]
     DiskSyntax {
         /// What was given.
@@ -94,9 +96,52 @@ pub enum ConfigError {
         /// What was given.
         value: Box<str>,
     },
+    /// Not a number of requests in a second.
+    #[error(
+        "`{value}` is no number of requests per second: give iops=N, N a whole number from 1 on"
+    )]
+    DiskIops {
+        /// What was given.
+        value: Box<str>,
+    },
     /// More disks than a VM can have.
     #[error("too many disks: a VM has at most {}", super::DISKS_MAX)]
     DiskCount,
+    /// Not an interface with options of a network card.
+    #[error(
+        "`{value}` is no network card: give tap=NAME[,mac=MAC][,rate=RATE], for example tap=tap0"
+    )]
+    NetSyntax {
+        /// What was given.
+        value: Box<str>,
+    },
+    /// Not an interface of this host for a card that comes with its VM.
+    #[error(
+        "`{value}` is no interface for a network card: give tap=NAME; its address comes with the VM"
+    )]
+    TapSyntax {
+        /// What was given.
+        value: Box<str>,
+    },
+    /// No interface has such a name.
+    #[error("`{value}` is {reason}")]
+    NetTap {
+        /// What was given.
+        value: Box<str>,
+        /// What is wrong with it.
+        reason: NoInterfaceName,
+    },
+    /// No card has such an address.
+    #[error("`{value}` is {reason}")]
+    NetMac {
+        /// What was given.
+        value: Box<str>,
+        /// What is wrong with it.
+        reason: NoMacAddress,
+    },
+    /// More network cards than a VM can have.
+    #[error("too many network cards: a VM has at most {}", super::NETS_MAX)]
+    NetCount,
     /// Neither with nor without a balloon.
     #[error("`{value}` is no balloon mode: give on, auto, plain or off")]
     BalloonSyntax {

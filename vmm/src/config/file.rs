@@ -11,8 +11,10 @@ use std::str::FromStr;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, Visitor};
 
-use super::disk::one_or_more;
-use super::{BalloonMode, ByteSize, ConfigError, DiskConfig, KernelSource, SerialMode, VmName};
+use super::list::one_or_more;
+use super::{
+    BalloonMode, ByteSize, ConfigError, DiskConfig, KernelSource, NetConfig, SerialMode, VmName,
+};
 use crate::boot::VcpuCount;
 
 /// The longest configuration file; our choice: far beyond what all keys can take.
@@ -43,6 +45,9 @@ pub struct VmSettings {
     /// `--disk`, any number of times
     #[serde(default, deserialize_with = "one_or_more")]
     pub disk: Vec<DiskConfig>,
+    /// `--net`, any number of times
+    #[serde(default, deserialize_with = "one_or_more")]
+    pub net: Vec<NetConfig>,
     /// `--serial`
     #[serde(default, deserialize_with = "text_or_number")]
     pub serial: Option<SerialMode>,
@@ -101,6 +106,7 @@ impl VmSettings {
             memory,
             cpus,
             disk,
+            net,
             serial,
             balloon,
             name,
@@ -113,6 +119,7 @@ impl VmSettings {
             memory: memory.or(fallback.memory),
             cpus: cpus.or(fallback.cpus),
             disk: if disk.is_empty() { fallback.disk } else { disk },
+            net: if net.is_empty() { fallback.net } else { net },
             serial: serial.or(fallback.serial),
             balloon: balloon.or(fallback.balloon),
             name: name.or(fallback.name),

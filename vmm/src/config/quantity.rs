@@ -1,6 +1,7 @@
 //! Numbers with units as people type them: sizes, rates and times.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -121,6 +122,11 @@ impl BitRate {
     /// The rate in bits per second; never zero.
     pub const fn bits_per_s(self) -> u64 {
         self.0
+    }
+
+    /// The same for devices that are held to it.
+    pub(super) fn limit(self) -> Option<NonZeroU64> {
+        NonZeroU64::new(self.0)
     }
 }
 

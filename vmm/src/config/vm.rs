@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use super::kernel::check_command_line;
+use super::list::Listed as _;
 use super::{
-    BalloonMode, ByteSize, ConfigError, DISKS_MAX, DiskConfig, KernelSource, SerialMode, VmName,
+    BalloonMode, ByteSize, ConfigError, DiskConfig, KernelSource, NetConfig, SerialMode, VmName,
     VmSettings,
 };
 use crate::boot::VcpuCount;
@@ -34,6 +35,8 @@ pub struct VmConfig {
     pub cpus: VcpuCount,
     /// Its disks, in the order in which the guest finds them.
     pub disks: Vec<DiskConfig>,
+    /// Its network cards, in the order in which the guest finds them.
+    pub nets: Vec<NetConfig>,
     /// Where its serial port leads.
     pub serial: SerialMode,
     /// Whether it has a memory balloon.
@@ -57,6 +60,7 @@ impl VmConfig {
             memory,
             cpus,
             disk,
+            net,
             serial,
             balloon,
             name,
@@ -68,16 +72,14 @@ impl VmConfig {
         }
         let command_line = cmdline.unwrap_or_else(|| kernel.default_command_line().to_owned());
         check_command_line(&command_line)?;
-        if disk.len() > DISKS_MAX {
-            return Err(ConfigError::DiskCount);
-        }
         Ok(Self {
             kernel,
             initrd,
             command_line,
             memory: check_memory(memory.unwrap_or(DEFAULT_MEMORY), host_memory)?,
             cpus: cpus.unwrap_or(VcpuCount::ONE),
-            disks: disk,
+            disks: DiskConfig::check(disk)?,
+            nets: NetConfig::check(net)?,
             serial: serial.unwrap_or_default(),
             balloon: balloon.unwrap_or_default(),
             name: name.map_or_else(VmName::generate, Ok)?,

@@ -5,6 +5,7 @@ use std::error::Error;
 use std::fmt;
 
 use devices::blk::DiskError;
+use devices::net::TapError;
 use migration::snapshot::SnapshotError;
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +57,7 @@ fn remedy_of(error: &(dyn Error + 'static)) -> Option<Cow<'static, str>> {
         .or_else(|| error.downcast_ref::<ControlError>()?.remedy())
         .or_else(|| error.downcast_ref::<HostError>()?.remedy())
         .or_else(|| Some(error.downcast_ref::<DiskError>()?.remedy()?.into()))
+        .or_else(|| Some(error.downcast_ref::<TapError>()?.remedy().into()))
         .or_else(|| error.downcast_ref::<ConsoleError>()?.remedy())
         .or_else(|| {
             error

@@ -34,7 +34,7 @@ pub use error::ControlError;
 pub use failure::Failure;
 pub use path::{SocketPath, VmAddress, runtime_directory, sockets_in};
 pub use protocol::{
-    BalloonInfo, Direction, DiskInfo, MigrationInfo, Progress, Request, Response,
+    BalloonInfo, Direction, DiskInfo, MigrationInfo, NetInfo, Progress, Request, Response,
     SelfBallooningWish, VmInfo, VmState,
 };
 pub use reply::Reply;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use balloon::{SelfBallooningSettings, Statistics};
 use devices::blk::DiskCounters;
+use devices::net::NetCounters;
 
 use super::Failure;
 use crate::config::{MigrateConfig, SnapshotConfig, VmName};
@@ -162,6 +163,18 @@ pub struct DiskInfo {
     pub counters: DiskCounters,
 }
 
+/// What a monitor says about a network card of its guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetInfo {
+    /// The interface of the host that its cable ends in.
+    pub tap: String,
+    /// Its address.
+    pub mac: String,
+    /// What it has done since the guest booted.
+    #[serde(flatten)]
+    pub counters: NetCounters,
+}
+
 /// What a monitor says about its VM.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VmInfo {
@@ -193,6 +206,9 @@ pub struct VmInfo {
     /// The guest's disks, in the order in which it finds them.
     #[serde(default)]
     pub disks: Vec<DiskInfo>,
+    /// The guest's network cards, in the order in which it finds them.
+    #[serde(default)]
+    pub nets: Vec<NetInfo>,
     /// The monitor's version.
     pub version: String,
 }

@@ -2,8 +2,9 @@
 
 use balloon::{Balloon, SelfBallooningSettings};
 use devices::blk::{Access, Discards, DiskKind, DiskSerial, DiskShape};
+use devices::net::MacAddress;
 use devices::virtio::{MmioTransport, VirtioTransport};
-use devices::{Rng, SerialState};
+use devices::{RateLimit, Rng, SerialState};
 use kvm_bindings::kvm_cpuid_entry2;
 use migration::fuzzing::Seed;
 
@@ -12,7 +13,7 @@ use crate::boot::{RamLayout, VcpuCount};
 use crate::config::{BalloonMode, MigrateConfig, MigrationMode};
 use crate::control::{Request, SelfBallooningWish};
 use crate::host::KvmKind;
-use crate::machine::{Blueprint, CpuModel, DiskSpec, MachineState};
+use crate::machine::{Blueprint, CpuModel, DiskSpec, MachineState, NetSpec};
 use crate::memory::frames_of;
 use crate::transfer::Demands;
 
@@ -24,7 +25,7 @@ const CONFIGS: [(&str, &str); 9] = [
     ),
     (
         "every-key",
-        r#"{"kernel": "vmlinuz", "initrd": "initrd.img", "cmdline": "quiet", "memory": "1G", "cpus": 2, "disk": ["a.img", "b.img,ro,serial=b"], "serial": "file=log", "balloon": "off", "name": "web", "api": "/run/web.sock"}"#,
+        r#"{"kernel": "vmlinuz", "initrd": "initrd.img", "cmdline": "quiet", "memory": "1G", "cpus": 2, "disk": ["a.img", "b.img,ro,serial=b"], "net": "tap=t,mac=52:54:00:12:34:56", "serial": "file=log", "balloon": "off", "name": "web", "api": "/run/web.sock"}"#,
     ),
     (
         "numbers",
@@ -56,6 +57,7 @@ pub fn seeds() -> Vec<Seed> {
     seeds.extend(requests());
     seeds.extend(super::balloon::seeds());
     seeds.extend(super::blk::seeds());
+    seeds.extend(super::net::seeds());
     seeds.extend(CONFIGS.map(|(name, text)| seed("config", name, text.into())));
     seeds
 }
@@ -70,6 +72,12 @@ fn demands() -> Vec<Seed> {
             discards: Discards::Supported,
         },
         serial: DiskSerial::new("root").expect("it is short"),
+        limit: RateLimit::default(),
+    };
+    let net = NetSpec {
+        tap: "tap0".parse().expect("it is a name"),
+        mac: MacAddress::local([1; 6]),
+        limit: RateLimit::default(),
     };
     let with = |mib: u64, vcpus: u32, leaves: usize, disks: usize| {
         let layout = RamLayout::new(mib << 20).expect("the size is allowed");
@@ -90,6 +98,8 @@ fn demands() -> Vec<Seed> {
             memory: layout,
             balloon: BalloonMode::On,
             disks: vec![disk.clone(); disks],
+            // Half as many, so that 8 disks and 4 cards are a VM's most.
+            nets: vec![net.clone(); disks / 2],
             kernel: "vmlinuz".to_owned(),
             generation_id: [7; 16],
         };
@@ -127,7 +137,11 @@ fn state(vcpus: u8) -> MachineState {
     let mut disk = MmioTransport::new(disk, memory(), interrupt()).expect("and this one");
     disk.pause();
     let disk = disk.save().expect("a device that rests can be saved");
-    let devices = postcard::to_stdvec(&(SerialState::default(), vec![rng, balloon, disk]));
+    let (net, _far) = super::net::net();
+    let mut net = MmioTransport::new(net, memory(), interrupt()).expect("and this one");
+    net.pause();
+    let net = net.save().expect("a device that rests can be saved");
+    let devices = postcard::to_stdvec(&(SerialState::default(), vec![rng, balloon, disk, net]));
     state.devices = postcard::from_bytes(&devices.expect("plain data encodes"))
         .expect("a struct is encoded as a tuple of its fields");
     state

@@ -9,9 +9,9 @@ use migration::ArrivingMemory;
 
 use super::custody::{Custody, Wish};
 use super::devices::{self, Buses, DeviceSet, DevicesState, InterruptLines, Models};
-use super::disks::Disks;
+use super::nets::Backends;
 use super::reclaim::RamReclaim;
-use super::{Blueprint, CpuModel, Machine, MachineError, MachineState};
+use super::{Blueprint, CpuModel, Disks, Machine, MachineError, MachineState};
 use crate::boot::cpuid::{self, GuestClock};
 use crate::boot::{self, BootSource, Platform, VcpuIndex};
 use crate::config::BalloonMode;
@@ -37,22 +37,22 @@ pub struct Assembly {
     lines: InterruptLines,
     vm: Arc<KvmVm>,
     ram: GuestRam,
-    disks: Disks,
+    backends: Backends,
     blueprint: Blueprint,
 }
 
 impl Assembly {
-    /// Makes the KVM objects and the RAM of `blueprint`, which tells of these `disks`.
+    /// Makes the KVM objects and the RAM of `blueprint`, which tells of these `backends`.
     ///
     /// # Errors
     /// The host lacks something.
     pub fn new(
         hypervisor: Hypervisor,
         blueprint: Blueprint,
-        disks: Disks,
+        backends: Backends,
     ) -> Result<Self, MachineError> {
         let ram = GuestRam::new(blueprint.memory)?;
-        Self::with_ram(hypervisor, blueprint, disks, ram)
+        Self::with_ram(hypervisor, blueprint, backends, ram)
     }
 
     /// The same with RAM that is there already, and is as large as `blueprint` says.
@@ -62,7 +62,7 @@ impl Assembly {
     pub fn with_ram(
         hypervisor: Hypervisor,
         blueprint: Blueprint,
-        disks: Disks,
+        backends: Backends,
         ram: GuestRam,
     ) -> Result<Self, MachineError> {
         let vm = Arc::new(KvmVm::new(hypervisor, &ram)?);
@@ -80,7 +80,7 @@ impl Assembly {
             lines,
             vm,
             ram,
-            disks,
+            backends,
             blueprint,
         })
     }
@@ -94,7 +94,7 @@ impl Assembly {
     /// The disks, at rest.
     #[must_use]
     pub fn disks(&self) -> &Disks {
-        &self.disks
+        &self.backends.disks
     }
 
     /// The CPU that this host can offer to a guest.
@@ -181,7 +181,7 @@ impl Assembly {
             lines,
             vm,
             ram,
-            disks,
+            backends: Backends { disks, nets },
             blueprint,
         } = self;
         let fatal = wiring.fatal.clone();
@@ -199,6 +199,7 @@ impl Assembly {
         let models = Models {
             balloon,
             disks: disks.into_devices().collect(),
+            nets: nets.into_devices().collect(),
         };
         let (devices, buses) = DeviceSet::new(&vm, lines, ram.guest(), models, wiring, saved)?;
         let Buses { ports, mmio } = buses;

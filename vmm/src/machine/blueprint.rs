@@ -4,6 +4,7 @@ use kvm_bindings::kvm_cpuid_entry2;
 use serde::{Deserialize, Serialize};
 
 use super::disks::DiskSpec;
+use super::nets::NetSpec;
 use crate::boot::{RamLayout, VcpuCount};
 use crate::bounded::at_most;
 use crate::config::BalloonMode;
@@ -23,6 +24,8 @@ pub struct Blueprint {
     pub balloon: BalloonMode,
     /// Its disks.
     pub disks: Vec<DiskSpec>,
+    /// Its network cards.
+    pub nets: Vec<NetSpec>,
     /// What the guest was booted from, for people.
     pub kernel: String,
     /// Identity of the guest, changed whenever it is duplicated (not when it moves).

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use balloon::{Balloon, BalloonHandle};
 use devices::blk::{Blk, DiskHandle};
+use devices::net::{Net, NetHandle};
 use devices::virtio::{
     MmioTransport, QUEUE_NOTIFY_OFFSET, QueueIndex, TransportState, VirtioDevice, VirtioTransport,
 };
@@ -65,13 +66,14 @@ impl InterruptLines {
 }
 
 /// The windows of all virtio devices, in the order of [`DeviceSet::virtio`]: the entropy device, then
-/// the balloon if there is one, then the disks.
+/// the balloon if there is one, then the disks, then the network cards.
 pub(super) fn windows(blueprint: &Blueprint) -> impl Iterator<Item = VirtioWindow> + use<> {
     let others = match blueprint.balloon {
         BalloonMode::On | BalloonMode::Auto | BalloonMode::Plain => 2,
         BalloonMode::Off => 1,
     };
-    (0..others + blueprint.disks.len()).filter_map(VirtioWindow::of_device)
+    let count = others + blueprint.disks.len() + blueprint.nets.len();
+    (0..count).filter_map(VirtioWindow::of_device)
 }
 
 /// The devices that are made before there are buses.
@@ -79,6 +81,7 @@ pub(super) fn windows(blueprint: &Blueprint) -> impl Iterator<Item = VirtioWindo
 pub(super) struct Models {
     pub(super) balloon: Option<Balloon>,
     pub(super) disks: Vec<Blk>,
+    pub(super) nets: Vec<Net>,
 }
 
 /// One virtio device, known to the bus by another handle.
@@ -92,6 +95,7 @@ pub struct DeviceSet {
     virtio: Vec<SharedTransport>,
     balloon: Option<BalloonHandle>,
     disks: Vec<DiskHandle>,
+    nets: Vec<NetHandle>,
 }
 
 /// The buses the devices answer on.
@@ -135,9 +139,14 @@ impl DeviceSet {
             serial.clone(),
         )?;
 
-        let Models { balloon, disks } = models;
+        let Models {
+            balloon,
+            disks,
+            nets,
+        } = models;
         let handle = balloon.as_ref().map(Balloon::handle);
         let disk_handles = disks.iter().map(Blk::handle).collect();
+        let net_handles = nets.iter().map(Net::handle).collect();
         let mut states = StateOfEach::new(virtio_states, virtio_lines.len())?;
         let mut places = (0..).map_while(VirtioWindow::of_device).zip(virtio_lines);
         let mut virtio = Vec::with_capacity(layout::VIRTIO_WINDOWS_MAX);
@@ -151,8 +160,12 @@ impl DeviceSet {
             let transport = make_transport(balloon, memory, line, states.next())?;
             virtio.push(connect(vm, &mut buses.mmio, window, transport)?);
         }
-        for (disk, (window, line)) in disks.into_iter().zip(places) {
+        for (disk, (window, line)) in disks.into_iter().zip(places.by_ref()) {
             let transport = make_transport(disk, memory, line, states.next())?;
+            virtio.push(connect(vm, &mut buses.mmio, window, transport)?);
+        }
+        for (net, (window, line)) in nets.into_iter().zip(places) {
+            let transport = make_transport(net, memory, line, states.next())?;
             virtio.push(connect(vm, &mut buses.mmio, window, transport)?);
         }
         Ok((
@@ -162,6 +175,7 @@ impl DeviceSet {
                 virtio,
                 balloon: handle,
                 disks: disk_handles,
+                nets: net_handles,
             },
             buses,
         ))
@@ -188,6 +202,12 @@ impl DeviceSet {
     #[must_use]
     pub fn disks(&self) -> &[DiskHandle] {
         &self.disks
+    }
+
+    /// The network cards, in the order in which the guest finds them.
+    #[must_use]
+    pub fn nets(&self) -> &[NetHandle] {
+        &self.nets
     }
 
     /// Waits until everything the guest printed is out, or a second has passed.
@@ -219,6 +239,7 @@ impl DeviceSet {
             virtio,
             balloon: _, // these have transports among the others
             disks: _,
+            nets: _,
         } = self;
         Ok(DevicesState {
             serial: lock(serial).save(),

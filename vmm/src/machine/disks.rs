@@ -3,6 +3,7 @@
 use std::path::{self, PathBuf};
 use std::time::Duration;
 
+use ::devices::RateLimit;
 use ::devices::blk::{Blk, Discards, DiskError, DiskHandle, DiskImage, DiskSerial, DiskShape};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,8 @@ pub struct DiskSpec {
     pub shape: DiskShape,
     /// The serial number the guest sees.
     pub serial: DiskSerial,
+    /// How much it may do in a second.
+    pub limit: RateLimit,
 }
 
 /// A disk that is not what the guest had elsewhere.
@@ -59,7 +62,14 @@ pub enum DiskMismatch {
 
 /// The open disks of one machine, in the order of its blueprint.
 #[derive(Debug, Default)]
-pub struct Disks(Vec<(DiskImage, DiskSerial)>);
+pub struct Disks(Vec<Disk>);
+
+#[derive(Debug)]
+struct Disk {
+    image: DiskImage,
+    serial: DiskSerial,
+    limit: RateLimit,
+}
 
 impl Disks {
     /// Opens the disks of a VM that is to boot, and makes it their owner.
@@ -72,12 +82,17 @@ impl Disks {
                 path,
                 access,
                 serial,
+                limit,
             } = config;
             // The same on a host to which the VM moves.
             let path = path::absolute(path).unwrap_or_else(|_| path.clone());
             let image = DiskImage::open(&path, *access)?;
             image.claim()?;
-            Ok((image, *serial))
+            Ok(Disk {
+                image,
+                serial: *serial,
+                limit: *limit,
+            })
         };
         configs.iter().map(open).collect::<Result<_, _>>().map(Self)
     }
@@ -91,7 +106,11 @@ impl Disks {
             let image = spec.check(DiskImage::open(&spec.path, spec.shape.access)?)?;
             // Another host may have written it since this one read of it.
             image.forget_cached();
-            Ok((image, spec.serial))
+            Ok(Disk {
+                image,
+                serial: spec.serial,
+                limit: spec.limit,
+            })
         };
         specs.iter().map(open).collect::<Result<_, _>>().map(Self)
     }
@@ -99,10 +118,11 @@ impl Disks {
     /// What stands of them in a blueprint.
     #[must_use]
     pub fn specs(&self) -> Vec<DiskSpec> {
-        let spec = |(image, serial): &(DiskImage, DiskSerial)| DiskSpec {
-            path: image.path().to_owned(),
-            shape: *image.shape(),
-            serial: *serial,
+        let spec = |disk: &Disk| DiskSpec {
+            path: disk.image.path().to_owned(),
+            shape: *disk.image.shape(),
+            serial: disk.serial,
+            limit: disk.limit,
         };
         self.0.iter().map(spec).collect()
     }
@@ -125,14 +145,14 @@ impl Disks {
     }
 
     fn images(&self) -> impl Iterator<Item = &DiskImage> {
-        self.0.iter().map(|(image, _)| image)
+        self.0.iter().map(|disk| &disk.image)
     }
 
     /// The devices.
     pub(super) fn into_devices(self) -> impl Iterator<Item = Blk> {
         self.0
             .into_iter()
-            .map(|(image, serial)| Blk::new(image, serial))
+            .map(|disk| Blk::new(disk.image, disk.serial).with_limit(disk.limit))
     }
 }
 
@@ -209,6 +229,7 @@ mod tests {
             path: file.path().to_owned(),
             shape: *image.shape(),
             serial: DiskSerial::default(),
+            limit: RateLimit::default(),
         };
         (file, spec)
     }

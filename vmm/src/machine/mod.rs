@@ -18,6 +18,7 @@ mod blueprint;
 mod custody;
 mod devices;
 mod disks;
+mod nets;
 mod reclaim;
 mod state;
 
@@ -26,6 +27,7 @@ pub use blueprint::{Blueprint, CpuModel};
 pub use custody::{Refused, Wish};
 pub use devices::{DeviceSet, DevicesState, SharedTransport};
 pub use disks::{DiskMismatch, DiskSpec, Disks, leave_disks, own_disks};
+pub use nets::{Backends, NetMismatch, NetSpec, Nets};
 pub use state::{MachineState, StateError};
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -15,7 +15,7 @@ use super::notices::{Notice, Notifier};
 use super::place::{Activity, Place};
 use super::rate::Rate;
 use super::{Ending, MonitorError};
-use crate::config::{Exposure, ReceiveConfig, TimeSpan};
+use crate::config::{Exposure, ReceiveConfig, TapConfig, TimeSpan};
 use crate::console::Signals;
 use crate::control::{ControlSocket, Direction, Failure, MigrationInfo, Progress, SocketPath};
 use crate::host::HostKvm;
@@ -58,6 +58,7 @@ pub fn receive(config: ReceiveConfig) -> Result<(), MonitorError> {
         notifier: event_loop.notifier.clone(),
         options,
         files,
+        taps: config.taps.clone(),
         wiring: Wiring {
             serial,
             requests: event_loop.requests.clone(),
@@ -112,6 +113,7 @@ struct Hospitality {
     notifier: Notifier,
     options: DestinationOptions,
     files: Files,
+    taps: Vec<TapConfig>,
     wiring: Wiring,
 }
 
@@ -155,7 +157,9 @@ impl Hospitality {
             tenant.activity = Activity::Arriving;
             notifier.send(Notice::Arrived(machine));
         };
-        Box::new(Arrival::new(self.wiring.clone(), settle_in).with_files(self.files))
+        let arrival = Arrival::new(self.wiring.clone(), settle_in);
+        let arrival = arrival.with_files(self.files);
+        Box::new(arrival.with_taps(self.taps.clone()))
     }
 
     fn fail(&self, error: MonitorError) {

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use balloon::SelfBallooningSettings;
 use devices::SerialOutput;
+use devices::net::MacAddress;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::event_loop::{EventLoop, Outside};
@@ -20,7 +21,7 @@ use crate::console::Signals;
 use crate::control::{ControlSocket, SocketPath};
 use crate::host::{HostKvm, KvmKind};
 use crate::kvm::Hypervisor;
-use crate::machine::{Assembly, Blueprint, Disks, Machine, MachineError, Wiring};
+use crate::machine::{Assembly, Backends, Blueprint, Disks, Machine, MachineError, Nets, Wiring};
 use crate::vcpu::FatalSink;
 
 /// Boots a guest and serves it until it ends or has moved away.
@@ -38,7 +39,10 @@ pub fn run(config: VmConfig) -> Result<(), MonitorError> {
         .as_deref()
         .map(|path| open("initrd", path))
         .transpose()?;
-    let disks = Disks::of_new_vm(&config.disks)?;
+    let backends = Backends {
+        disks: Disks::of_new_vm(&config.disks)?,
+        nets: Nets::of_new_vm(&config.nets, random_mac)?,
+    };
     let serial = serial_output(&config.serial)?;
     let socket = ControlSocket::bind(SocketPath::choose(&config.name, config.api.as_deref())?)?;
 
@@ -50,7 +54,8 @@ pub fn run(config: VmConfig) -> Result<(), MonitorError> {
         kvm,
     };
     let event_loop = EventLoop::new(outside, &config.serial)?;
-    let assembly = Assembly::new(Hypervisor::new(host), blueprint(&config, &disks)?, disks)?;
+    let blueprint = blueprint(&config, &backends)?;
+    let assembly = Assembly::new(Hypervisor::new(host), blueprint, backends)?;
     let source = BootSource {
         kernel,
         initrd,
@@ -110,16 +115,23 @@ pub(super) fn serial_output(mode: &SerialMode) -> Result<SerialOutput, MonitorEr
     Ok(SerialOutput::to_sink(sink)?)
 }
 
-fn blueprint(config: &VmConfig, disks: &Disks) -> Result<Blueprint, MonitorError> {
+fn blueprint(config: &VmConfig, backends: &Backends) -> Result<Blueprint, MonitorError> {
     let failed = MachineError::Boot;
     Ok(Blueprint {
         vcpus: VcpuCount::new(u32::from(config.cpus.get())).map_err(failed)?,
         memory: RamLayout::new(config.memory.bytes()).map_err(failed)?,
         balloon: config.balloon,
-        disks: disks.specs(),
+        disks: backends.disks.specs(),
+        nets: backends.nets.specs(),
         kernel: config.kernel.to_string(),
         generation_id: random_id()?,
     })
+}
+
+/// An address for a network card that none was chosen for.
+fn random_mac() -> Result<MacAddress, MonitorError> {
+    let [b0, b1, b2, b3, b4, b5, ..] = random_id()?;
+    Ok(MacAddress::local([b0, b1, b2, b3, b4, b5]))
 }
 
 pub(super) fn random_id() -> Result<[u8; 16], MonitorError> {

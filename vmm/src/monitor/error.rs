@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use devices::DeviceError;
 use devices::blk::DiskError;
+use devices::net::TapError;
 use migration::snapshot::SnapshotError;
 
 use crate::config::HostPort;
@@ -42,6 +43,9 @@ pub enum MonitorError {
     /// A file named as a disk cannot be one.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// An interface named for a network card cannot be had.
+    #[error("a network card of the VM cannot be attached")]
+    Tap(#[from] TapError),
     /// A stock kernel on a KVM that would take hours to boot it.
     #[error("{} is a stock Linux kernel, which does not boot on this host's {kvm}", path.display())]
     StockKernel {

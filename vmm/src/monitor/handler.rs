@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use balloon::{BalloonHandle, PAGE_BYTES};
 use devices::blk::{Access, DiskHandle};
+use devices::net::NetHandle;
 use migration::{CancelToken, Cancellation};
 
 use super::departure::{self, Ticket};
@@ -16,8 +17,8 @@ use super::snapshot;
 use super::{Ending, MonitorError};
 use crate::config::{MigrateConfig, SnapshotConfig, VmName};
 use crate::control::{
-    BalloonInfo, ControlHandler, DiskInfo, Failure, Reply, Request, SelfBallooningWish, VmInfo,
-    VmState,
+    BalloonInfo, ControlHandler, DiskInfo, Failure, NetInfo, Reply, Request, SelfBallooningWish,
+    VmInfo, VmState,
 };
 use crate::host::{self, KvmKind};
 use crate::machine::{Machine, Wish};
@@ -195,6 +196,10 @@ impl Handler {
                 .machine
                 .as_ref()
                 .map_or_else(Vec::new, |machine| disk_infos(machine.devices().disks())),
+            nets: tenant
+                .machine
+                .as_ref()
+                .map_or_else(Vec::new, |machine| net_infos(machine.devices().nets())),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -224,6 +229,15 @@ fn disk_infos(disks: &[DiskHandle]) -> Vec<DiskInfo> {
         }
     };
     disks.iter().map(info).collect()
+}
+
+fn net_infos(nets: &[NetHandle]) -> Vec<NetInfo> {
+    let info = |net: &NetHandle| NetInfo {
+        tap: net.tap().name().to_string(),
+        mac: net.mac().to_string(),
+        counters: net.counters(),
+    };
+    nets.iter().map(info).collect()
 }
 
 fn balloon_info(balloon: &BalloonHandle) -> BalloonInfo {

@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use super::Passage;
 use crate::boot::{RamLayout, VcpuCount, cpuid};
 use crate::bounded::at_most;
-use crate::config::{BalloonMode, DISKS_MAX};
+use crate::config::{BalloonMode, DISKS_MAX, NETS_MAX, TapConfig};
 use crate::host::{HostKvm, HostMemory, KvmKind};
 use crate::kvm::Hypervisor;
-use crate::machine::{Assembly, Blueprint, CpuModel, DiskSpec, Disks};
+use crate::machine::{Assembly, Backends, Blueprint, CpuModel, DiskSpec, Disks, NetSpec, Nets};
 use crate::memory::{self, GuestRam, MemoryError, PAGE_BYTES};
 
 /// Changes whenever [`Demands`] does.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// What a machine asks of its destination beyond RAM and a number of vCPUs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -24,6 +24,8 @@ pub(crate) struct Demands {
     balloon: BalloonMode,
     #[serde(deserialize_with = "at_most::<DISKS_MAX, _, _>")]
     pub(super) disks: Vec<DiskSpec>,
+    #[serde(deserialize_with = "at_most::<NETS_MAX, _, _>")]
+    pub(super) nets: Vec<NetSpec>,
     kernel: String,
     pub(super) generation_id: [u8; 16],
 }
@@ -35,6 +37,7 @@ impl Demands {
             memory: _,
             balloon,
             disks,
+            nets,
             kernel,
             generation_id,
         } = blueprint;
@@ -43,6 +46,7 @@ impl Demands {
             cpu,
             balloon: *balloon,
             disks: disks.clone(),
+            nets: nets.clone(),
             kernel: kernel.clone(),
             generation_id: *generation_id,
         }
@@ -54,18 +58,23 @@ fn machine(error: &(dyn std::error::Error + 'static)) -> Refusal {
     Refusal::Machine(PeerText::chain(error))
 }
 
-/// Builds the machine that `offer` asks for, around the RAM that `provide` maps, if this host can.
+/// Builds the machine that `offer` asks for, around the RAM that `provide` maps, if this host
+/// can. The first of its network cards are attached to `taps`.
 pub(super) fn assemble(
     offer: &Offer,
     passage: Passage,
+    taps: &[TapConfig],
     provide: impl FnOnce(RamLayout) -> Result<GuestRam, MemoryError>,
 ) -> Result<(Assembly, CpuModel), Refusal> {
     check_memory(offer, passage)?;
-    let (blueprint, cpu) = understand(offer)?;
+    let (mut blueprint, cpu) = understand(offer)?;
     let disks = open_disks(&blueprint, passage)?;
+    let nets = Nets::of_known_vm(&blueprint.nets, taps).map_err(|error| machine(&error))?;
+    blueprint.nets = nets.specs();
+    let backends = Backends { disks, nets };
     let host = HostKvm::open().map_err(|error| machine(&error))?;
     let ram = provide(blueprint.memory).map_err(|error| machine(&error))?;
-    let assembly = Assembly::with_ram(Hypervisor::new(host), blueprint, disks, ram)
+    let assembly = Assembly::with_ram(Hypervisor::new(host), blueprint, backends, ram)
         .map_err(|error| machine(&error))?;
     let here = assembly.host_cpu().map_err(|error| machine(&error))?;
     check_cpu(&here, &cpu)?;
@@ -91,6 +100,7 @@ pub(crate) fn understand(offer: &Offer) -> Result<(Blueprint, CpuModel), Refusal
         cpu,
         balloon,
         disks,
+        nets,
         kernel,
         generation_id,
     } = demands;
@@ -123,6 +133,7 @@ pub(crate) fn understand(offer: &Offer) -> Result<(Blueprint, CpuModel), Refusal
             memory,
             balloon,
             disks,
+            nets,
             kernel,
             generation_id,
         },

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use devices::blk::Access;
+use devices::net::InterfaceName;
 use migration::snapshot::{Snapshot, SnapshotError, StoredMemory, fill};
 use migration::{Offer, PeerText, Prefetch, Refusal, StoredVm};
 
 use super::{Demands, Passage, assemble};
+use crate::config::TapConfig;
 use crate::machine::{DiskSpec, Machine, MachineError, MachineState, StateError, Wiring, Wish};
 use crate::memory::{GuestRam, MemoryError};
 
@@ -29,6 +31,8 @@ pub struct CloneIdentity {
     pub generation_id: [u8; 16],
     /// What its user wants of it; what the original's wanted if it is `None`.
     pub wish: Option<Wish>,
+    /// The interfaces of its first network cards; the others have those of the original.
+    pub taps: Vec<TapConfig>,
 }
 
 /// The machine of a snapshot, to be made here once more.
@@ -37,6 +41,7 @@ pub struct StoredMachine {
     offer: Offer,
     state: Vec<u8>,
     memory: Arc<StoredMemory>,
+    taps: Vec<TapConfig>,
 }
 
 /// A machine that cannot be made from a snapshot here.
@@ -62,14 +67,27 @@ pub enum StoredError {
     Machine(#[from] MachineError),
 }
 
-/// A disk that only one copy of the machine of `snapshot` can have at a time, if there is one.
-#[must_use]
-pub fn writable_disk(snapshot: &Snapshot) -> Option<PathBuf> {
-    // Another version's demands are left to whoever resumes it, and refuses them.
-    let demands: Demands = postcard::from_bytes(&snapshot.offer().machine).ok()?;
-    let is_writable = |disk: &DiskSpec| disk.shape.access == Access::ReadWrite;
-    let disk = demands.disks.into_iter().find(is_writable)?;
-    Some(disk.path)
+/// What only one copy of a machine can have at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exclusive {
+    /// A disk that it may write.
+    Disk(PathBuf),
+    /// The interface of a network card.
+    Tap(InterfaceName),
+}
+
+impl Exclusive {
+    /// The first of them that the machine of `snapshot` has, if there is one.
+    #[must_use]
+    pub fn of(snapshot: &Snapshot) -> Option<Self> {
+        // Another version's demands are left to whoever resumes it, and refuses them.
+        let demands: Demands = postcard::from_bytes(&snapshot.offer().machine).ok()?;
+        let is_writable = |disk: &DiskSpec| disk.shape.access == Access::ReadWrite;
+        let disk = demands.disks.into_iter().find(is_writable);
+        let tap = || demands.nets.into_iter().next();
+        disk.map(|disk| Self::Disk(disk.path))
+            .or_else(|| tap().map(|net| Self::Tap(net.tap)))
+    }
 }
 
 impl StoredMachine {
@@ -97,6 +115,7 @@ impl StoredMachine {
             offer,
             state,
             memory: Arc::clone(snapshot.memory()),
+            taps: copy.taps.clone(),
         })
     }
 
@@ -129,7 +148,7 @@ impl StoredMachine {
             Memory::Mapped => Passage::Copied { stored_pages: 0 },
         };
         let state = MachineState::decode(&self.state)?;
-        let (assembly, cpu) = assemble(&self.offer, passage, |layout| match memory {
+        let (assembly, cpu) = assemble(&self.offer, passage, &self.taps, |layout| match memory {
             Memory::Read => GuestRam::new(layout),
             Memory::Mapped => GuestRam::of_snapshot(layout, Arc::clone(&self.memory)),
         })

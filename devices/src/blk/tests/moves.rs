@@ -6,7 +6,13 @@ use crate::virtio::{MmioTransport, VirtioTransport};
 
 #[test]
 fn disk_moved_with_requests_waiting_does_each_of_them_once() {
-    let (file, mut driver) = started();
+    does_each_once(|file| disk(file, Access::ReadWrite));
+    does_each_once(|file| disk(file, Access::ReadWrite).one_at_a_time());
+}
+
+fn does_each_once(make: impl Fn(&NamedTempFile) -> Blk) {
+    let file = file();
+    let mut driver = driver_of(make(&file), ALL);
     for number in 0..16_u8 {
         let (header, data) = (
             HEADER + 32 * u64::from(number),
@@ -28,7 +34,7 @@ fn disk_moved_with_requests_waiting_does_each_of_them_once() {
     // The thread is in the middle of them, or not yet, or done: nothing may depend on it.
     driver.kick(QUEUE);
     let counters = driver.transport.device().handle();
-    let (mut driver, state) = driver.move_to(disk(&file, Access::ReadWrite));
+    let (mut driver, state) = driver.move_to(make(&file));
     let there = driver.transport.device().handle();
     assert_eq!(counters.counters(), there.counters());
     let done_before = u64::from(state.queues[0].next_used);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use argh::FromArgs;
 
 use crate::config::{
-    CloneCount, ConfigError, MemoryMode, Prefetch, RestoreConfig, SerialMode, VmName,
+    CloneCount, ConfigError, MemoryMode, Prefetch, RestoreConfig, SerialMode, TapConfig, VmName,
 };
 use crate::machine::Wish;
 
@@ -27,7 +27,8 @@ touch little. eager reads everything first. auto chooses by what it finds, and f
 Every resume is a copy: it has a name, a control socket and a VM generation id of its own, so that the
 guest's random numbers differ; what else must be unique (addresses, keys, host names) is the guest's.
 A snapshot has no content of disks: they must be as they were when it was written, and a disk that the
-guest may write belongs to one copy at a time, so that such a VM has no --clones.
+guest may write belongs to one copy at a time, as does the interface of a network card, so that such a VM
+has no --clones.
 A line on standard output says when the VM is ready."
 )]
 pub(in crate::cli) struct RestoreArgs {
@@ -49,6 +50,9 @@ pub(in crate::cli) struct RestoreArgs {
     /// where the serial port leads: stdio, none or file=PATH; default: stdio
     #[argh(option, arg_name = "MODE")]
     serial: Option<SerialMode>,
+    /// where the cable of the VM's network card ends, tap=NAME; may be given for each of several, in their order; default: interfaces of the names that they had
+    #[argh(option, arg_name = "tap=NAME")]
+    net: Vec<TapConfig>,
     /// make that many copies, NAME-1 and so on, each a process of its own, and stay with them
     #[argh(option, arg_name = "N")]
     clones: Option<CloneCount>,
@@ -71,6 +75,7 @@ impl TryFrom<RestoreArgs> for RestoreConfig {
             memory_mode,
             prefetch,
             serial,
+            net,
             clones: _, // each is a command of its own
             paused,
             report,
@@ -80,6 +85,7 @@ impl TryFrom<RestoreArgs> for RestoreConfig {
             name: name.map_or_else(VmName::generate, Ok)?,
             api,
             serial: serial.unwrap_or_default(),
+            taps: net,
             memory_mode,
             prefetch,
             wish: paused.then_some(Wish::Paused),
@@ -108,6 +114,9 @@ impl RestoreArgs {
         }
         if self.serial == Some(SerialMode::Stdio) {
             return shares("standard output: give --serial none or file=PATH");
+        }
+        if !self.net.is_empty() {
+            return shares("a network interface: leave --net out");
         }
         let stem = match &self.name {
             Some(name) => name.clone(),

@@ -6,7 +6,8 @@ use argh::FromArgs;
 
 use crate::boot::VcpuCount;
 use crate::config::{
-    BalloonMode, ByteSize, ConfigError, DiskConfig, KernelSource, SerialMode, VmName, VmSettings,
+    BalloonMode, ByteSize, ConfigError, DiskConfig, KernelSource, NetConfig, SerialMode, VmName,
+    VmSettings,
 };
 
 /// boot a VM and stay with it until it powers off or has moved away
@@ -24,6 +25,10 @@ With a disk of its own, and one that it shares with others and may only read:
   truncate -s 8G web.img
   {command_name} --kernel vmlinuz --initrd initrd.img --disk web.img --disk base.img,ro,serial=base
 
+With a network card, on an interface that is made once, by root:
+  ip tuntap add dev tap0 mode tap user $USER; ip link set tap0 up master br0
+  {command_name} --kernel vmlinuz --initrd initrd.img --net tap=tap0,mac=52:54:00:12:34:56
+
 The same from a file, with one setting changed:
   {command_name} --config vm.json --memory 2G
 where vm.json is {{\"kernel\": \"vmlinuz\", \"initrd\": \"initrd.img\", \"memory\": \"1G\", \"cpus\": 2}}",
@@ -34,7 +39,10 @@ off, reboots, is stopped or has moved away.
 
 A disk belongs to one VM at a time, which its image is locked for; disks that all VMs only read can be
 shared. A VM moves with its disks if the destination finds the same image at the same path, as on shared
-storage. A snapshot has no content of disks: before it is resumed, each disk must be as it was then."
+storage. A snapshot has no content of disks: before it is resumed, each disk must be as it was then.
+
+A network card moves with its VM and its address: the destination has an interface of the same name, or
+is told of another by its own --net, in the same network. The card announces itself there."
 )]
 pub(in crate::cli) struct RunArgs {
     /// kernel to boot: a bzImage, an ELF vmlinux, an ELF file with a PVH note, or the word probe for the built-in guest
@@ -52,9 +60,12 @@ pub(in crate::cli) struct RunArgs {
     /// number of vCPUs, 1 to 32; default: 1
     #[argh(option, arg_name = "N")]
     cpus: Option<VcpuCount>,
-    /// a disk, a raw image file or a block device: PATH, then ,ro if the guest may only read it, and ,serial=TEXT for a serial number; may be given up to 8 times, the guest finds /dev/vda, /dev/vdb and so on
+    /// a disk, a raw image file or a block device: PATH, then ,ro if the guest may only read it, ,serial=TEXT for a serial number, ,rate=RATE and ,iops=N for the most bits and requests per second; may be given up to 8 times, the guest finds /dev/vda, /dev/vdb and so on
     #[argh(option, arg_name = "PATH[,ro]")]
     disk: Vec<DiskConfig>,
+    /// a network card whose cable ends in a TAP interface of this host: tap=NAME, then ,mac=MAC for its address (default: one is made up) and ,rate=RATE for the most bits per second in each direction; may be given up to 4 times
+    #[argh(option, arg_name = "tap=NAME[,mac=MAC]")]
+    net: Vec<NetConfig>,
     /// where the serial port leads: stdio, none or file=PATH; default: stdio
     #[argh(option, arg_name = "MODE")]
     serial: Option<SerialMode>,
@@ -82,6 +93,7 @@ impl RunArgs {
             memory,
             cpus,
             disk,
+            net,
             serial,
             balloon,
             name,
@@ -95,6 +107,7 @@ impl RunArgs {
             memory,
             cpus,
             disk,
+            net,
             serial,
             balloon,
             name,

@@ -7,7 +7,7 @@ use migration::{Growth, Order, Pivots, Prepaging, Streams, Verify};
 
 use crate::config::{
     BitRate, ConfigError, Exposure, HostPort, MigrateConfig, MigrationMode, ReceiveConfig,
-    SerialMode, TimeSpan, TrustConfig, VmName,
+    SerialMode, TapConfig, TimeSpan, TrustConfig, VmName,
 };
 use crate::control::VmAddress;
 
@@ -24,8 +24,9 @@ where move.key, the same file on both, was made so:
   (umask 077 && head -c 32 /dev/urandom > move.key)",
     note = "\
 Memory size, vCPUs and devices come with the VM, which names its disks: each must be here at the same
-path, of the same size. With --insecure VMs that have disks are refused. Post-copy needs the permission to use
-userfaultfd here: `skiff preflight` says whether you have it.
+path, of the same size. It names the interfaces of its network cards, too: each must be here, or --net
+says which takes its place. With --insecure VMs are refused that name something of this host.
+Post-copy needs the permission to use userfaultfd here: `skiff preflight` says whether you have it.
 With --key both ends prove on every connection that they have the same key. With --tls they show
 certificates of the same authority, ca.pem, and everything is encrypted; the one of the destination
 names the HOST of --to. Listening on anything but loopback needs one of them, or --insecure."
@@ -43,6 +44,9 @@ pub(in crate::cli) struct ReceiveArgs {
     /// where the serial port leads here: stdio, none or file=PATH; default: stdio
     #[argh(option, arg_name = "MODE")]
     serial: Option<SerialMode>,
+    /// where the cable of the VM's network card ends here, tap=NAME; may be given for each of several, in their order; default: interfaces of the names that they had
+    #[argh(option, arg_name = "tap=NAME")]
+    net: Vec<TapConfig>,
     /// how long to wait for the source if its connections are lost once the VM runs here, such as 10s; 0 is never; default: 60s
     #[argh(option, arg_name = "TIME", from_str_fn(parse_reconnect_for))]
     reconnect_for: Option<TimeSpan>,
@@ -66,6 +70,7 @@ impl TryFrom<ReceiveArgs> for ReceiveConfig {
             name,
             api,
             serial,
+            net,
             reconnect_for,
             key,
             tls,
@@ -74,6 +79,7 @@ impl TryFrom<ReceiveArgs> for ReceiveConfig {
         let mut config = Self::new(listen, name.map_or_else(VmName::generate, Ok)?);
         config.api = api;
         config.serial = serial.unwrap_or_default();
+        config.taps = net;
         config.reconnect_for = reconnect_for;
         config.trust = TrustConfig { key, tls };
         config.exposure = exposure_of(insecure);

@@ -100,6 +100,18 @@ fn config_with_as_many_disks_as_fit_is_taken_and_with_one_more_refused() {
 }
 
 #[test]
+fn config_with_as_many_network_cards_as_fit_is_taken_and_with_one_more_refused() {
+    for (count, fits) in [(4, true), (5, false)] {
+        let net = "tap=tap0".parse().unwrap();
+        let settings = VmSettings {
+            net: vec![net; count],
+            ..probe()
+        };
+        assert_eq!(VmConfig::new(settings, HOST).is_ok(), fits, "{count}");
+    }
+}
+
+#[test]
 fn config_command_line_that_would_not_arrive_is_refused() {
     for (cmdline, fits) in [
         ("a".repeat(2047), true),

@@ -76,7 +76,9 @@ fn run(resume: Resume, place: &Place, notifier: &Notifier) -> Result<(), Monitor
         }
     };
     let mut vm = Timed {
-        vm: Arrival::new(wiring, settle_in).by(passage),
+        vm: Arrival::new(wiring, settle_in)
+            .by(passage)
+            .with_taps(config.taps.clone()),
         place: place.clone(),
         record: Arc::clone(&record),
     };

@@ -1,0 +1,40 @@
+//! Guest memory as the pieces that a vectored system call takes (readv(2)).
+
+use vm_memory::bitmap::{AtomicBitmap, BS, BitmapSlice};
+use vm_memory::{GuestMemoryBackend, VolatileSlice};
+
+use crate::virtio::GuestRange;
+use crate::{DeviceError, GuestMemory};
+
+/// Most pieces of one system call (UIO_MAXIOV).
+pub(crate) const MAX_PIECES: usize = 1024;
+
+/// A piece of guest memory, which knows where to note what is written to it.
+pub(crate) type Slice<'a> = VolatileSlice<'a, BS<'a, AtomicBitmap>>;
+
+/// The guest memory of `ranges`, each of which may lie in more than one piece.
+pub(crate) fn slices_of<'a, 'r>(
+    memory: &'a GuestMemory,
+    ranges: impl IntoIterator<Item = &'r GuestRange>,
+) -> Result<Vec<Slice<'a>>, DeviceError> {
+    let slices = ranges.into_iter().flat_map(|range| {
+        GuestMemoryBackend::get_slices(memory, range.address, range.len_bytes as usize)
+    });
+    let slices: Result<_, _> = slices.collect();
+    slices.map_err(DeviceError::AccessMemory)
+}
+
+/// The same as the kernel wants it. The pointers are good as long as the slices are: the guards, which
+/// this drops, only matter to mappings made on demand.
+pub(crate) fn iovecs<B: BitmapSlice>(slices: &[VolatileSlice<'_, B>]) -> Vec<libc::iovec> {
+    let iovec = |slice: &VolatileSlice<'_, B>| libc::iovec {
+        iov_base: slice.ptr_guard_mut().as_ptr().cast(),
+        iov_len: slice.len(),
+    };
+    slices.iter().map(iovec).collect()
+}
+
+/// How many pieces a system call is given.
+pub(crate) fn count_of(pieces: &[libc::iovec]) -> libc::c_int {
+    libc::c_int::try_from(pieces.len()).expect("they are at most 1024")
+}

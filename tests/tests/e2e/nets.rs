@@ -1,0 +1,102 @@
+//! Network cards from the outside: what a user is told of them, and where they may go. Their guest has no
+//! driver; frames are the matter of `nets_linux`.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tests::harness::{Host, Network, VmProcess};
+
+use crate::ground::{has_kvm, has_network, key};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const MAC: &str = "52:54:00:12:34:56";
+
+fn card(vm: &VmProcess) -> Value {
+    vm.info().unwrap()["nets"][0].clone()
+}
+
+fn boot(host: &Host, name: &str, net: &str) -> VmProcess {
+    let words = ["--kernel", "probe", "--memory", "16M", "--net", net];
+    let guest = ["--cmdline", "workload=idle ws=1M"];
+    let vm = host.boot(name, &[&words[..], &guest].concat()).unwrap();
+    vm.wait_output("probe: ready").unwrap();
+    vm
+}
+
+#[test]
+fn card_without_an_interface_is_refused_with_what_to_do() {
+    if !has_kvm("nets") {
+        return;
+    }
+    let host = Host::new().unwrap();
+    let words = ["run", "--kernel", "probe", "--net", "tap=skiff-none"];
+    let error = host.command(&words).unwrap_err().to_string();
+    for word in ["`skiff-none`", "ip tuntap add dev skiff-none"] {
+        assert!(error.contains(word), "{error}");
+    }
+}
+
+#[test]
+fn card_moves_with_its_address_to_the_interface_that_is_named_there() {
+    if !has_kvm("nets") || !has_network("nets") {
+        return;
+    }
+    let (host, network) = (Host::new().unwrap(), Network::new(2).unwrap());
+    let [here, there] = [0, 1].map(|tap| format!("tap={}", network.tap(tap)));
+    let mut source = boot(&host, "a", &format!("{here},mac={MAC}"));
+    assert_eq!(card(&source)["mac"], MAC);
+    let taken = host.command(&["run", "--kernel", "probe", "--net", &here]);
+    let error = taken.unwrap_err().to_string();
+    assert!(
+        error.contains("in use") && error.contains(network.tap(0)),
+        "{error}"
+    );
+
+    let (target, address) = host.receive_with("b", &["--net", &there]).unwrap();
+    let report = source.migrate(&address, &[]).unwrap();
+    assert_eq!(report["outcome"], "completed", "{report}");
+    source.skiff.succeed(PATIENCE).unwrap();
+    assert_eq!(card(&target)["mac"], MAC);
+    assert_eq!(card(&target)["tap"], network.tap(1));
+
+    // The first interface is free again, and the VM returns to it by way of a snapshot.
+    let place = tempfile::tempdir().unwrap();
+    let snapshot = place.path().join("snap");
+    target.snapshot(&snapshot, &[]).unwrap();
+    let again = host.restore("c", &snapshot, &["--net", &here]).unwrap();
+    assert_eq!(card(&again)["mac"], MAC);
+    assert_eq!(card(&again)["tap"], network.tap(0));
+    let path = snapshot.to_str().unwrap();
+    let copies = ["restore", path, "--name", "d", "--clones", "2"];
+    let error = host.command(&copies).unwrap_err().to_string();
+    assert!(error.contains(network.tap(1)), "{error}");
+}
+
+#[test]
+fn destination_without_the_interface_refuses_and_the_guest_stays() {
+    if !has_kvm("nets") || !has_network("nets") {
+        return;
+    }
+    let (host, network) = (Host::new().unwrap(), Network::new(1).unwrap());
+    let place = tempfile::tempdir().unwrap();
+    let source = boot(&host, "a", &format!("tap={}", network.tap(0)));
+    let key = key(place.path(), "key", "sixteen bytes or more");
+    let names = [
+        // The source has it, on this host.
+        (&["--key", &key][..], "in use"),
+        (&["--key", &key, "--net", "tap=skiff-none"], "`skiff-none`"),
+        // Whoever may be anybody names no interface here.
+        (&[], "give --key or --tls"),
+    ];
+    for (options, word) in names {
+        let (_target, address) = host.receive_with("b", options).unwrap();
+        let ours = if options.is_empty() {
+            &[][..]
+        } else {
+            &["--key", &key]
+        };
+        let error = source.migrate(&address, ours).unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
+        assert_eq!(source.info().unwrap()["state"], "running");
+    }
+}

@@ -1,0 +1,211 @@
+//! A stock Linux guest with a network card: its connections survive its moves.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tests::harness::{Host, Network, VmProcess};
+
+use crate::disks_linux::say;
+use crate::ground::{has_hardware, has_network, scaled};
+
+const PATIENCE: Duration = Duration::from_secs(180);
+const GUEST: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+/// The port of a service in the guest that returns what it gets.
+const ECHO: u16 = 7;
+
+/// How often a client asks, whether it has been answered or not.
+const REQUEST_EVERY: Duration = Duration::from_millis(20);
+
+const MODES: [&str; 4] = ["auto", "post-copy", "hybrid", "pre-copy"];
+
+fn boot(host: &Host, network: &Network) -> VmProcess {
+    let net = format!("tap={},mac=52:54:00:12:34:56", network.tap(0));
+    let options = ["--memory", "256M", "--net", &net];
+    let mut vm = host.boot_linux_with("vm0", &options, "").unwrap();
+    vm.skiff.output().wait("skiff: ready", PATIENCE).unwrap();
+    let up = format!("ip addr add {GUEST}/24 dev eth0 && ip link set eth0 up");
+    say(&mut vm, &up, "up");
+    vm
+}
+
+/// Connects to the guest as soon as it listens.
+fn connect(port: u16) -> TcpStream {
+    let began = Instant::now();
+    loop {
+        match TcpStream::connect(SocketAddrV4::new(GUEST, port)) {
+            Ok(stream) => return stream,
+            Err(error) => assert!(began.elapsed() < PATIENCE, "{error}"),
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// What a client saw of its guest.
+#[derive(Debug, Default)]
+struct Seen {
+    /// How long each answer took.
+    latencies: Vec<Duration>,
+}
+
+/// The longest time between two answers since it was asked for last.
+#[derive(Debug, Default)]
+struct Gap(AtomicU64);
+
+impl Gap {
+    fn note(&self, gap: Duration) {
+        let us = u64::try_from(gap.as_micros()).unwrap();
+        self.0.fetch_max(us, Ordering::Relaxed);
+    }
+
+    fn take(&self) -> Duration {
+        Duration::from_micros(self.0.swap(0, Ordering::Relaxed))
+    }
+}
+
+impl Seen {
+    /// Of latencies in order.
+    fn percentile(&self, percent: usize) -> Duration {
+        self.latencies[(self.latencies.len() - 1) * percent / 100]
+    }
+}
+
+/// Asks over one connection at a fixed rate until it is told to end, and checks every answer.
+fn ask(stream: &mut TcpStream, gap: &Gap, is_over: &AtomicBool) -> Seen {
+    stream.set_nodelay(true).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_millis(1)))
+        .unwrap();
+    let began = Instant::now();
+    let due = |number: usize| REQUEST_EVERY * u32::try_from(number).unwrap();
+    let (mut seen, mut asked, mut last) = (Seen::default(), 0, began);
+    let (mut buffer, mut filled) = ([0_u8; 8], 0);
+    while !is_over.load(Ordering::Relaxed) || seen.latencies.len() < asked {
+        if began.elapsed() >= due(asked) && !is_over.load(Ordering::Relaxed) {
+            stream.write_all(&(asked as u64).to_le_bytes()).unwrap();
+            asked += 1;
+        }
+        match stream.read(&mut buffer[filled..]) {
+            Ok(0) => panic!("the guest closed the connection"),
+            Ok(bytes) => filled += bytes,
+            Err(error) => {
+                let is_quiet = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+                assert!(is_quiet, "the connection is lost: {error}");
+                let silent = seen.latencies.len() < asked;
+                assert!(!silent || last.elapsed() < PATIENCE, "no answer");
+            }
+        }
+        if filled == buffer.len() {
+            filled = 0;
+            let number = seen.latencies.len();
+            assert_eq!(u64::from_le_bytes(buffer), number as u64);
+            let now = Instant::now();
+            seen.latencies.push(now - began - due(number));
+            gap.note(now - last);
+            last = now;
+        }
+    }
+    seen
+}
+
+#[test]
+fn connection_of_a_stock_guest_survives_twenty_moves_without_a_reset() {
+    if !has_hardware("linux_net") || !has_network("linux_net") {
+        return;
+    }
+    let (host, network) = (Host::new().unwrap(), Network::new(2).unwrap());
+    let mut vm = boot(&host, &network);
+    let serve = format!("(nc -ll -p {ECHO} -e cat &)");
+    say(&mut vm, &serve, "serves");
+    let mut stream = connect(ECHO);
+    let is_over = AtomicBool::new(false);
+    let gap = Gap::default();
+    let mut seen = thread::scope(|scope| {
+        let client = scope.spawn(|| ask(&mut stream, &gap, &is_over));
+        for number in 1..=scaled(20, 20) {
+            // Some traffic before each move, of which the gaps are not the move's.
+            thread::sleep(scaled(Duration::from_millis(500), Duration::from_secs(1)));
+            let quiet = gap.take();
+            let tap = format!("tap={}", network.tap(number % 2));
+            let name = format!("vm{number}");
+            let (next, address) = host.receive_with(&name, &["--net", &tap]).unwrap();
+            let mode = MODES[number % MODES.len()];
+            let report = vm.migrate(&address, &["--mode", mode]).unwrap();
+            assert_eq!(report["outcome"], "completed", "{report}");
+            vm.skiff.succeed(PATIENCE).unwrap();
+            vm = next;
+            thread::sleep(Duration::from_secs(1));
+            assert!(!client.is_finished(), "the client has ended after {mode}");
+            println!(
+                "{mode}: longest gap between two answers {:.0?}, quiet before {quiet:.0?}; downtime {:.1} ms of {:.0} ms",
+                gap.take(),
+                report["downtime_ms"].as_f64().unwrap(),
+                report["total_ms"].as_f64().unwrap(),
+            );
+        }
+        is_over.store(true, Ordering::Relaxed);
+        client.join().unwrap()
+    });
+    seen.latencies.sort_unstable();
+    println!(
+        "{} answers: p50 {:.1?}, p99 {:.0?}, longest {:.0?}",
+        seen.latencies.len(),
+        seen.percentile(50),
+        seen.percentile(99),
+        seen.percentile(100),
+    );
+    let info = vm.info().unwrap();
+    let count = |key: &str| info["nets"][0][key].as_u64().unwrap();
+    assert!(
+        count("received_frames") >= 20 && count("sent_frames") >= 20,
+        "{info}"
+    );
+    vm.tell("stop").unwrap();
+    vm.skiff.succeed(PATIENCE).unwrap();
+}
+
+#[test]
+fn large_file_arrives_at_a_guest_that_moves_meanwhile() {
+    const MIB: usize = 24;
+    if !has_hardware("linux_wget") || !has_network("linux_wget") {
+        return;
+    }
+    let (host, network) = (Host::new().unwrap(), Network::new(2).unwrap());
+    let mut vm = boot(&host, &network);
+    // The guest serves a file of random bytes, and the host fetches it twice: as it is, and while it moves.
+    let file = format!("dd if=/dev/urandom of=/run/file bs=1M count={MIB} 2>/dev/null");
+    say(
+        &mut vm,
+        &format!("{file} && (nc -ll -p 80 -e cat /run/file &)"),
+        "serves",
+    );
+    let fetch = |slowly: Duration| {
+        let (mut stream, mut all) = (connect(80), Vec::new());
+        let mut piece = vec![0; 64 << 10];
+        loop {
+            match stream.read(&mut piece).unwrap() {
+                0 => return all,
+                bytes => all.extend_from_slice(&piece[..bytes]),
+            }
+            thread::sleep(slowly);
+        }
+    };
+    let before = fetch(Duration::ZERO);
+    assert_eq!(before.len(), MIB << 20);
+    let after = thread::scope(|scope| {
+        let client = scope.spawn(|| fetch(Duration::from_millis(scaled(10, 40))));
+        thread::sleep(Duration::from_millis(500));
+        let tap = format!("tap={}", network.tap(1));
+        let (next, address) = host.receive_with("vm1", &["--net", &tap]).unwrap();
+        vm.migrate(&address, &["--mode", "post-copy"]).unwrap();
+        vm.skiff.succeed(PATIENCE).unwrap();
+        vm = next;
+        assert!(!client.is_finished(), "the file was there before the move");
+        client.join().unwrap()
+    });
+    assert!(before == after, "the file is another after the move");
+    vm.tell("stop").unwrap();
+    vm.skiff.succeed(PATIENCE).unwrap();
+}
