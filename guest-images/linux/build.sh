@@ -15,8 +15,8 @@ set -eu
 
 # What the guest may meet in a VM of ours, and what the outer kernel of the rig needs: KVM on AMD-V,
 # which is what QEMU can emulate, virtio on PCI for its way out, and a network of TAP interfaces.
-guest_modules="virtio_mmio virtio_rng virtio_balloon virtio_blk virtio_net"
-rig_modules="kvm_amd virtio_pci virtio_console tun bridge"
+guest_modules="virtio_mmio virtio_rng virtio_balloon virtio_blk virtio_net ext4"
+rig_modules="kvm_amd virtio_pci virtio_console tun bridge veth"
 
 here=$(cd "$(dirname "$0")" && pwd)
 out=${1:-$here/../../target/guest-images}
@@ -105,7 +105,7 @@ copy_modules() {
 
 # Makes the tree of a busybox system in $1.
 busybox_tree() {
-    mkdir -p "$1/bin" "$1/dev" "$1/proc" "$1/run" "$1/sys" "$1/tmp"
+    mkdir -p "$1/bin" "$1/dev" "$1/mnt" "$1/proc" "$1/run" "$1/sys" "$1/tmp"
     busybox=$out/packages/bin/busybox
     [ -e "$busybox" ] || busybox=$out/packages/usr/bin/busybox
     cp "$busybox" "$1/bin/busybox"

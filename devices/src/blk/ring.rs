@@ -7,14 +7,15 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::thread;
+use std::time::Duration;
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use vmm_sys_util::eventfd::EventFd;
 
 use super::request::Request;
 use super::vectored::Durability;
-use crate::event::{descriptor, lower, new_event};
 use crate::pieces::{count_of, iovecs, slices_of};
 use crate::virtio::GuestRange;
 use crate::{DeviceError, GuestMemory};
@@ -23,19 +24,30 @@ use crate::{DeviceError, GuestMemory};
 /// keeps in flight on one disk.
 pub(super) const DEPTH: u32 = 128;
 
+/// How long a kernel that takes no requests is given. Our choice.
+const RETRY_INTERVAL: Duration = Duration::from_millis(1);
+
+/// The number under which the kernel tells of kicks.
+const KICKED: u64 = u64::MAX;
+
 /// Which of the requests in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot(pub(super) usize);
 
-/// A request that is done: how many bytes were transferred.
+/// Something that the kernel tells.
 #[derive(Debug)]
-pub(super) struct Done(pub(super) Slot, pub(super) io::Result<usize>);
+pub(super) enum Event {
+    /// A request is done: how many bytes were transferred.
+    Done(Slot, io::Result<usize>),
+    /// The driver has kicked the queue.
+    Kicked,
+}
 
 /// The kernel's queues for one disk. Dropping it waits for all that is in flight.
 pub(super) struct Ring {
     ring: IoUring,
-    /// Raised by the kernel when something is done.
-    done: EventFd,
+    /// Raised by the driver.
+    kick: RawFd,
     /// Where each request in flight transfers to or from; the kernel reads it when it likes.
     pieces: Vec<Vec<libc::iovec>>,
     in_flight: usize,
@@ -50,38 +62,21 @@ impl std::fmt::Debug for Ring {
 }
 
 impl Ring {
-    /// Sets the queues up.
+    /// Sets the queues up, and has the kernel tell when `kick` is raised.
     ///
     /// # Errors
     /// The kernel has no io_uring, or not for this process.
-    pub(super) fn new() -> Result<Self, DeviceError> {
-        let failed = DeviceError::SetUpRing;
-        let ring = IoUring::new(DEPTH).map_err(failed)?;
-        let done = new_event()?;
-        ring.submitter()
-            .register_eventfd_async(done.as_raw_fd())
-            .map_err(failed)?;
-        Ok(Self {
+    pub(super) fn new(kick: &EventFd) -> Result<Self, DeviceError> {
+        // One place more: for the poll.
+        let ring = IoUring::new(DEPTH + 1).map_err(DeviceError::SetUpRing)?;
+        let mut ring = Self {
             ring,
-            done,
+            kick: kick.as_raw_fd(),
             pieces: vec![Vec::new(); DEPTH as usize],
             in_flight: 0,
-        })
-    }
-
-    /// Whether something is done that was not taken.
-    pub(super) fn has_done(&mut self) -> bool {
-        !self.ring.completion().is_empty()
-    }
-
-    /// Says when something is done that was not when it was submitted.
-    pub(super) fn event(&self) -> BorrowedFd<'_> {
-        descriptor(&self.done)
-    }
-
-    /// Forgets that it said so.
-    pub(super) fn lower(&self) {
-        lower(&self.done);
+        };
+        ring.listen();
+        Ok(ring)
     }
 
     /// Queues a request for the kernel; says whether it is one for it.
@@ -120,31 +115,57 @@ impl Ring {
             Request::Identify(_) | Request::Zero(_) => return Ok(false),
         };
         self.push(&entry.user_data(slot.0 as u64));
+        self.in_flight += 1;
         Ok(true)
     }
 
-    /// Hands to the kernel what is queued. What is in its cache is done when this returns.
+    /// Hands to the kernel what is queued, and waits until there is an event, for `patience` at most. What
+    /// is in the kernel's cache is done when this returns.
     ///
     /// # Errors
     /// The kernel takes no more.
-    pub(super) fn submit(&mut self) -> Result<(), DeviceError> {
-        loop {
-            match self.ring.submit() {
-                Ok(_) => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(DeviceError::SetUpRing(error)),
+    pub(super) fn wait(&mut self, patience: Option<Duration>) -> Result<(), DeviceError> {
+        let wanted = usize::from(self.ring.completion().is_empty());
+        let submitter = self.ring.submitter();
+        let done = match patience {
+            None => submitter.submit_and_wait(wanted),
+            Some(patience) => {
+                let patience = types::Timespec::from(patience);
+                submitter.submit_with_args(wanted, &types::SubmitArgs::new().timespec(&patience))
             }
+        };
+        match done.map_err(|error| (error.raw_os_error(), error)) {
+            Ok(_) | Err((Some(libc::EINTR | libc::ETIME), _)) => Ok(()),
+            // The kernel is short of memory, or has events that were not taken.
+            Err((Some(libc::EAGAIN | libc::EBUSY), _)) => {
+                thread::sleep(RETRY_INTERVAL);
+                Ok(())
+            }
+            Err((_, error)) => Err(DeviceError::SetUpRing(error)),
         }
     }
 
-    /// Takes a request that is done.
-    pub(super) fn take_done(&mut self) -> Option<Done> {
+    /// Takes the next event, if there is one.
+    pub(super) fn take_event(&mut self) -> Option<Event> {
         let entry: cqueue::Entry = self.ring.completion().next()?;
+        if entry.user_data() == KICKED {
+            if !cqueue::more(entry.flags()) {
+                self.listen();
+            }
+            return Some(Event::Kicked);
+        }
         self.in_flight -= 1;
         let slot = Slot(usize::try_from(entry.user_data()).expect("it was a slot"));
         let result = usize::try_from(entry.result())
             .map_err(|_| io::Error::from_raw_os_error(entry.result().saturating_neg()));
-        Some(Done(slot, result))
+        Some(Event::Done(slot, result))
+    }
+
+    /// Has the kernel tell of kicks from now on.
+    fn listen(&mut self) {
+        let readable = u32::try_from(libc::POLLIN).expect("it is a small number");
+        let poll = opcode::PollAdd::new(types::Fd(self.kick), readable).multi(true);
+        self.push(&poll.build().user_data(KICKED));
     }
 
     /// Keeps the pieces of a request where they are until it is done.
@@ -161,26 +182,22 @@ impl Ring {
     }
 
     fn push(&mut self, entry: &squeue::Entry) {
-        // SAFETY: the file and the guest's memory stay open and mapped until all is done, which the drop
+        // SAFETY: file, kick and the guest's memory stay open and mapped until all is done, which the drop
         // of this value waits for; so do the pieces, which are not touched before the slot is free.
         let pushed = unsafe { self.ring.submission().push(entry) };
-        pushed.expect("there are as many places as slots");
-        self.in_flight += 1;
+        pushed.expect("there are as many places as there are slots, and one for the poll");
     }
 }
 
 impl Drop for Ring {
     fn drop(&mut self) {
         while self.in_flight > 0 {
-            match self.ring.submit_and_wait(1) {
-                Ok(_) => while self.take_done().is_some() {},
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Memory that the kernel may still write must not be used for anything else.
-                Err(error) => {
-                    log::error!("cannot wait for the kernel to let go of guest memory: {error}");
-                    std::process::abort();
-                }
+            // Memory that the kernel may still write must not be used for anything else.
+            if let Err(error) = self.wait(None) {
+                log::error!("cannot wait for the kernel to let go of guest memory: {error}");
+                std::process::abort();
             }
+            while self.take_event().is_some() {}
         }
     }
 }

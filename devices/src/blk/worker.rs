@@ -4,10 +4,11 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use vm_memory::GuestAddress;
+use vmm_sys_util::eventfd::EventFd;
 
 use super::device::REQUESTS;
 use super::request::Request;
-use super::ring::{DEPTH, Done, Ring, Slot};
+use super::ring::{DEPTH, Event, Ring, Slot};
 use super::server::{Server, Understood};
 use crate::DeviceError;
 use crate::event::{descriptor, lower, wait_for};
@@ -37,19 +38,21 @@ pub(super) fn serve(
     queues: &mut Queues,
     orders: &Orders,
 ) -> Result<(), DeviceError> {
-    let Some(queue) = queues.get_mut(REQUESTS) else {
+    let kick = orders.signals.kick_event(REQUESTS);
+    let (Some(queue), Some(kick)) = (queues.get_mut(REQUESTS), kick) else {
         return Ok(());
     };
     let mut work = Work {
         server,
         limiter,
         queue,
+        kick,
         orders,
     };
     if depth == Depth::One {
         return work.one_at_a_time();
     }
-    match Ring::new() {
+    match Ring::new(kick) {
         Ok(ring) => work.many_at_a_time(ring),
         Err(error) => {
             log::info!("a disk is served by one request at a time: {error}");
@@ -62,6 +65,7 @@ struct Work<'a> {
     server: Server,
     limiter: Limiter,
     queue: &'a mut VirtQueue,
+    kick: &'a EventFd,
     orders: &'a Orders,
 }
 
@@ -82,7 +86,11 @@ impl Work<'_> {
             self.queue.interrupt_if_wanted()?;
             let pause = has_more.then(|| self.limiter.wait(Instant::now()));
             if pause != Some(Duration::ZERO) {
-                has_more |= self.wait(None, pause)?;
+                let [is_kicked] = wait_for([Some(descriptor(self.kick))], pause)?;
+                if is_kicked {
+                    lower(self.kick);
+                    has_more = true;
+                }
             }
         }
         Ok(())
@@ -92,8 +100,14 @@ impl Work<'_> {
         let mut in_flight = InFlight::new();
         let mut has_more = true;
         loop {
-            while let Some(Done(slot, result)) = ring.take_done() {
-                self.finish(in_flight.remove(slot), &result)?;
+            while let Some(event) = ring.take_event() {
+                match event {
+                    Event::Done(slot, result) => self.finish(in_flight.remove(slot), &result)?,
+                    Event::Kicked => {
+                        lower(self.kick);
+                        has_more = true;
+                    }
+                }
             }
             self.queue.interrupt_if_wanted()?;
             let goes_on = self.orders.go_on();
@@ -102,14 +116,11 @@ impl Work<'_> {
             }
             if goes_on && has_more {
                 has_more = self.begin(&mut ring, &mut in_flight)?;
-            }
-            ring.submit()?;
-            if ring.has_done() {
-                continue;
+                // Some may have been done already.
+                self.queue.interrupt_if_wanted()?;
             }
             let can_begin = goes_on && has_more && in_flight.vacant().is_some();
-            let pause = can_begin.then(|| self.limiter.wait(Instant::now()));
-            has_more |= self.wait(Some(&ring), pause)?;
+            ring.wait(can_begin.then(|| self.limiter.wait(Instant::now())))?;
         }
     }
 
@@ -169,22 +180,6 @@ impl Work<'_> {
 
     fn may_begin(&self) -> bool {
         self.orders.go_on() && self.limiter.lets_go()
-    }
-
-    /// Waits for a kick or for the kernel, for `patience` at most; says whether there was a kick.
-    fn wait(&self, ring: Option<&Ring>, patience: Option<Duration>) -> Result<bool, DeviceError> {
-        let Some(kick) = self.orders.signals.kick_event(REQUESTS) else {
-            unreachable!("a queue has an event");
-        };
-        let waited = [Some(descriptor(kick)), ring.map(Ring::event)];
-        let [is_kicked, is_done] = wait_for(waited, patience)?;
-        if is_kicked {
-            lower(kick);
-        }
-        if let Some(ring) = ring.filter(|_| is_done) {
-            ring.lower();
-        }
-        Ok(is_kicked)
     }
 }
 

@@ -10,7 +10,6 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::str::FromStr;
 
 use libc::{c_char, c_int, c_short, c_uint};
@@ -45,6 +44,13 @@ impl InterfaceName {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether there is such an interface in the network namespace of this process.
+    fn is_here(&self) -> bool {
+        let name = self.request();
+        // SAFETY: it is a string with a zero at its end, which lives until the call returns.
+        unsafe { libc::if_nametoindex(name.as_ptr()) != 0 }
     }
 
     /// As the kernel wants it.
@@ -118,7 +124,7 @@ impl Tap {
     /// There is none, or it cannot be had.
     pub fn open(name: &InterfaceName) -> Result<Self, TapError> {
         // The ioctl would make an interface of that name, which nobody would ever connect to anything.
-        if !Path::new("/sys/class/net").join(name.as_str()).exists() {
+        if !name.is_here() {
             return Err(TapError::Absent { name: name.clone() });
         }
         let tun = OpenOptions::new()
@@ -301,7 +307,7 @@ mod tests {
         let error = Tap::open(&name).unwrap_err();
         assert!(matches!(error, TapError::Absent { .. }), "{error}");
         assert!(error.remedy().contains("ip tuntap add dev skiff-no-such"));
-        assert!(!Path::new("/sys/class/net/skiff-no-such").exists());
+        assert!(!name.is_here());
     }
 
     #[test]

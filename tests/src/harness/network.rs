@@ -1,50 +1,114 @@
-//! A bridge of this host with TAP interfaces on it: the network of guests under test.
+//! Networks of guests under test: bridges of this host with TAP interfaces on them, and network namespaces
+//! that stand for other hosts.
 
 use std::net::Ipv4Addr;
-use std::process::{self, Command};
+use std::process::{self, Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::HarnessError;
+use super::{HarnessError, leavings};
 
 /// Networks of this process so far.
 static MADE: AtomicU32 = AtomicU32::new(0);
 
-/// A bridge and its interfaces, which go with it.
+/// A bridge with what is on it, which goes with it.
 #[derive(Debug)]
 pub struct Network {
     /// The last part of its names.
     tag: String,
+    /// Interfaces of this host to take away.
+    interfaces: Vec<String>,
     taps: Vec<String>,
+    places: Vec<Place>,
+}
+
+/// A network namespace with a bridge of its own, which is connected to that of its network.
+#[derive(Debug)]
+pub struct Place {
+    /// A process that keeps it alive.
+    keeper: Child,
+    /// Its address.
+    pub address: Ipv4Addr,
 }
 
 impl Network {
     /// The address of this host in every network, of which there is one at a time.
     pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 
-    /// Makes a bridge with so many TAP interfaces, or says why that cannot be done here.
+    /// The TAP interface of each place.
+    pub const TAP: &str = "tap0";
+
+    /// Makes a bridge with so many TAP interfaces.
     ///
     /// # Errors
     /// A command of iproute2, or of busybox in its place, fails.
     pub fn new(taps: usize) -> Result<Self, HarnessError> {
+        let mut network = Self::empty()?;
+        let bridge = network.bridge();
+        for number in 0..taps {
+            let tap = format!("sk{number}.{}", network.tag);
+            sh(&tap_on(&tap, &bridge))?;
+            network.interfaces.push(tap.clone());
+            network.taps.push(tap);
+        }
+        Ok(network)
+    }
+
+    /// Makes a bridge and so many places on it, each with a TAP interface [`Self::TAP`].
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_places(places: u8) -> Result<Self, HarnessError> {
+        let mut network = Self::empty()?;
+        let bridge = network.bridge();
+        for number in 0..places {
+            let keeper = Command::new("unshare")
+                .args(["-n", "sleep", "3600"])
+                .stdin(Stdio::null())
+                .spawn()
+                .map_err(HarnessError::process("make a network namespace"))?;
+            leavings::add_process(keeper.id());
+            let (pid, address) = (keeper.id(), Ipv4Addr::new(10, 77, 0, 11 + number));
+            network.places.push(Place { keeper, address });
+            let near = format!("sv{number}.{}", network.tag);
+            network.interfaces.push(near.clone());
+            // The kernel names the other end; the process needs a moment to be where it is.
+            let inside = [
+                "ip link set lo up".to_owned(),
+                "ip link add br0 type bridge".to_owned(),
+                format!("ip addr add {address}/24 dev br0"),
+                "ip link set br0 up".to_owned(),
+                tap_on(Self::TAP, "br0"),
+                "ip link set $far master br0".to_owned(),
+                "ip link set $far up".to_owned(),
+            ];
+            sh(&format!(
+                "until [ $(readlink /proc/{pid}/ns/net) != $(readlink /proc/self/ns/net) ]; do sleep 0.1; done; \
+                 ip link add {near} type veth && \
+                 far=$(grep -lx $(cat /sys/class/net/{near}/iflink) /sys/class/net/*/ifindex | cut -d/ -f5) && \
+                 ip link set {near} master {bridge} && ip link set {near} up && \
+                 ip link set $far netns {pid} && export far && \
+                 nsenter -t {pid} -n sh -c '{}'",
+                inside.join(" && ")
+            ))?;
+        }
+        Ok(network)
+    }
+
+    /// A bridge with nothing on it.
+    fn empty() -> Result<Self, HarnessError> {
         let number = MADE.fetch_add(1, Ordering::Relaxed);
-        // Names have 15 characters at most.
-        let tag = format!("{:x}{number}", process::id());
         let network = Self {
-            taps: (0..taps).map(|tap| format!("sk{tap}.{tag}")).collect(),
-            tag,
+            // Names have 15 characters at most.
+            tag: format!("{:x}{number}", process::id()),
+            interfaces: Vec::new(),
+            taps: Vec::new(),
+            places: Vec::new(),
         };
         let bridge = network.bridge();
         sh(&format!(
             "ip link add {bridge} type bridge && ip addr add {}/24 dev {bridge} && ip link set {bridge} up",
             Self::HOST
         ))?;
-        for tap in &network.taps {
-            // The second is busybox's, in the rig.
-            sh(&format!(
-                "{{ ip tuntap add dev {tap} mode tap 2>/dev/null || tunctl -t {tap}; }} && \
-                 ip link set {tap} master {bridge} && ip link set {tap} up"
-            ))?;
-        }
         Ok(network)
     }
 
@@ -52,7 +116,7 @@ impl Network {
     #[must_use]
     pub fn obstacle() -> Option<String> {
         let probe = "[ $(id -u) = 0 ] || { echo 'it takes root' >&2; exit 1; }; \
-                     { modprobe tun; modprobe bridge; } 2>/dev/null; \
+                     { modprobe tun; modprobe bridge; modprobe veth; } 2>/dev/null; \
                      [ -c /dev/net/tun ] || { echo 'there is no /dev/net/tun' >&2; exit 1; }; \
                      ip link add skprobe type bridge && ip link del skprobe";
         sh(probe).err().map(|error| error.to_string())
@@ -67,18 +131,46 @@ impl Network {
         &self.taps[number]
     }
 
+    /// Its places.
+    #[must_use]
+    pub fn places(&self) -> &[Place] {
+        &self.places
+    }
+
     fn bridge(&self) -> String {
         format!("skb.{}", self.tag)
     }
 }
 
+impl Place {
+    /// A process in it.
+    #[must_use]
+    pub fn process(&self) -> u32 {
+        self.keeper.id()
+    }
+}
+
 impl Drop for Network {
     fn drop(&mut self) {
-        for name in self.taps.iter().chain([&self.bridge()]) {
-            // What was not made is not there to go.
+        for place in &mut self.places {
+            // What has ended needs no end.
+            drop(place.keeper.kill());
+            drop(place.keeper.wait());
+            leavings::forget_process(place.keeper.id());
+        }
+        for name in self.interfaces.iter().chain([&self.bridge()]) {
+            // An end of a pair goes with the other, in its own time.
             drop(sh(&format!("ip link del {name}")));
         }
     }
+}
+
+/// Makes a TAP interface on a bridge. The second way to make it is busybox's, in the rig.
+fn tap_on(tap: &str, bridge: &str) -> String {
+    format!(
+        "{{ ip tuntap add dev {tap} mode tap 2>/dev/null || tunctl -t {tap}; }} && \
+         ip link set {tap} master {bridge} && ip link set {tap} up"
+    )
 }
 
 /// Runs a script for its effect.

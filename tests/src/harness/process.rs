@@ -56,7 +56,30 @@ impl Skiff {
     /// # Errors
     /// It cannot be started.
     pub fn start<A: AsRef<OsStr>>(runtime: &Path, arguments: &[A]) -> Result<Self, HarnessError> {
-        let mut child = Command::new(skiff_binary()?)
+        Self::spawn(Command::new(skiff_binary()?), runtime, arguments)
+    }
+
+    /// The same in the network namespace of another process.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_beside<A: AsRef<OsStr>>(
+        neighbour: u32,
+        runtime: &Path,
+        arguments: &[A],
+    ) -> Result<Self, HarnessError> {
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &neighbour.to_string(), "-n"]);
+        command.arg(skiff_binary()?);
+        Self::spawn(command, runtime, arguments)
+    }
+
+    fn spawn<A: AsRef<OsStr>>(
+        mut command: Command,
+        runtime: &Path,
+        arguments: &[A],
+    ) -> Result<Self, HarnessError> {
+        let mut child = command
             .args(arguments)
             .env("XDG_RUNTIME_DIR", runtime)
             .stdin(Stdio::piped())

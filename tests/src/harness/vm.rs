@@ -17,6 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Host {
     runtime: TempDir,
+    /// A process in the network namespace of this host, if it has one of its own.
+    neighbour: Option<u32>,
 }
 
 /// A monitor process and the name of the VM in it.
@@ -39,7 +41,20 @@ impl Host {
             .tempdir()
             .map_err(HarnessError::process("make a directory for sockets"))?;
         leavings::add_path(runtime.path());
-        Ok(Self { runtime })
+        Ok(Self {
+            runtime,
+            neighbour: None,
+        })
+    }
+
+    /// A host whose network is that of a process.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn beside(neighbour: u32) -> Result<Self, HarnessError> {
+        let mut host = Self::new()?;
+        host.neighbour = Some(neighbour);
+        Ok(host)
     }
 
     /// Directory of its control sockets.
@@ -187,7 +202,10 @@ impl Host {
     }
 
     fn start(&self, name: &str, arguments: &[&str]) -> Result<VmProcess, HarnessError> {
-        let skiff = Skiff::start(self.runtime(), arguments)?;
+        let skiff = match self.neighbour {
+            None => Skiff::start(self.runtime(), arguments),
+            Some(process) => Skiff::start_beside(process, self.runtime(), arguments),
+        }?;
         Ok(VmProcess {
             skiff,
             name: name.to_owned(),

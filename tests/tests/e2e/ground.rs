@@ -3,7 +3,7 @@
 use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tests::harness::Network;
 use vmm::host::HostKvm;
@@ -62,4 +62,11 @@ pub fn key(directory: &Path, name: &str, content: &str) -> String {
     fs::write(&path, content).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     path.to_str().unwrap().to_owned()
+}
+
+/// A program of the host that is not in every user's path.
+pub fn system_program(name: &str) -> PathBuf {
+    let found = ["/usr/sbin", "/sbin"].map(|place| Path::new(place).join(name));
+    let found = found.into_iter().find(|path| path.exists());
+    found.unwrap_or_else(|| name.into())
 }

@@ -13,6 +13,7 @@ mod console;
 mod control;
 mod cuts;
 mod disks;
+mod disks_job;
 mod disks_linux;
 mod every_byte;
 mod ground;

@@ -128,3 +128,27 @@ fn disk_on_an_event_loop_does_the_same() {
     assert_eq!(driver.take_used(QUEUE).len(), 9);
     assert_eq!(driver.get(DATA, 512), [5; 512]);
 }
+
+#[test]
+fn driver_hears_of_each_kind_of_request_when_it_is_done() {
+    for make in [|disk: Blk| disk, Blk::one_at_a_time] {
+        let file = file();
+        let mut driver = driver_of(make(disk(&file, Access::ReadWrite)), ALL);
+        for (kind, data) in [
+            (0, &[writable(DATA, 512)][..]),
+            (1, &[readable(DATA, 512)]),
+            (4, &[]),
+            (8, &[writable(DATA, 20)]),
+            (99, &[]),
+        ] {
+            driver.ask(kind, 0, data);
+            driver.kick(QUEUE);
+            let began = Instant::now();
+            while driver.take_interrupt().is_none() {
+                assert!(began.elapsed() < PATIENCE, "kind {kind}");
+                std::thread::yield_now();
+            }
+            assert_eq!(driver.take_used(QUEUE).len(), 1, "kind {kind}");
+        }
+    }
+}
