@@ -9,6 +9,7 @@ mod balloon;
 mod blk;
 mod driver;
 mod net;
+mod rng;
 mod seeds;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +30,7 @@ use self::balloon::Checked;
 pub use self::balloon::drive_balloon;
 pub use self::blk::drive_blk;
 pub use self::net::drive_net;
+pub use self::rng::drive_rng;
 pub use seeds::seeds;
 
 /// Guest memory that the devices of a decoded state are put in front of, in bytes.

@@ -58,6 +58,7 @@ pub fn seeds() -> Vec<Seed> {
     seeds.extend(super::balloon::seeds());
     seeds.extend(super::blk::seeds());
     seeds.extend(super::net::seeds());
+    seeds.extend(super::rng::seeds());
     seeds.extend(CONFIGS.map(|(name, text)| seed("config", name, text.into())));
     seeds
 }
