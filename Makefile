@@ -9,7 +9,7 @@ endif
 
 step := @setup/step.sh
 
-.PHONY: help setup build guest-images demo test fuzz fuzz-corpus bench-balloon bench-boot bench-migrate bench-resume clean
+.PHONY: help setup build guest-images demo test fuzz fuzz-corpus bench-balloon bench-boot bench-migrate bench-resume rootfs clean
 
 help: ## prints this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -25,6 +25,10 @@ guest-images: setup ## builds the guests and the rig's outer system: target/gues
 	$(step) "guest images" guest-images/linux/build.sh
 	$(step) "probe guest" cargo run --release -q -p guest-images --bin probe-elf -- target/guest-images/probe.elf
 
+rootfs: setup ## makes a Debian root file system with ssh: target/guest-images/rootfs.img
+	$(step) "guest images" guest-images/linux/build.sh
+	$(step) "root file system" guest-images/linux/rootfs.sh
+
 demo: setup ## moves a working guest live between two processes: the probe, then a Debian Linux
 	$(step) "guest images" guest-images/linux/build.sh
 	$(step) "programs" cargo build --release -p vmm -p tests --bins
@@ -39,7 +43,7 @@ test: setup ## formatting, lints, documentation and all tests, those in the nest
 	$(step) "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 	$(step) "programs" cargo build --release --workspace --bins
 	$(step) "tests" cargo test --release --workspace --no-fail-fast -- --skip suite_in_the_rig
-	$(step) "tests in the rig" cargo test --release -p tests --test e2e suite_in_the_rig
+	$(step) "tests in the rig" cargo test --release -p tests --test e2e suite_in_the_rig -- --test-threads=1
 	$(step) "fuzzing" fuzz/run.sh
 
 fuzz: setup ## runs every fuzz target over its corpus and a fixed number of fresh inputs

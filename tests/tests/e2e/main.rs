@@ -25,6 +25,7 @@ mod nets;
 mod nets_linux;
 mod probe_balloon;
 mod rig;
+mod rootfs_linux;
 mod secure;
 mod snapshot;
 mod snapshot_bytes;
