@@ -44,8 +44,8 @@ impl Network {
     pub fn new(taps: usize) -> Result<Self, HarnessError> {
         let mut network = Self::empty()?;
         let bridge = network.bridge();
-        for number in 0..taps {
-            let tap = format!("sk{number}.{}", network.tag);
+        for number in 1..=taps {
+            let tap = format!("{}-{number}", network.stem());
             sh(&tap_on(&tap, &bridge))?;
             network.interfaces.push(tap.clone());
             network.taps.push(tap);
@@ -122,7 +122,13 @@ impl Network {
         sh(probe).err().map(|error| error.to_string())
     }
 
-    /// The name of one of its interfaces.
+    /// What the names of its interfaces begin with: the rest is -1, -2 and so on.
+    #[must_use]
+    pub fn stem(&self) -> String {
+        format!("sk.{}", self.tag)
+    }
+
+    /// The name of one of its interfaces, counted from 0.
     ///
     /// # Panics
     /// There are less.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use tests::harness::{Host, Network, VmProcess};
+use tests::harness::{Host, Network, Skiff, VmProcess};
 
 use crate::ground::{has_kvm, has_network, key};
 
@@ -52,7 +52,7 @@ fn card_moves_with_its_address_to_the_interface_that_is_named_there() {
         "{error}"
     );
 
-    let (target, address) = host.receive_with("b", &["--net", &there]).unwrap();
+    let (mut target, address) = host.receive_with("b", &["--net", &there]).unwrap();
     let report = source.migrate(&address, &[]).unwrap();
     assert_eq!(report["outcome"], "completed", "{report}");
     source.skiff.succeed(PATIENCE).unwrap();
@@ -63,13 +63,34 @@ fn card_moves_with_its_address_to_the_interface_that_is_named_there() {
     let place = tempfile::tempdir().unwrap();
     let snapshot = place.path().join("snap");
     target.snapshot(&snapshot, &[]).unwrap();
-    let again = host.restore("c", &snapshot, &["--net", &here]).unwrap();
+    let mut again = host.restore("c", &snapshot, &["--net", &here]).unwrap();
     assert_eq!(card(&again)["mac"], MAC);
     assert_eq!(card(&again)["tap"], network.tap(0));
     let path = snapshot.to_str().unwrap();
     let copies = ["restore", path, "--name", "d", "--clones", "2"];
     let error = host.command(&copies).unwrap_err().to_string();
     assert!(error.contains(network.tap(1)), "{error}");
+
+    // Each of several copies has an interface of its own.
+    for vm in [&mut target, &mut again] {
+        vm.tell("stop").unwrap();
+        vm.skiff.succeed(PATIENCE).unwrap();
+    }
+    let net = format!("tap={}", network.stem());
+    let words = [&copies[..], &["--net", &net]].concat();
+    let mut clones = Skiff::start(host.runtime(), &words).unwrap();
+    let ready = clones.output().wait(" copies are ready after", PATIENCE);
+    ready.unwrap();
+    for number in 0..2 {
+        let name = format!("d-{}", number + 1);
+        let said = host.command(&["info", &name]).unwrap();
+        assert!(
+            said.contains(&format!("{}, {MAC}", network.tap(number))),
+            "{said}"
+        );
+        host.command(&["stop", &name]).unwrap();
+    }
+    clones.succeed(PATIENCE).unwrap();
 }
 
 #[test]

@@ -4,7 +4,6 @@
 use std::env;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -37,7 +36,7 @@ struct CloneProcess {
 
 /// Starts all of them, and returns when all have ended.
 pub(super) fn run(order: &ClonesOrder) -> Result<(), CommandError> {
-    check_shares(&order.directory)?;
+    check_shares(order)?;
     let signals = Signals::block()?;
     let began = Instant::now();
     let mut copies = Clones(Vec::new());
@@ -67,12 +66,12 @@ pub(super) fn run(order: &ClonesOrder) -> Result<(), CommandError> {
 }
 
 /// Refuses copies of a VM of which only one could have the disks or the network cards.
-fn check_shares(directory: &Path) -> Result<(), ClientError> {
-    let snapshot = Snapshot::open(directory).map_err(|source| ClientError::Snapshot {
-        directory: directory.to_owned(),
+fn check_shares(order: &ClonesOrder) -> Result<(), ClientError> {
+    let snapshot = Snapshot::open(&order.directory).map_err(|source| ClientError::Snapshot {
+        directory: order.directory.clone(),
         source,
     })?;
-    match Exclusive::of(&snapshot) {
+    match Exclusive::of(&snapshot, order.named_taps) {
         None => Ok(()),
         Some(Exclusive::Disk(path)) => Err(ClientError::SharedDisk { path }),
         Some(Exclusive::Tap(name)) => Err(ClientError::SharedTap { name }),

@@ -85,7 +85,7 @@ pub(super) enum ClientError {
     },
     /// Several copies would have one network interface.
     #[error(
-        "several copies cannot share the network interface `{name}`: resume each by itself, with a --net of its own"
+        "several copies cannot share the network interface `{name}`: give --net tap=NAME for each network card, and each copy has its own: NAME-1 and so on"
     )]
     SharedTap {
         /// The interface.

@@ -210,7 +210,8 @@ fn restore_of_several_copies_is_a_command_for_each() {
         other => panic!("{other:?}"),
     };
     let order = args(&[
-        "restore", "web.snap", "--name", "w", "--clones", "2", "--serial", "file=log",
+        "restore", "web.snap", "--name", "w", "--clones", "2", "--serial", "file=log", "--net",
+        "tap=t",
     ]);
     let order = order.clones().unwrap().unwrap();
     assert_eq!(order.copies[1].0, "w-2");
@@ -219,6 +220,7 @@ fn restore_of_several_copies_is_a_command_for_each() {
     assert_eq!(config.name.as_str(), "w-2");
     assert_eq!(config.memory_mode, MemoryMode::Mapped);
     assert_eq!(config.serial, SerialMode::File("log.2".into()));
+    assert_eq!(config.taps, ["tap=t-2".parse().unwrap()]);
     for shared in [&["--serial", "stdio"], &["--api", "./a.sock"]] {
         let words = [&["restore", "a", "--clones", "2"][..], shared].concat();
         assert!(args(&words).clones().is_err(), "{shared:?}");

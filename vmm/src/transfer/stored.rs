@@ -77,14 +77,15 @@ pub enum Exclusive {
 }
 
 impl Exclusive {
-    /// The first of them that the machine of `snapshot` has, if there is one.
+    /// The first of them that the machine of `snapshot` has, if there is one; so many of its network cards
+    /// have other interfaces in each copy.
     #[must_use]
-    pub fn of(snapshot: &Snapshot) -> Option<Self> {
+    pub fn of(snapshot: &Snapshot, named_taps: usize) -> Option<Self> {
         // Another version's demands are left to whoever resumes it, and refuses them.
         let demands: Demands = postcard::from_bytes(&snapshot.offer().machine).ok()?;
         let is_writable = |disk: &DiskSpec| disk.shape.access == Access::ReadWrite;
         let disk = demands.disks.into_iter().find(is_writable);
-        let tap = || demands.nets.into_iter().next();
+        let tap = || demands.nets.into_iter().nth(named_taps);
         disk.map(|disk| Self::Disk(disk.path))
             .or_else(|| tap().map(|net| Self::Tap(net.tap)))
     }

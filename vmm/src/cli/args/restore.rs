@@ -27,8 +27,9 @@ touch little. eager reads everything first. auto chooses by what it finds, and f
 Every resume is a copy: it has a name, a control socket and a VM generation id of its own, so that the
 guest's random numbers differ; what else must be unique (addresses, keys, host names) is the guest's.
 A snapshot has no content of disks: they must be as they were when it was written, and a disk that the
-guest may write belongs to one copy at a time, as does the interface of a network card, so that such a VM
-has no --clones.
+guest may write belongs to one copy at a time, so that such a VM has no --clones. So does the interface of a
+network card: with --clones, --net tap=NAME gives each copy one of its own, NAME-1 and so on. All of them
+believe to have the same addresses: put each in a network of its own, or change them in the guest.
 A line on standard output says when the VM is ready."
 )]
 pub(in crate::cli) struct RestoreArgs {
@@ -50,7 +51,7 @@ pub(in crate::cli) struct RestoreArgs {
     /// where the serial port leads: stdio, none or file=PATH; default: stdio
     #[argh(option, arg_name = "MODE")]
     serial: Option<SerialMode>,
-    /// where the cable of the VM's network card ends, tap=NAME; may be given for each of several, in their order; default: interfaces of the names that they had
+    /// where the cable of the VM's network card ends, tap=NAME; may be given for each of several, in their order; with --clones, NAME-1 and so on; default: interfaces of the names that they had
     #[argh(option, arg_name = "tap=NAME")]
     net: Vec<TapConfig>,
     /// make that many copies, NAME-1 and so on, each a process of its own, and stay with them
@@ -99,6 +100,8 @@ impl TryFrom<RestoreArgs> for RestoreConfig {
 pub(in crate::cli) struct ClonesOrder {
     pub(in crate::cli) directory: PathBuf,
     pub(in crate::cli) copies: Vec<(String, Vec<String>)>,
+    /// How many network cards of each have interfaces of its own.
+    pub(in crate::cli) named_taps: usize,
     pub(in crate::cli) report: Option<PathBuf>,
 }
 
@@ -114,9 +117,6 @@ impl RestoreArgs {
         }
         if self.serial == Some(SerialMode::Stdio) {
             return shares("standard output: give --serial none or file=PATH");
-        }
-        if !self.net.is_empty() {
-            return shares("a network interface: leave --net out");
         }
         let stem = match &self.name {
             Some(name) => name.clone(),
@@ -142,6 +142,10 @@ impl RestoreArgs {
             ] {
                 words.extend([option.to_owned(), value]);
             }
+            for TapConfig(tap) in &self.net {
+                let tap: TapConfig = format!("tap={tap}-{number}").parse()?;
+                words.extend(["--net".to_owned(), format!("tap={}", tap.0)]);
+            }
             words.extend(self.paused.then(|| "--paused".to_owned()));
             // What was typed is UTF-8.
             words.push(self.directory.to_string_lossy().into_owned());
@@ -150,6 +154,7 @@ impl RestoreArgs {
         Ok(Some(ClonesOrder {
             directory: self.directory.clone(),
             copies: copies.collect::<Result<_, ConfigError>>()?,
+            named_taps: self.net.len(),
             report: self.report.clone(),
         }))
     }
