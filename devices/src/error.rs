@@ -108,6 +108,13 @@ pub enum DeviceError {
         len_bytes: u32,
     },
 
+    /// A driver has offered something for frames that cannot hold any.
+    #[error("descriptor chain {head} is no buffer for a frame")]
+    NoReceiveBuffer {
+        /// Its first descriptor.
+        head: u16,
+    },
+
     /// Guest RAM could not be read or written.
     #[error("cannot access guest memory")]
     AccessMemory(#[source] GuestMemoryError),

@@ -7,7 +7,7 @@ use vm_memory::{Address as _, Bytes};
 
 use super::config::{Buffers, HEADER_BYTES, NUM_BUFFERS_OFFSET};
 use super::{NetCounters, NetHandle};
-use crate::pieces::slices_of;
+use crate::pieces::{MAX_PIECES, slices_of};
 use crate::rate::Limiter;
 use crate::virtio::{Chain, VirtQueue};
 use crate::{DeviceError, GuestMemory, RateLimit};
@@ -105,7 +105,8 @@ impl Receiver {
             Buffers::Merged { .. } => self.taken.len(),
         };
         let ranges = self.taken.iter().take(count).flat_map(Chain::writable);
-        let slices = slices_of(&self.memory, ranges)?;
+        let mut slices = slices_of(&self.memory, ranges)?;
+        slices.truncate(MAX_PIECES - 1);
         let room_bytes: usize = slices.iter().map(|slice| slice.len()).sum();
         match self.card.tap().receive(&slices) {
             Ok(None) => Ok(Reception::Idle),
@@ -141,13 +142,11 @@ impl Receiver {
                 return Ok(false);
             };
             let writable_bytes = chain.writable_bytes();
-            if chain.readable().is_empty() && writable_bytes >= HEADER_BYTES as u64 {
-                self.room_bytes += writable_bytes;
-                self.taken.push_back(chain);
-            } else {
-                self.card.complain(&"buffer is none to be filled");
-                queue.give_back(chain, 0)?;
+            if !chain.readable().is_empty() || writable_bytes < HEADER_BYTES as u64 {
+                return Err(DeviceError::NoReceiveBuffer { head: chain.head() });
             }
+            self.room_bytes += writable_bytes;
+            self.taken.push_back(chain);
             if self.has_room() {
                 return Ok(true);
             }

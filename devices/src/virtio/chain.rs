@@ -73,7 +73,7 @@ impl Chain {
         }
     }
 
-    pub(super) fn head(&self) -> u16 {
+    pub(crate) fn head(&self) -> u16 {
         self.head
     }
 
