@@ -100,6 +100,7 @@ suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
 [ -n "$suite" ] || fail "/etc/os-release names no release of Debian or Ubuntu"
 say "installing $suite with ssh (a minute or two)"
 log=$work/log
+# shellcheck disable=SC2016 # the shell of mmdebstrap expands it
 if ! mmdebstrap --quiet --variant=minbase --include="$packages" \
     --customize-hook="chroot \"\$1\" sh -s <'$work/configure'" \
     --customize-hook="copy-out /root/skiff.key '$work'" \

@@ -20,8 +20,7 @@ use crate::pieces::{count_of, iovecs, slices_of};
 use crate::virtio::GuestRange;
 use crate::{DeviceError, GuestMemory};
 
-/// Requests that the kernel has at a time. Our choice: half of a queue, twice what QEMU's default guest
-/// keeps in flight on one disk.
+/// Requests that the kernel has at a time. Our choice: half of a queue.
 pub(super) const DEPTH: u32 = 128;
 
 /// How long a kernel that takes no requests is given. Our choice.
