@@ -5,13 +5,16 @@ use std::time::{Duration, Instant};
 
 use tests::harness::{Host, VmProcess};
 
-use crate::ground::has_kvm;
+use crate::ground::{has_kvm, scaled};
 use crate::migrate::{check_sums, no_corruption};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Some 16 MiB at this rate take a second.
-const SLOW: [&str; 4] = ["--mode", "post-copy", "--bandwidth", "140M"];
+/// Moves some 16 MiB within a second, or within five where a question to a monitor takes half of one.
+fn slowly() -> [&'static str; 4] {
+    let rate = scaled("140M", "28M");
+    ["--mode", "post-copy", "--bandwidth", rate]
+}
 
 fn wait_state(vm: &VmProcess, state: &str) {
     let deadline = Instant::now() + PATIENCE;
@@ -41,7 +44,7 @@ fn second_move_waits_for_the_last_page_of_the_first_and_loses_none() {
     let (mut third, to_third) = host.receive("third").unwrap();
     thread::scope(|scope| {
         let first = &first;
-        let mover = scope.spawn(move || first.migrate(&to_second, &SLOW).unwrap());
+        let mover = scope.spawn(move || first.migrate(&to_second, &slowly()).unwrap());
         wait_state(&second, "arriving");
         let report = second.migrate(&to_third, &[]).unwrap();
         assert_eq!(report["outcome"], "completed", "{report}");
@@ -68,7 +71,7 @@ fn second_move_called_off_while_it_waits_leaves_the_first_alone() {
     let (_third, to_third) = host.receive("end").unwrap();
     thread::scope(|scope| {
         let first = &first;
-        let mover = scope.spawn(move || first.migrate(&to_second, &SLOW).unwrap());
+        let mover = scope.spawn(move || first.migrate(&to_second, &slowly()).unwrap());
         wait_state(&second, "arriving");
         let waiting = &second;
         let second_mover = scope.spawn(move || waiting.migrate(&to_third, &[]));
