@@ -14,8 +14,8 @@
 #       --cmdline "console=ttyS0 panic=-1 skiff.root=/dev/vda" --disk target/guest-images/rootfs.img \
 #       --net tap=tap0
 #
-# Needs mmdebstrap, and no privilege where users have namespaces of their own. An image that is there is
-# left alone: it may be a guest's.
+# Needs mmdebstrap, and root or a user namespace; it has been tried as root only. An image that is there
+# is left alone: it may be a guest's.
 set -eu
 
 packages="systemd-sysv,udev,dbus,login,procps,iproute2,iputils-ping,openssh-server,wget,ca-certificates,e2fsprogs"
