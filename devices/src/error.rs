@@ -6,6 +6,7 @@ use vm_memory::{GuestAddress, GuestMemoryError};
 
 use crate::net::{InterfaceName, MacAddress};
 use crate::virtio::DeviceType;
+use crate::vsock::GuestCid;
 
 /// An operation on a device that failed.
 #[derive(Debug, thiserror::Error)]
@@ -108,8 +109,8 @@ pub enum DeviceError {
         len_bytes: u32,
     },
 
-    /// A driver has offered something for frames that cannot hold any.
-    #[error("descriptor chain {head} is no buffer for a frame")]
+    /// A driver has offered something for frames or packets that cannot hold any.
+    #[error("descriptor chain {head} is no buffer for what the device receives")]
     NoReceiveBuffer {
         /// Its first descriptor.
         head: u16,
@@ -150,6 +151,15 @@ pub enum DeviceError {
         found: MacAddress,
         /// That of the card here.
         expected: MacAddress,
+    },
+
+    /// The saved socket device was of another guest.
+    #[error("saved socket device is of the guest {found}, not {expected}")]
+    SavedCid {
+        /// The address in the state.
+        found: GuestCid,
+        /// That of the guest here.
+        expected: GuestCid,
     },
 
     /// A thread could not wait for its queue to be kicked.

@@ -1,5 +1,5 @@
-//! Device models that know neither KVM nor migration: buses, serial, reset, virtio-mmio, disks and
-//! network cards.
+//! Device models that know neither KVM nor migration: buses, serial, reset, virtio-mmio, disks,
+//! network cards and sockets.
 //!
 //! Whoever builds a machine decodes addresses with [`Bus`], wires each [`Interrupt`] to its
 //! controller, and watches the event descriptors that the devices hand out. Everything a guest
@@ -21,6 +21,7 @@ mod rate;
 mod rng;
 mod serial;
 pub mod virtio;
+pub mod vsock;
 
 pub use bus::{Bus, BusDevice};
 pub use error::DeviceError;

@@ -25,4 +25,4 @@ pub use mmio::{
 };
 pub use queue::{QueueState, Queues, VirtQueue};
 pub use signals::DeviceSignals;
-pub(crate) use thread::{NotStarted, Orders, QueueThread};
+pub(crate) use thread::{Orders, QueueThread};

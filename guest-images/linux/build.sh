@@ -15,7 +15,7 @@ set -eu
 
 # What the guest may meet in a VM of ours, and what the outer kernel of the rig needs: KVM on AMD-V,
 # which is what QEMU can emulate, virtio on PCI for its way out, and a network of TAP interfaces.
-guest_modules="virtio_mmio virtio_rng virtio_balloon virtio_blk virtio_net ext4"
+guest_modules="virtio_mmio virtio_rng virtio_balloon virtio_blk virtio_net vmw_vsock_virtio_transport ext4"
 rig_modules="kvm_amd virtio_pci virtio_console tun bridge veth"
 
 here=$(cd "$(dirname "$0")" && pwd)

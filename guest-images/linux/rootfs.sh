@@ -18,7 +18,7 @@
 # is left alone: it may be a guest's.
 set -eu
 
-packages="systemd-sysv,udev,dbus,login,procps,iproute2,iputils-ping,openssh-server,wget,ca-certificates,e2fsprogs"
+packages="systemd-sysv,udev,dbus,login,procps,iproute2,iputils-ping,openssh-server,socat,wget,ca-certificates,e2fsprogs"
 
 here=$(cd "$(dirname "$0")" && pwd)
 image=${1:-$here/../../target/guest-images/rootfs.img}

@@ -11,6 +11,7 @@ mod driver;
 mod net;
 mod rng;
 mod seeds;
+mod vsock;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -31,6 +32,7 @@ pub use self::balloon::drive_balloon;
 pub use self::blk::drive_blk;
 pub use self::net::drive_net;
 pub use self::rng::drive_rng;
+pub use self::vsock::drive_vsock;
 pub use seeds::seeds;
 
 /// Guest memory that the devices of a decoded state are put in front of, in bytes.
@@ -97,8 +99,11 @@ fn check_state(state: &MachineState) {
         let disk = blk::blk(Access::ReadWrite);
         let disk = MmioTransport::restore(disk, memory(), interrupt(), state.clone());
         let (net, _far) = net::net();
-        let net = MmioTransport::restore(net, memory(), interrupt(), state);
-        let errors = [rng.err(), balloon.err(), disk.err(), net.err()];
+        let net = MmioTransport::restore(net, memory(), interrupt(), state.clone());
+        let directory = vsock::Directory::new();
+        let vsock = directory.vsock();
+        let vsock = MmioTransport::restore(vsock, memory(), interrupt(), state);
+        let errors = [rng.err(), balloon.err(), disk.err(), net.err(), vsock.err()];
         for error in errors.into_iter().flatten() {
             drop(error.to_string());
         }

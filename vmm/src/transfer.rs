@@ -16,7 +16,7 @@ use migration::{
     RamMapping, Refusal, SourceVm,
 };
 
-use crate::config::TapConfig;
+use crate::config::Attachments;
 use crate::machine::{Assembly, CpuModel, Machine, MachineState, Wiring};
 use crate::memory::{self, GuestRam};
 
@@ -139,8 +139,8 @@ pub enum Passage {
     },
 }
 
-/// Whether who sends a machine may name files and interfaces of this host, which become its disks and
-/// network cards.
+/// Whether who sends a machine may name files and interfaces of this host, which become its disks,
+/// network cards and socket device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Files {
     /// It is trusted.
@@ -152,7 +152,7 @@ pub enum Files {
 /// A machine that may arrive.
 pub struct Arrival {
     files: Files,
-    taps: Vec<TapConfig>,
+    attachments: Attachments,
     passage: Passage,
     wiring: Wiring,
     arrived: Box<dyn FnMut(Arc<Machine>) + Send>,
@@ -178,7 +178,7 @@ impl Arrival {
     pub fn new(wiring: Wiring, arrived: impl FnMut(Arc<Machine>) + Send + 'static) -> Self {
         Self {
             files: Files::Named,
-            taps: Vec::new(),
+            attachments: Attachments::default(),
             passage: Passage::Moved,
             wiring,
             arrived: Box::new(arrived),
@@ -192,10 +192,13 @@ impl Arrival {
         Self { files, ..self }
     }
 
-    /// The same with these interfaces for its network cards.
+    /// The same for one whose devices are attached there.
     #[must_use]
-    pub fn with_taps(self, taps: Vec<TapConfig>) -> Self {
-        Self { taps, ..self }
+    pub fn with_attachments(self, attachments: Attachments) -> Self {
+        Self {
+            attachments,
+            ..self
+        }
     }
 
     /// The same for one that comes by this `passage`.
@@ -209,16 +212,18 @@ impl DestinationVm for Arrival {
     fn prepare(&mut self, offer: &Offer) -> Result<RamMapping, Refusal> {
         if self.files == Files::Withheld {
             let (blueprint, _) = understand(offer)?;
-            // What `--net` names here is not the sender's choice.
-            let names_taps = blueprint.nets.len() > self.taps.len();
-            if names_taps || !blueprint.disks.is_empty() {
+            // What `--net` and `--vsock` name here is not the sender's choice.
+            let Attachments { taps, socket } = &self.attachments;
+            let names_taps = blueprint.nets.len() > taps.len();
+            let names_socket = blueprint.vsock.is_some() && socket.is_none();
+            if names_taps || names_socket || !blueprint.disks.is_empty() {
                 return Err(Refusal::Machine(PeerText::from(
-                    "the VM has disks or network cards, and opens no files or interfaces there as long as \
-                     anybody may send one: give --key or --tls at both ends",
+                    "the VM has disks, network cards or a socket device, and opens no files or interfaces \
+                     there as long as anybody may send one: give --key or --tls at both ends",
                 )));
             }
         }
-        let (assembly, cpu) = assemble(offer, self.passage, &self.taps, GuestRam::new)?;
+        let (assembly, cpu) = assemble(offer, self.passage, &self.attachments, GuestRam::new)?;
         let ram = assembly.ram().mapping();
         self.stage = Stage::Prepared {
             assembly: Box::new(assembly),
@@ -248,6 +253,9 @@ impl DestinationVm for Arrival {
             return Err(OutOfOrder.into());
         };
         (self.arrived)(Arc::clone(&machine));
+        if let Some(vsock) = machine.devices().vsock() {
+            vsock.settle_in();
+        }
         machine.start()?;
         Ok(())
     }

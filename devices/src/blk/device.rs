@@ -8,7 +8,7 @@ use super::worker::{Depth, serve};
 use super::{DiskCounters, DiskHandle, DiskImage, DiskSerial, SECTOR_BYTES};
 use crate::rate::Limiter;
 use crate::virtio::{
-    Activation, DeviceType, NotStarted, Orders, Progress, QueueIndex, QueueThread, Queues, Service,
+    Activation, DeviceType, Orders, Progress, QueueIndex, QueueThread, Queues, Service,
     VirtioDevice, read_config_bytes,
 };
 use crate::{DeviceError, RateLimit};
@@ -36,8 +36,6 @@ pub struct Blk {
 enum Running {
     OnItsThread(QueueThread),
     OnTheEventLoop(Server, Queues),
-    /// Nobody: there was no thread, and the driver knows it.
-    Failed(Queues),
 }
 
 /// What is saved of a disk: none of its content.
@@ -140,14 +138,8 @@ impl VirtioDevice for Blk {
                 let work = move |queues: &mut Queues, orders: &Orders| {
                     serve(server, depth, limiter, queues, orders)
                 };
-                match QueueThread::start("disk", queues, signals.clone(), REQUESTS, work) {
-                    Ok(thread) => Running::OnItsThread(thread),
-                    Err(not_started) => {
-                        let NotStarted(error, queues) = *not_started;
-                        signals.fail(error);
-                        Running::Failed(queues)
-                    }
-                }
+                let thread = QueueThread::start("disk", queues, signals, REQUESTS, work);
+                Running::OnItsThread(thread)
             }
         });
     }
@@ -155,7 +147,7 @@ impl VirtioDevice for Blk {
     fn stop(&mut self) -> Queues {
         match self.running.take() {
             Some(Running::OnItsThread(thread)) => thread.stop(),
-            Some(Running::OnTheEventLoop(_, queues) | Running::Failed(queues)) => queues,
+            Some(Running::OnTheEventLoop(_, queues)) => queues,
             None => Queues::default(),
         }
     }

@@ -11,8 +11,8 @@ use super::config::{
 use super::worker::Engine;
 use super::{MacAddress, NetCounters, NetHandle, Tap};
 use crate::virtio::{
-    Activation, DeviceSignals, DeviceType, NotStarted, Orders, Progress, QueueIndex, QueueThread,
-    Queues, Service, VirtioDevice, read_config_bytes,
+    Activation, DeviceSignals, DeviceType, Orders, Progress, QueueIndex, QueueThread, Queues,
+    Service, VirtioDevice, read_config_bytes,
 };
 use crate::{DeviceError, RateLimit};
 
@@ -39,8 +39,6 @@ enum Presence {
 enum Running {
     OnItsThread(QueueThread),
     OnTheEventLoop(Box<Engine>, DeviceSignals, Queues),
-    /// Nobody: there was no thread, or no interface, and the driver knows it.
-    Failed(Queues),
 }
 
 /// What is saved of a card: none of its frames.
@@ -115,8 +113,8 @@ impl Net {
         let tap = self.handle.tap();
         if let Err(source) = tap.set_offloads(offloads(features)) {
             let name = tap.name().clone();
-            signals.fail(DeviceError::SetUpTap { name, source });
-            return Running::Failed(queues);
+            let error = DeviceError::SetUpTap { name, source };
+            return Running::OnItsThread(QueueThread::fail(queues, &signals, error));
         }
         let engine = Engine::new(
             self.handle.clone(),
@@ -129,14 +127,7 @@ impl Net {
             return Running::OnTheEventLoop(Box::new(engine), signals, queues);
         }
         let work = move |queues: &mut Queues, orders: &Orders| engine.serve(queues, orders);
-        match QueueThread::start("net", queues, signals.clone(), RECEIVE, work) {
-            Ok(thread) => Running::OnItsThread(thread),
-            Err(not_started) => {
-                let NotStarted(error, queues) = *not_started;
-                signals.fail(error);
-                Running::Failed(queues)
-            }
-        }
+        Running::OnItsThread(QueueThread::start("net", queues, signals, RECEIVE, work))
     }
 }
 
@@ -178,7 +169,6 @@ impl VirtioDevice for Net {
                 engine.give_up(&mut queues);
                 queues
             }
-            Some(Running::Failed(queues)) => queues,
             None => Queues::default(),
         }
     }

@@ -118,4 +118,20 @@ impl Chain {
         }
         Ok(filled)
     }
+
+    /// Copies `bytes` into what the device may write, and says how many found room.
+    ///
+    /// # Errors
+    /// The memory cannot be written.
+    pub fn write(&self, memory: &GuestMemory, bytes: &[u8]) -> Result<u32, DeviceError> {
+        let mut written = 0;
+        for range in &self.writable {
+            let len_bytes = (range.len_bytes as usize).min(bytes.len() - written);
+            memory
+                .write_slice(&bytes[written..written + len_bytes], range.address)
+                .map_err(DeviceError::AccessMemory)?;
+            written += len_bytes;
+        }
+        Ok(u32::try_from(written).expect("a chain has less than 4 GiB"))
+    }
 }

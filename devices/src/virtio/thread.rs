@@ -7,18 +7,18 @@ use std::thread::{self, JoinHandle};
 use super::{DeviceSignals, QueueIndex, Queues};
 use crate::DeviceError;
 
-/// A running thread, and how to end it.
+/// A thread that serves queues, and how to end it; or the queues that none serves, because the device has
+/// failed, which its driver knows.
 #[derive(Debug)]
-pub(crate) struct QueueThread {
-    is_to_end: Arc<AtomicBool>,
-    signals: DeviceSignals,
-    wake: QueueIndex,
-    thread: JoinHandle<Queues>,
+pub(crate) enum QueueThread {
+    Runs {
+        is_to_end: Arc<AtomicBool>,
+        signals: DeviceSignals,
+        wake: QueueIndex,
+        thread: JoinHandle<Queues>,
+    },
+    Failed(Queues),
 }
-
-/// What could not be started, and what it was to work on.
-#[derive(Debug)]
-pub(crate) struct NotStarted(pub(crate) DeviceError, pub(crate) Queues);
 
 /// What a working thread looks at besides its queues.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl QueueThread {
         signals: DeviceSignals,
         wake: QueueIndex,
         work: impl FnOnce(&mut Queues, &Orders) -> Result<(), DeviceError> + Send + 'static,
-    ) -> Result<Self, Box<NotStarted>> {
+    ) -> Self {
         let is_to_end = Arc::new(AtomicBool::new(false));
         // A thread that does not start drops what it was given, so the queues follow.
         let (hand_over, queues_follow) = mpsc::channel::<Queues>();
@@ -62,25 +62,38 @@ impl QueueThread {
         match thread::Builder::new().name(name.to_owned()).spawn(run) {
             Ok(thread) => {
                 hand_over.send(queues).expect("the thread waits for them");
-                Ok(Self {
+                Self::Runs {
                     is_to_end,
                     signals,
                     wake,
                     thread,
-                })
+                }
             }
-            Err(source) => {
-                let error = DeviceError::StartThread { name, source };
-                Err(Box::new(NotStarted(error, queues)))
-            }
+            Err(source) => Self::fail(queues, &signals, DeviceError::StartThread { name, source }),
         }
+    }
+
+    /// No thread can serve them: the driver is told that the device has failed.
+    pub(crate) fn fail(queues: Queues, signals: &DeviceSignals, error: DeviceError) -> Self {
+        signals.fail(error);
+        Self::Failed(queues)
     }
 
     /// Waits until what is being served is done, and gives the queues back with all else still in them.
     pub(crate) fn stop(self) -> Queues {
-        self.is_to_end.store(true, Ordering::Release);
-        self.signals.kick(self.wake);
-        let ended = self.thread.join();
-        ended.expect("the thread of a device does not panic")
+        match self {
+            Self::Runs {
+                is_to_end,
+                signals,
+                wake,
+                thread,
+            } => {
+                is_to_end.store(true, Ordering::Release);
+                signals.kick(wake);
+                let ended = thread.join();
+                ended.expect("the thread of a device does not panic")
+            }
+            Self::Failed(queues) => queues,
+        }
     }
 }

@@ -70,6 +70,7 @@ pub fn boot(words: &str) -> (Arc<Machine>, Output) {
         balloon: BalloonMode::On,
         disks: Vec::new(),
         nets: Vec::new(),
+        vsock: None,
         kernel: "probe".to_owned(),
         generation_id: [7; 16],
     };

@@ -33,3 +33,4 @@ mod snapshot_difference;
 mod snapshot_kills;
 mod snapshot_limits;
 mod snapshot_linux;
+mod vsock;

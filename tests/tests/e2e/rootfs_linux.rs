@@ -1,10 +1,11 @@
 //! A Debian system on a disk, as `guest-images/linux/rootfs.sh` makes it: a session of ssh and a download
-//! survive a move.
+//! survive a move, and programs find the guest through its socket device before and after it.
 
 use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -115,6 +116,69 @@ fn give(mut stream: TcpStream, file: &[u8]) {
     }
 }
 
+/// The port of a service in the guest that returns what it gets, and one of the host.
+const ECHO: u32 = 1234;
+const HOST_PORT: u32 = 77;
+
+/// What goes there and back through the socket device.
+const EXCHANGED_BYTES: usize = 300_000;
+
+/// Connects to the service in the guest through the socket device, as soon as it listens.
+fn connect(socket: &Path) -> UnixStream {
+    let began = Instant::now();
+    loop {
+        let mut program = UnixStream::connect(socket).unwrap();
+        program.set_read_timeout(Some(PATIENCE)).unwrap();
+        writeln!(program, "CONNECT {ECHO}").unwrap();
+        let mut answer = String::new();
+        // Not a byte more than the line: what follows is the guest's.
+        while !answer.ends_with('\n') {
+            let mut byte = [0];
+            if program.read(&mut byte).unwrap() == 0 {
+                break;
+            }
+            answer.push(char::from(byte[0]));
+        }
+        if answer.starts_with("OK ") {
+            return program;
+        }
+        assert!(began.elapsed() < PATIENCE, "the guest does not listen");
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Has the service return more than any buffer on the way holds.
+fn exchange(program: &mut UnixStream) {
+    let said: Vec<u8> = file().into_iter().take(EXCHANGED_BYTES).collect();
+    let mut writer = program.try_clone().unwrap();
+    let heard = thread::scope(|scope| {
+        scope.spawn(|| writer.write_all(&said).unwrap());
+        let mut heard = vec![0; said.len()];
+        program.read_exact(&mut heard).unwrap();
+        heard
+    });
+    assert!(said == heard, "the echo is another");
+}
+
+/// Has the guest call a program of the host.
+fn hear_from_the_guest(session: &mut Session, socket: &Path) {
+    let path = socket.with_file_name(format!("v_{HOST_PORT}"));
+    let listener = UnixListener::bind(&path).unwrap();
+    let call = format!(
+        "echo from the guest | socat -u - VSOCK-CONNECT:2:{HOST_PORT}; echo called $((40 + 2))"
+    );
+    assert!(session.ask(&call, "called 42"));
+    let mut heard = String::new();
+    listener
+        .accept()
+        .unwrap()
+        .0
+        .read_to_string(&mut heard)
+        .unwrap();
+    assert_eq!(heard, "from the guest\n");
+    fs::remove_file(path).unwrap();
+}
+
 #[test]
 fn session_of_ssh_and_a_download_survive_a_post_copy_move() {
     let Some((image, ssh_key)) = image() else {
@@ -147,6 +211,7 @@ fn session_of_ssh_and_a_download_survive_a_post_copy_move() {
         &fs::read_to_string(ssh_key).unwrap(),
     );
     let net = format!("tap={},mac=52:54:00:12:34:56", network.tap(0));
+    let socket = place.path().join("v");
     let options = [
         "--memory",
         "384M",
@@ -154,12 +219,19 @@ fn session_of_ssh_and_a_download_survive_a_post_copy_move() {
         disk.to_str().unwrap(),
         "--net",
         &net,
+        "--vsock",
+        &format!("socket={}", socket.display()),
     ];
     let mut vm = host
         .boot_linux_with("a", &options, "quiet skiff.root=/dev/vda")
         .unwrap();
     let mut session = Session::open(Path::new(&ssh_key));
     assert!(session.ask("cat /etc/hostname", "skiff"));
+    let echo = format!("(socat VSOCK-LISTEN:{ECHO},fork EXEC:cat &); echo serves $((40 + 2))");
+    assert!(session.ask(&echo, "serves 42"));
+    let mut program = connect(&socket);
+    exchange(&mut program);
+    hear_from_the_guest(&mut session, &socket);
 
     let listener = TcpListener::bind((Network::HOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -199,6 +271,10 @@ fn session_of_ssh_and_a_download_survive_a_post_copy_move() {
         );
     });
     vm.skiff.succeed(PATIENCE).unwrap();
+    // The connection was that host's; the guest goes on listening, and is found at the same path.
+    assert_eq!(program.read(&mut [0]).unwrap(), 0);
+    exchange(&mut connect(&socket));
+    hear_from_the_guest(&mut session, &socket);
     assert!(session.ask("systemctl poweroff; echo bye", "bye"));
     target.skiff.succeed(PATIENCE).unwrap();
 }

@@ -8,6 +8,7 @@ use migration::snapshot::{Afterwards, Liveness, Snapshot, SnapshotOptions, Worki
 use migration::{CancelToken, Haste, PAGE_BYTES, PageIndex, Prefetch, resume};
 use vmm::boot::layout::VM_GENERATION_ID;
 use vmm::boot::write_generation_id;
+use vmm::config::Attachments;
 use vmm::machine::{Machine, Wiring, Wish};
 use vmm::transfer::{Arrival, CloneIdentity, Departure, Memory, StoredMachine};
 
@@ -36,7 +37,7 @@ fn copy_of(snapshot: &Snapshot) -> StoredMachine {
         name: "copy".to_owned(),
         generation_id: COPY_ID,
         wish: None,
-        taps: Vec::new(),
+        attachments: Attachments::default(),
     };
     StoredMachine::new(snapshot, &copy).unwrap()
 }

@@ -65,16 +65,17 @@ pub(super) fn run(order: &ClonesOrder) -> Result<(), CommandError> {
     }
 }
 
-/// Refuses copies of a VM of which only one could have the disks or the network cards.
+/// Refuses copies of a VM of which only one could have the disks, the network cards or the socket.
 fn check_shares(order: &ClonesOrder) -> Result<(), ClientError> {
     let snapshot = Snapshot::open(&order.directory).map_err(|source| ClientError::Snapshot {
         directory: order.directory.clone(),
         source,
     })?;
-    match Exclusive::of(&snapshot, order.named_taps) {
+    match Exclusive::of(&snapshot, &order.attachments) {
         None => Ok(()),
         Some(Exclusive::Disk(path)) => Err(ClientError::SharedDisk { path }),
         Some(Exclusive::Tap(name)) => Err(ClientError::SharedTap { name }),
+        Some(Exclusive::Socket(path)) => Err(ClientError::SharedSocket { path }),
     }
 }
 

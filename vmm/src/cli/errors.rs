@@ -91,6 +91,15 @@ pub(super) enum ClientError {
         /// The interface.
         name: InterfaceName,
     },
+    /// Several copies would have one socket.
+    #[error(
+        "several copies cannot share the socket `{}`: give --vsock socket=PATH, and each copy has its own: PATH-1 and so on",
+        path.display()
+    )]
+    SharedSocket {
+        /// The socket.
+        path: PathBuf,
+    },
     /// A snapshot is not what was written.
     #[error("the snapshot in `{}` cannot be used", directory.display())]
     Snapshot {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use devices::blk::DiskCounters;
 use devices::net::NetCounters;
+use devices::vsock::VsockCounters;
 use serde_json::{Value, json};
 
 use super::errors::CommandError;
@@ -13,7 +14,7 @@ use super::summary::progress_line;
 use crate::config::{ByteSize, VmName};
 use crate::control::{
     ControlClient, ControlError, Direction, DiskInfo, MigrationInfo, NetInfo, Request, SocketPath,
-    VmAddress, VmInfo, remove_if_dead, runtime_directory, sockets_in,
+    VmAddress, VmInfo, VsockInfo, remove_if_dead, runtime_directory, sockets_in,
 };
 
 /// How long one monitor may hold up the list of all.
@@ -162,6 +163,11 @@ fn text_info(info: &VmInfo) -> String {
             .iter()
             .map(|net| ["net".to_owned(), net_line(net)]),
     );
+    rows.extend(
+        info.vsock
+            .iter()
+            .map(|vsock| ["vsock".to_owned(), vsock_line(vsock)]),
+    );
     table(&rows)
 }
 
@@ -209,6 +215,26 @@ fn net_line(net: &NetInfo) -> String {
     )
 }
 
+/// What a socket device is, and what it has done.
+fn vsock_line(vsock: &VsockInfo) -> String {
+    let VsockInfo {
+        socket,
+        cid,
+        counters,
+    } = vsock;
+    let VsockCounters {
+        connections,
+        received_bytes,
+        sent_bytes,
+        refused,
+    } = counters;
+    let (received, sent) = (bytes(*received_bytes), bytes(*sent_bytes));
+    format!(
+        "{socket}, CID {cid}: {connections} connections ({received} received, {sent} sent), \
+         {refused} refused"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,6 +255,7 @@ mod tests {
             balloon: None,
             disks: Vec::new(),
             nets: Vec::new(),
+            vsock: None,
             version: "0.1.0".into(),
         }
     }
@@ -331,6 +358,24 @@ mod tests {
         let text = text_info(&VmInfo { nets, ..web() });
         let line = "net       tap0, 52:54:00:12:34:56: 3 frames received (2.0 KiB, 0 dropped), \
                     0 sent (0 B, 1 dropped)\n";
+        assert!(text.ends_with(line), "{text}");
+    }
+
+    #[test]
+    fn description_has_a_line_for_the_socket_device_with_what_it_did() {
+        let vsock = Some(VsockInfo {
+            socket: "/run/web.vsock".into(),
+            cid: 3,
+            counters: VsockCounters {
+                connections: 2,
+                received_bytes: 1024,
+                sent_bytes: 5,
+                refused: 1,
+            },
+        });
+        let text = text_info(&VmInfo { vsock, ..web() });
+        let line = "vsock     /run/web.vsock, CID 3: 2 connections (1.0 KiB received, 5 B sent), \
+                    1 refused\n";
         assert!(text.ends_with(line), "{text}");
     }
 

@@ -2,7 +2,7 @@
 
 use super::words::{Misuse, Parsed, parse};
 use super::*;
-use crate::config::{ConfigError, MemoryMode, MigrationMode, SerialMode};
+use crate::config::{Attachments, ConfigError, MemoryMode, MigrationMode, SerialMode};
 use migration::snapshot::{Afterwards, Liveness, MergeOptions};
 
 use super::args::SnapshotDeed;
@@ -58,6 +58,7 @@ fn run_with_every_option_becomes_a_configuration() {
         "--disk",
         "b.img,ro,serial=b",
         "--net=tap=tap0",
+        "--vsock=socket=web.vsock,cid=9",
         "--serial=file=console.log",
         "--name",
         "web",
@@ -73,6 +74,7 @@ fn run_with_every_option_becomes_a_configuration() {
     assert_eq!(config.disks[1], "b.img,ro,serial=b".parse().unwrap());
     assert_eq!(config.disks.len(), 2);
     assert_eq!(config.nets, ["tap=tap0".parse().unwrap()]);
+    assert_eq!(config.vsock.unwrap().cid.get(), 9);
     assert_eq!(config.serial, SerialMode::File("console.log".into()));
     assert_eq!(config.name.as_str(), "web");
     assert_eq!(config.api.unwrap().to_str(), Some("./w.sock"));
@@ -210,8 +212,18 @@ fn restore_of_several_copies_is_a_command_for_each() {
         other => panic!("{other:?}"),
     };
     let order = args(&[
-        "restore", "web.snap", "--name", "w", "--clones", "2", "--serial", "file=log", "--net",
+        "restore",
+        "web.snap",
+        "--name",
+        "w",
+        "--clones",
+        "2",
+        "--serial",
+        "file=log",
+        "--net",
         "tap=t",
+        "--vsock",
+        "socket=/v",
     ]);
     let order = order.clones().unwrap().unwrap();
     assert_eq!(order.copies[1].0, "w-2");
@@ -220,7 +232,11 @@ fn restore_of_several_copies_is_a_command_for_each() {
     assert_eq!(config.name.as_str(), "w-2");
     assert_eq!(config.memory_mode, MemoryMode::Mapped);
     assert_eq!(config.serial, SerialMode::File("log.2".into()));
-    assert_eq!(config.taps, ["tap=t-2".parse().unwrap()]);
+    let attachments = Attachments {
+        taps: vec!["tap=t-2".parse().unwrap()],
+        socket: Some("socket=/v-2".parse().unwrap()),
+    };
+    assert_eq!(config.attachments, attachments);
     for shared in [&["--serial", "stdio"], &["--api", "./a.sock"]] {
         let words = [&["restore", "a", "--clones", "2"][..], shared].concat();
         assert!(args(&words).clones().is_err(), "{shared:?}");
@@ -315,6 +331,7 @@ fn misuse_is_told_with_the_value_and_the_command() {
             ["`a,mac=b`", "interface"],
             "receive",
         ),
+        (&["run", "--vsock=v"], ["`v`", "socket=PATH"], "run"),
         (&["run", "--memory"], ["no value", "--memory"], "run"),
         (&["migrate", "web"], ["required", "--to"], "migrate"),
         (&["migrate", "--to", "b:1"], ["required", "NAME"], "migrate"),

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use devices::net::{NoInterfaceName, NoMacAddress};
+use devices::vsock::NoGuestCid;
 
 use super::ByteSize;
 
@@ -142,6 +143,28 @@ pub enum ConfigError {
     /// More network cards than a VM can have.
     #[error("too many network cards: a VM has at most {}", super::NETS_MAX)]
     NetCount,
+    /// Not a socket with the options of a socket device.
+    #[error(
+        "`{value}` is no socket device: give socket=PATH[,cid=N], for example socket=web.vsock"
+    )]
+    VsockSyntax {
+        /// What was given.
+        value: Box<str>,
+    },
+    /// Not a socket for a device that comes with its VM.
+    #[error("`{value}` is no socket: give socket=PATH; the address of the guest comes with the VM")]
+    SocketSyntax {
+        /// What was given.
+        value: Box<str>,
+    },
+    /// No guest has such an address.
+    #[error("`{value}` is {reason}")]
+    VsockCid {
+        /// What was given.
+        value: Box<str>,
+        /// What is wrong with it.
+        reason: NoGuestCid,
+    },
     /// Neither with nor without a balloon.
     #[error("`{value}` is no balloon mode: give on, auto, plain or off")]
     BalloonSyntax {

@@ -14,6 +14,7 @@ use serde::de::{Deserializer, Error as _, IgnoredAny, Visitor};
 use super::list::one_or_more;
 use super::{
     BalloonMode, ByteSize, ConfigError, DiskConfig, KernelSource, NetConfig, SerialMode, VmName,
+    VsockConfig,
 };
 use crate::boot::VcpuCount;
 
@@ -48,6 +49,9 @@ pub struct VmSettings {
     /// `--net`, any number of times
     #[serde(default, deserialize_with = "one_or_more")]
     pub net: Vec<NetConfig>,
+    /// `--vsock`
+    #[serde(default, deserialize_with = "text_or_number")]
+    pub vsock: Option<VsockConfig>,
     /// `--serial`
     #[serde(default, deserialize_with = "text_or_number")]
     pub serial: Option<SerialMode>,
@@ -107,6 +111,7 @@ impl VmSettings {
             cpus,
             disk,
             net,
+            vsock,
             serial,
             balloon,
             name,
@@ -120,6 +125,7 @@ impl VmSettings {
             cpus: cpus.or(fallback.cpus),
             disk: if disk.is_empty() { fallback.disk } else { disk },
             net: if net.is_empty() { fallback.net } else { net },
+            vsock: vsock.or(fallback.vsock),
             serial: serial.or(fallback.serial),
             balloon: balloon.or(fallback.balloon),
             name: name.or(fallback.name),

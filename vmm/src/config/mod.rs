@@ -1,6 +1,7 @@
 //! What the user asked for, as values that can be trusted: every type here is made only by a parser
 //! or a constructor that has checked it, so nothing after this module checks a size or a name again.
 
+mod attachments;
 mod balloon;
 mod clones;
 mod disk;
@@ -21,7 +22,9 @@ mod snapshot;
 mod trust;
 mod vcpus;
 mod vm;
+mod vsock;
 
+pub use attachments::Attachments;
 pub use balloon::BalloonMode;
 pub use clones::CloneCount;
 pub use disk::{DISKS_MAX, DiskConfig};
@@ -40,3 +43,4 @@ pub use serial::SerialMode;
 pub use snapshot::SnapshotConfig;
 pub use trust::{Exposure, TrustConfig};
 pub use vm::{DEFAULT_MEMORY, MIN_MEMORY, VmConfig};
+pub use vsock::{SocketConfig, VsockConfig};

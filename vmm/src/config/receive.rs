@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Exposure, HostPort, SerialMode, TapConfig, TimeSpan, TrustConfig, VmName};
+use super::{Attachments, Exposure, HostPort, SerialMode, TimeSpan, TrustConfig, VmName};
 
 /// A monitor that listens for one VM and runs it; memory and vCPUs come with the VM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,9 +16,8 @@ pub struct ReceiveConfig {
     pub api: Option<PathBuf>,
     /// Where the arriving VM's serial port leads here.
     pub serial: SerialMode,
-    /// Where the cables of its network cards end here, in the order of the cards; the others end in
-    /// interfaces of the names that they had.
-    pub taps: Vec<TapConfig>,
+    /// Where its devices are attached here.
+    pub attachments: Attachments,
     /// How long it waits for a source whose connections were lost, if that was chosen.
     pub reconnect_for: Option<TimeSpan>,
     /// Whom it takes a VM from.
@@ -35,7 +34,7 @@ impl ReceiveConfig {
             name,
             api: None,
             serial: SerialMode::default(),
-            taps: Vec::new(),
+            attachments: Attachments::default(),
             reconnect_for: None,
             trust: TrustConfig::default(),
             exposure: Exposure::default(),

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use super::{ConfigError, SerialMode, TapConfig, VmName};
+use super::{Attachments, ConfigError, SerialMode, VmName};
 use crate::machine::Wish;
 
 /// A resume that is asked for; only the directory has no default.
@@ -20,9 +20,8 @@ pub struct RestoreConfig {
     pub api: Option<PathBuf>,
     /// Where its serial port leads.
     pub serial: SerialMode,
-    /// Where the cables of its network cards end, in the order of the cards; the others end in
-    /// interfaces of the names that they had.
-    pub taps: Vec<TapConfig>,
+    /// Where its devices are attached.
+    pub attachments: Attachments,
     /// How its memory gets here.
     pub memory_mode: MemoryMode,
     /// Whether the pages that were touched first after an earlier resume come first.

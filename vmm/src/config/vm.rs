@@ -6,7 +6,7 @@ use super::kernel::check_command_line;
 use super::list::Listed as _;
 use super::{
     BalloonMode, ByteSize, ConfigError, DiskConfig, KernelSource, NetConfig, SerialMode, VmName,
-    VmSettings,
+    VmSettings, VsockConfig,
 };
 use crate::boot::VcpuCount;
 
@@ -37,6 +37,8 @@ pub struct VmConfig {
     pub disks: Vec<DiskConfig>,
     /// Its network cards, in the order in which the guest finds them.
     pub nets: Vec<NetConfig>,
+    /// Its socket device.
+    pub vsock: Option<VsockConfig>,
     /// Where its serial port leads.
     pub serial: SerialMode,
     /// Whether it has a memory balloon.
@@ -61,6 +63,7 @@ impl VmConfig {
             cpus,
             disk,
             net,
+            vsock,
             serial,
             balloon,
             name,
@@ -80,6 +83,7 @@ impl VmConfig {
             cpus: cpus.unwrap_or(VcpuCount::ONE),
             disks: DiskConfig::check(disk)?,
             nets: NetConfig::check(net)?,
+            vsock,
             serial: serial.unwrap_or_default(),
             balloon: balloon.unwrap_or_default(),
             name: name.map_or_else(VmName::generate, Ok)?,

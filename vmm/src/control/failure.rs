@@ -6,6 +6,7 @@ use std::fmt;
 
 use devices::blk::DiskError;
 use devices::net::TapError;
+use devices::vsock::VsockError;
 use migration::snapshot::SnapshotError;
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +59,7 @@ fn remedy_of(error: &(dyn Error + 'static)) -> Option<Cow<'static, str>> {
         .or_else(|| error.downcast_ref::<HostError>()?.remedy())
         .or_else(|| Some(error.downcast_ref::<DiskError>()?.remedy()?.into()))
         .or_else(|| Some(error.downcast_ref::<TapError>()?.remedy().into()))
+        .or_else(|| Some(error.downcast_ref::<VsockError>()?.remedy().into()))
         .or_else(|| error.downcast_ref::<ConsoleError>()?.remedy())
         .or_else(|| {
             error

@@ -35,7 +35,7 @@ pub use failure::Failure;
 pub use path::{SocketPath, VmAddress, runtime_directory, sockets_in};
 pub use protocol::{
     BalloonInfo, Direction, DiskInfo, MigrationInfo, NetInfo, Progress, Request, Response,
-    SelfBallooningWish, VmInfo, VmState,
+    SelfBallooningWish, VmInfo, VmState, VsockInfo,
 };
 pub use reply::Reply;
 pub use server::{ControlHandler, ControlServer, MAX_CLIENTS};

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use balloon::{SelfBallooningSettings, Statistics};
 use devices::blk::DiskCounters;
 use devices::net::NetCounters;
+use devices::vsock::VsockCounters;
 
 use super::Failure;
 use crate::config::{MigrateConfig, SnapshotConfig, VmName};
@@ -175,6 +176,18 @@ pub struct NetInfo {
     pub counters: NetCounters,
 }
 
+/// What a monitor says about the socket device of its guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VsockInfo {
+    /// Where programs of the host find the guest.
+    pub socket: String,
+    /// The guest's address.
+    pub cid: u32,
+    /// What it has done since the guest booted.
+    #[serde(flatten)]
+    pub counters: VsockCounters,
+}
+
 /// What a monitor says about its VM.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VmInfo {
@@ -209,6 +222,9 @@ pub struct VmInfo {
     /// The guest's network cards, in the order in which it finds them.
     #[serde(default)]
     pub nets: Vec<NetInfo>,
+    /// The guest's socket device, if it has one.
+    #[serde(default)]
+    pub vsock: Option<VsockInfo>,
     /// The monitor's version.
     pub version: String,
 }

@@ -4,6 +4,7 @@ use balloon::{Balloon, SelfBallooningSettings};
 use devices::blk::{Access, Discards, DiskKind, DiskSerial, DiskShape};
 use devices::net::MacAddress;
 use devices::virtio::{MmioTransport, VirtioTransport};
+use devices::vsock::GuestCid;
 use devices::{RateLimit, Rng, SerialState};
 use kvm_bindings::kvm_cpuid_entry2;
 use migration::fuzzing::Seed;
@@ -13,7 +14,7 @@ use crate::boot::{RamLayout, VcpuCount};
 use crate::config::{BalloonMode, MigrateConfig, MigrationMode};
 use crate::control::{Request, SelfBallooningWish};
 use crate::host::KvmKind;
-use crate::machine::{Blueprint, CpuModel, DiskSpec, MachineState, NetSpec};
+use crate::machine::{Blueprint, CpuModel, DiskSpec, MachineState, NetSpec, VsockSpec};
 use crate::memory::frames_of;
 use crate::transfer::Demands;
 
@@ -25,7 +26,7 @@ const CONFIGS: [(&str, &str); 9] = [
     ),
     (
         "every-key",
-        r#"{"kernel": "vmlinuz", "initrd": "initrd.img", "cmdline": "quiet", "memory": "1G", "cpus": 2, "disk": ["a.img", "b.img,ro,serial=b"], "net": "tap=t,mac=52:54:00:12:34:56", "serial": "file=log", "balloon": "off", "name": "web", "api": "/run/web.sock"}"#,
+        r#"{"kernel": "vmlinuz", "initrd": "initrd.img", "cmdline": "quiet", "memory": "1G", "cpus": 2, "disk": ["a.img", "b.img,ro,serial=b"], "net": "tap=t,mac=52:54:00:12:34:56", "vsock": "socket=v,cid=4", "serial": "file=log", "balloon": "off", "name": "web", "api": "/run/web.sock"}"#,
     ),
     (
         "numbers",
@@ -58,6 +59,7 @@ pub fn seeds() -> Vec<Seed> {
     seeds.extend(super::balloon::seeds());
     seeds.extend(super::blk::seeds());
     seeds.extend(super::net::seeds());
+    seeds.extend(super::vsock::seeds());
     seeds.extend(super::rng::seeds());
     seeds.extend(CONFIGS.map(|(name, text)| seed("config", name, text.into())));
     seeds
@@ -80,6 +82,10 @@ fn demands() -> Vec<Seed> {
         mac: MacAddress::local([1; 6]),
         limit: RateLimit::default(),
     };
+    let vsock = VsockSpec {
+        path: "/run/web.vsock".into(),
+        cid: GuestCid::FIRST,
+    };
     let with = |mib: u64, vcpus: u32, leaves: usize, disks: usize| {
         let layout = RamLayout::new(mib << 20).expect("the size is allowed");
         let memory = frames_of(layout).expect("every size has a layout");
@@ -101,6 +107,7 @@ fn demands() -> Vec<Seed> {
             disks: vec![disk.clone(); disks],
             // Half as many, so that 8 disks and 4 cards are a VM's most.
             nets: vec![net.clone(); disks / 2],
+            vsock: (disks > 0).then(|| vsock.clone()),
             kernel: "vmlinuz".to_owned(),
             generation_id: [7; 16],
         };
@@ -142,7 +149,13 @@ fn state(vcpus: u8) -> MachineState {
     let mut net = MmioTransport::new(net, memory(), interrupt()).expect("and this one");
     net.pause();
     let net = net.save().expect("a device that rests can be saved");
-    let devices = postcard::to_stdvec(&(SerialState::default(), vec![rng, balloon, disk, net]));
+    let directory = super::vsock::Directory::new();
+    let vsock = directory.vsock();
+    let mut vsock = MmioTransport::new(vsock, memory(), interrupt()).expect("and this one");
+    vsock.pause();
+    let vsock = vsock.save().expect("a device that rests can be saved");
+    let virtio = vec![rng, balloon, disk, net, vsock];
+    let devices = postcard::to_stdvec(&(SerialState::default(), virtio));
     state.devices = postcard::from_bytes(&devices.expect("plain data encodes"))
         .expect("a struct is encoded as a tuple of its fields");
     state

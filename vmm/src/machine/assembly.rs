@@ -11,6 +11,7 @@ use super::custody::{Custody, Wish};
 use super::devices::{self, Buses, DeviceSet, DevicesState, InterruptLines, Models};
 use super::nets::Backends;
 use super::reclaim::RamReclaim;
+use super::vsock::VsockPort;
 use super::{Blueprint, CpuModel, Disks, Machine, MachineError, MachineState};
 use crate::boot::cpuid::{self, GuestClock};
 use crate::boot::{self, BootSource, Platform, VcpuIndex};
@@ -181,7 +182,7 @@ impl Assembly {
             lines,
             vm,
             ram,
-            backends: Backends { disks, nets },
+            backends: Backends { disks, nets, vsock },
             blueprint,
         } = self;
         let fatal = wiring.fatal.clone();
@@ -200,6 +201,7 @@ impl Assembly {
             balloon,
             disks: disks.into_devices().collect(),
             nets: nets.into_devices().collect(),
+            vsock: vsock.map(VsockPort::into_device).transpose()?,
         };
         let (devices, buses) = DeviceSet::new(&vm, lines, ram.guest(), models, wiring, saved)?;
         let Buses { ports, mmio } = buses;

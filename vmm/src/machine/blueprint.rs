@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::disks::DiskSpec;
 use super::nets::NetSpec;
+use super::vsock::VsockSpec;
 use crate::boot::{RamLayout, VcpuCount};
 use crate::bounded::at_most;
 use crate::config::BalloonMode;
@@ -26,6 +27,8 @@ pub struct Blueprint {
     pub disks: Vec<DiskSpec>,
     /// Its network cards.
     pub nets: Vec<NetSpec>,
+    /// Its socket device, if it has one.
+    pub vsock: Option<VsockSpec>,
     /// What the guest was booted from, for people.
     pub kernel: String,
     /// Identity of the guest, changed whenever it is duplicated (not when it moves).

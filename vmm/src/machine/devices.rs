@@ -9,6 +9,7 @@ use devices::net::{Net, NetHandle};
 use devices::virtio::{
     MmioTransport, QUEUE_NOTIFY_OFFSET, QueueIndex, TransportState, VirtioDevice, VirtioTransport,
 };
+use devices::vsock::{Vsock, VsockHandle};
 use devices::{
     AcpiPowerPorts, Bus, DeviceError, GuestMemory, GuestRequestLine, Interrupt, ResetPort, Rng,
     SerialOutput, SerialPort, SerialState,
@@ -66,13 +67,15 @@ impl InterruptLines {
 }
 
 /// The windows of all virtio devices, in the order of [`DeviceSet::virtio`]: the entropy device, then
-/// the balloon if there is one, then the disks, then the network cards.
+/// the balloon if there is one, then the disks, then the network cards, then the socket device if there is
+/// one.
 pub(super) fn windows(blueprint: &Blueprint) -> impl Iterator<Item = VirtioWindow> + use<> {
     let others = match blueprint.balloon {
         BalloonMode::On | BalloonMode::Auto | BalloonMode::Plain => 2,
         BalloonMode::Off => 1,
     };
-    let count = others + blueprint.disks.len() + blueprint.nets.len();
+    let vsock = usize::from(blueprint.vsock.is_some());
+    let count = others + blueprint.disks.len() + blueprint.nets.len() + vsock;
     (0..count).filter_map(VirtioWindow::of_device)
 }
 
@@ -82,6 +85,7 @@ pub(super) struct Models {
     pub(super) balloon: Option<Balloon>,
     pub(super) disks: Vec<Blk>,
     pub(super) nets: Vec<Net>,
+    pub(super) vsock: Option<Vsock>,
 }
 
 /// One virtio device, known to the bus by another handle.
@@ -96,6 +100,7 @@ pub struct DeviceSet {
     balloon: Option<BalloonHandle>,
     disks: Vec<DiskHandle>,
     nets: Vec<NetHandle>,
+    vsock: Option<VsockHandle>,
 }
 
 /// The buses the devices answer on.
@@ -143,10 +148,12 @@ impl DeviceSet {
             balloon,
             disks,
             nets,
+            vsock,
         } = models;
         let handle = balloon.as_ref().map(Balloon::handle);
         let disk_handles = disks.iter().map(Blk::handle).collect();
         let net_handles = nets.iter().map(Net::handle).collect();
+        let vsock_handle = vsock.as_ref().map(Vsock::handle);
         let mut states = StateOfEach::new(virtio_states, virtio_lines.len())?;
         let mut places = (0..).map_while(VirtioWindow::of_device).zip(virtio_lines);
         let mut virtio = Vec::with_capacity(layout::VIRTIO_WINDOWS_MAX);
@@ -164,8 +171,14 @@ impl DeviceSet {
             let transport = make_transport(disk, memory, line, states.next())?;
             virtio.push(connect(vm, &mut buses.mmio, window, transport)?);
         }
-        for (net, (window, line)) in nets.into_iter().zip(places) {
+        for (net, (window, line)) in nets.into_iter().zip(places.by_ref()) {
             let transport = make_transport(net, memory, line, states.next())?;
+            virtio.push(connect(vm, &mut buses.mmio, window, transport)?);
+        }
+        if let Some(vsock) = vsock
+            && let Some((window, line)) = places.next()
+        {
+            let transport = make_transport(vsock, memory, line, states.next())?;
             virtio.push(connect(vm, &mut buses.mmio, window, transport)?);
         }
         Ok((
@@ -176,6 +189,7 @@ impl DeviceSet {
                 balloon: handle,
                 disks: disk_handles,
                 nets: net_handles,
+                vsock: vsock_handle,
             },
             buses,
         ))
@@ -210,6 +224,12 @@ impl DeviceSet {
         &self.nets
     }
 
+    /// The socket device, if the guest has one.
+    #[must_use]
+    pub fn vsock(&self) -> Option<&VsockHandle> {
+        self.vsock.as_ref()
+    }
+
     /// Waits until everything the guest printed is out, or a second has passed.
     pub fn drain_output(&self) {
         if let Err(error) = self.serial_output.flush(DRAIN_PATIENCE) {
@@ -240,6 +260,7 @@ impl DeviceSet {
             balloon: _, // these have transports among the others
             disks: _,
             nets: _,
+            vsock: _,
         } = self;
         Ok(DevicesState {
             serial: lock(serial).save(),

@@ -181,8 +181,7 @@ impl DiskSpec {
     /// Whether the path is the same wherever it is opened, and fit to be shown.
     #[must_use]
     pub fn has_plain_path(&self) -> bool {
-        let is_printable = |path: &str| !path.chars().any(char::is_control);
-        self.path.is_absolute() && self.path.to_str().is_some_and(is_printable)
+        super::is_plain(&self.path)
     }
 
     /// The image, if it can take the place of this disk.

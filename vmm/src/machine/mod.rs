@@ -21,6 +21,7 @@ mod disks;
 mod nets;
 mod reclaim;
 mod state;
+mod vsock;
 
 pub use assembly::{Assembly, Wiring};
 pub use blueprint::{Blueprint, CpuModel};
@@ -29,7 +30,9 @@ pub use devices::{DeviceSet, DevicesState, SharedTransport};
 pub use disks::{DiskMismatch, DiskSpec, Disks, leave_disks, own_disks};
 pub use nets::{Backends, NetMismatch, NetSpec, Nets};
 pub use state::{MachineState, StateError};
+pub use vsock::{Succession, VsockPort, VsockSpec};
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ::devices::Interrupt;
@@ -78,6 +81,12 @@ pub enum MachineError {
         /// How many the machine has.
         expected: usize,
     },
+}
+
+/// Whether a path is the same wherever it is opened, and fit to be shown.
+fn is_plain(path: &Path) -> bool {
+    let is_printable = |path: &str| !path.chars().any(char::is_control);
+    path.is_absolute() && path.to_str().is_some_and(is_printable)
 }
 
 /// A guest and all it consists of. Dropping it ends the vCPU threads.

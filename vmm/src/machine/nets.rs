@@ -117,6 +117,8 @@ pub struct Backends {
     pub disks: super::Disks,
     /// Its network cards.
     pub nets: Nets,
+    /// Its socket device, if it has one.
+    pub vsock: Option<super::VsockPort>,
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::notices::{Notice, Notifier};
 use super::place::{Activity, Place};
 use super::rate::Rate;
 use super::{Ending, MonitorError};
-use crate::config::{Exposure, ReceiveConfig, TapConfig, TimeSpan};
+use crate::config::{Attachments, Exposure, ReceiveConfig, TimeSpan};
 use crate::console::Signals;
 use crate::control::{ControlSocket, Direction, Failure, MigrationInfo, Progress, SocketPath};
 use crate::host::HostKvm;
@@ -58,7 +58,7 @@ pub fn receive(config: ReceiveConfig) -> Result<(), MonitorError> {
         notifier: event_loop.notifier.clone(),
         options,
         files,
-        taps: config.taps.clone(),
+        attachments: config.attachments.clone(),
         wiring: Wiring {
             serial,
             requests: event_loop.requests.clone(),
@@ -113,7 +113,7 @@ struct Hospitality {
     notifier: Notifier,
     options: DestinationOptions,
     files: Files,
-    taps: Vec<TapConfig>,
+    attachments: Attachments,
     wiring: Wiring,
 }
 
@@ -159,7 +159,7 @@ impl Hospitality {
         };
         let arrival = Arrival::new(self.wiring.clone(), settle_in);
         let arrival = arrival.with_files(self.files);
-        Box::new(arrival.with_taps(self.taps.clone()))
+        Box::new(arrival.with_attachments(self.attachments.clone()))
     }
 
     fn fail(&self, error: MonitorError) {

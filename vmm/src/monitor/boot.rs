@@ -21,7 +21,9 @@ use crate::console::Signals;
 use crate::control::{ControlSocket, SocketPath};
 use crate::host::{HostKvm, KvmKind};
 use crate::kvm::Hypervisor;
-use crate::machine::{Assembly, Backends, Blueprint, Disks, Machine, MachineError, Nets, Wiring};
+use crate::machine::{
+    Assembly, Backends, Blueprint, Disks, Machine, MachineError, Nets, VsockPort, Wiring,
+};
 use crate::vcpu::FatalSink;
 
 /// Boots a guest and serves it until it ends or has moved away.
@@ -42,6 +44,11 @@ pub fn run(config: VmConfig) -> Result<(), MonitorError> {
     let backends = Backends {
         disks: Disks::of_new_vm(&config.disks)?,
         nets: Nets::of_new_vm(&config.nets, random_mac)?,
+        vsock: config
+            .vsock
+            .as_ref()
+            .map(VsockPort::of_new_vm)
+            .transpose()?,
     };
     let serial = serial_output(&config.serial)?;
     let socket = ControlSocket::bind(SocketPath::choose(&config.name, config.api.as_deref())?)?;
@@ -123,6 +130,7 @@ fn blueprint(config: &VmConfig, backends: &Backends) -> Result<Blueprint, Monito
         balloon: config.balloon,
         disks: backends.disks.specs(),
         nets: backends.nets.specs(),
+        vsock: backends.vsock.as_ref().map(VsockPort::spec),
         kernel: config.kernel.to_string(),
         generation_id: random_id()?,
     })

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use devices::DeviceError;
 use devices::blk::DiskError;
 use devices::net::TapError;
+use devices::vsock::VsockError;
 use migration::snapshot::SnapshotError;
 
 use crate::config::HostPort;
@@ -46,6 +47,9 @@ pub enum MonitorError {
     /// An interface named for a network card cannot be had.
     #[error("a network card of the VM cannot be attached")]
     Tap(#[from] TapError),
+    /// A socket named for a socket device cannot be had.
+    #[error("programs of this host cannot be let in to the VM")]
+    Vsock(#[from] VsockError),
     /// A stock kernel on a KVM that would take hours to boot it.
     #[error("{} is a stock Linux kernel, which does not boot on this host's {kvm}", path.display())]
     StockKernel {

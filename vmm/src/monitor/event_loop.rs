@@ -122,6 +122,9 @@ impl EventLoop {
         };
         if let Some(machine) = place.machine() {
             machine.devices().drain_output();
+            if let Some(vsock) = machine.devices().vsock() {
+                vsock.withdraw();
+            }
             std::mem::forget(machine);
         }
         drop(manager);

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use balloon::{BalloonHandle, PAGE_BYTES};
 use devices::blk::{Access, DiskHandle};
 use devices::net::NetHandle;
+use devices::vsock::VsockHandle;
 use migration::{CancelToken, Cancellation};
 
 use super::departure::{self, Ticket};
@@ -18,7 +19,7 @@ use super::{Ending, MonitorError};
 use crate::config::{MigrateConfig, SnapshotConfig, VmName};
 use crate::control::{
     BalloonInfo, ControlHandler, DiskInfo, Failure, NetInfo, Reply, Request, SelfBallooningWish,
-    VmInfo, VmState,
+    VmInfo, VmState, VsockInfo,
 };
 use crate::host::{self, KvmKind};
 use crate::machine::{Machine, Wish};
@@ -200,6 +201,11 @@ impl Handler {
                 .machine
                 .as_ref()
                 .map_or_else(Vec::new, |machine| net_infos(machine.devices().nets())),
+            vsock: tenant
+                .machine
+                .as_ref()
+                .and_then(|machine| machine.devices().vsock())
+                .map(vsock_info),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -238,6 +244,14 @@ fn net_infos(nets: &[NetHandle]) -> Vec<NetInfo> {
         counters: net.counters(),
     };
     nets.iter().map(info).collect()
+}
+
+fn vsock_info(vsock: &VsockHandle) -> VsockInfo {
+    VsockInfo {
+        socket: vsock.path().display().to_string(),
+        cid: vsock.cid().get(),
+        counters: vsock.counters(),
+    }
 }
 
 fn balloon_info(balloon: &BalloonHandle) -> BalloonInfo {

@@ -55,7 +55,7 @@ pub fn restore(config: RestoreConfig) -> Result<(), MonitorError> {
         name: config.name.to_string(),
         generation_id: random_id()?,
         wish: config.wish,
-        taps: config.taps.clone(),
+        attachments: config.attachments.clone(),
     };
     let machine = StoredMachine::new(&snapshot, &copy)?;
     let wiring = Wiring {

@@ -7,14 +7,17 @@ use serde::{Deserialize, Serialize};
 use super::Passage;
 use crate::boot::{RamLayout, VcpuCount, cpuid};
 use crate::bounded::at_most;
-use crate::config::{BalloonMode, DISKS_MAX, NETS_MAX, TapConfig};
+use crate::config::{Attachments, BalloonMode, DISKS_MAX, NETS_MAX, SocketConfig};
 use crate::host::{HostKvm, HostMemory, KvmKind};
 use crate::kvm::Hypervisor;
-use crate::machine::{Assembly, Backends, Blueprint, CpuModel, DiskSpec, Disks, NetSpec, Nets};
+use crate::machine::{
+    Assembly, Backends, Blueprint, CpuModel, DiskSpec, Disks, NetSpec, Nets, Succession, VsockPort,
+    VsockSpec,
+};
 use crate::memory::{self, GuestRam, MemoryError, PAGE_BYTES};
 
 /// Changes whenever [`Demands`] does.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
 /// What a machine asks of its destination beyond RAM and a number of vCPUs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -26,6 +29,7 @@ pub(crate) struct Demands {
     pub(super) disks: Vec<DiskSpec>,
     #[serde(deserialize_with = "at_most::<NETS_MAX, _, _>")]
     pub(super) nets: Vec<NetSpec>,
+    pub(super) vsock: Option<VsockSpec>,
     kernel: String,
     pub(super) generation_id: [u8; 16],
 }
@@ -38,6 +42,7 @@ impl Demands {
             balloon,
             disks,
             nets,
+            vsock,
             kernel,
             generation_id,
         } = blueprint;
@@ -47,6 +52,7 @@ impl Demands {
             balloon: *balloon,
             disks: disks.clone(),
             nets: nets.clone(),
+            vsock: vsock.clone(),
             kernel: kernel.clone(),
             generation_id: *generation_id,
         }
@@ -59,19 +65,22 @@ fn machine(error: &(dyn std::error::Error + 'static)) -> Refusal {
 }
 
 /// Builds the machine that `offer` asks for, around the RAM that `provide` maps, if this host
-/// can. The first of its network cards are attached to `taps`.
+/// can.
 pub(super) fn assemble(
     offer: &Offer,
     passage: Passage,
-    taps: &[TapConfig],
+    attachments: &Attachments,
     provide: impl FnOnce(RamLayout) -> Result<GuestRam, MemoryError>,
 ) -> Result<(Assembly, CpuModel), Refusal> {
     check_memory(offer, passage)?;
     let (mut blueprint, cpu) = understand(offer)?;
     let disks = open_disks(&blueprint, passage)?;
+    let Attachments { taps, socket } = attachments;
     let nets = Nets::of_known_vm(&blueprint.nets, taps).map_err(|error| machine(&error))?;
     blueprint.nets = nets.specs();
-    let backends = Backends { disks, nets };
+    let vsock = open_vsock(&blueprint, socket.as_ref(), passage)?;
+    blueprint.vsock = vsock.as_ref().map(VsockPort::spec);
+    let backends = Backends { disks, nets, vsock };
     let host = HostKvm::open().map_err(|error| machine(&error))?;
     let ram = provide(blueprint.memory).map_err(|error| machine(&error))?;
     let assembly = Assembly::with_ram(Hypervisor::new(host), blueprint, backends, ram)
@@ -92,6 +101,28 @@ fn open_disks(blueprint: &Blueprint, passage: Passage) -> Result<Disks, Refusal>
     Ok(disks)
 }
 
+/// Opens the socket of a VM. One that is moved takes it over when it runs; a copy is another VM.
+fn open_vsock(
+    blueprint: &Blueprint,
+    here: Option<&SocketConfig>,
+    passage: Passage,
+) -> Result<Option<VsockPort>, Refusal> {
+    let succession = match passage {
+        Passage::Moved => Succession::Moved,
+        Passage::Copied { .. } => Succession::None,
+    };
+    let Some(spec) = &blueprint.vsock else {
+        return match here {
+            None => Ok(None),
+            Some(_) => Err(Refusal::Machine(PeerText::from(
+                "--vsock names a socket, and the VM has no socket device",
+            ))),
+        };
+    };
+    let port = VsockPort::of_known_vm(spec, here, succession);
+    port.map(Some).map_err(|error| machine(&error))
+}
+
 /// What `offer` asks for, if it makes sense.
 pub(crate) fn understand(offer: &Offer) -> Result<(Blueprint, CpuModel), Refusal> {
     let demands: Demands = postcard::from_bytes(&offer.machine).map_err(|error| machine(&error))?;
@@ -101,6 +132,7 @@ pub(crate) fn understand(offer: &Offer) -> Result<(Blueprint, CpuModel), Refusal
         balloon,
         disks,
         nets,
+        vsock,
         kernel,
         generation_id,
     } = demands;
@@ -123,6 +155,12 @@ pub(crate) fn understand(offer: &Offer) -> Result<(Blueprint, CpuModel), Refusal
             disk.path.display()
         ))));
     }
+    if let Some(vsock) = vsock.as_ref().filter(|vsock| !vsock.has_plain_path()) {
+        return Err(Refusal::Machine(PeerText::from(format!(
+            "the path of the VM's socket `{}` is not absolute, or not printable",
+            vsock.path.display()
+        ))));
+    }
     let vcpus = VcpuCount::new(offer.vcpus).map_err(|_| Refusal::Vcpus {
         needed: offer.vcpus,
         available: u32::from(crate::boot::VCPUS_MAX),
@@ -134,6 +172,7 @@ pub(crate) fn understand(offer: &Offer) -> Result<(Blueprint, CpuModel), Refusal
             balloon,
             disks,
             nets,
+            vsock,
             kernel,
             generation_id,
         },

@@ -9,7 +9,7 @@ use migration::snapshot::{Snapshot, SnapshotError, StoredMemory, fill};
 use migration::{Offer, PeerText, Prefetch, Refusal, StoredVm};
 
 use super::{Demands, Passage, assemble};
-use crate::config::TapConfig;
+use crate::config::Attachments;
 use crate::machine::{DiskSpec, Machine, MachineError, MachineState, StateError, Wiring, Wish};
 use crate::memory::{GuestRam, MemoryError};
 
@@ -31,8 +31,8 @@ pub struct CloneIdentity {
     pub generation_id: [u8; 16],
     /// What its user wants of it; what the original's wanted if it is `None`.
     pub wish: Option<Wish>,
-    /// The interfaces of its first network cards; the others have those of the original.
-    pub taps: Vec<TapConfig>,
+    /// Where its devices are attached.
+    pub attachments: Attachments,
 }
 
 /// The machine of a snapshot, to be made here once more.
@@ -41,7 +41,7 @@ pub struct StoredMachine {
     offer: Offer,
     state: Vec<u8>,
     memory: Arc<StoredMemory>,
-    taps: Vec<TapConfig>,
+    attachments: Attachments,
 }
 
 /// A machine that cannot be made from a snapshot here.
@@ -74,20 +74,25 @@ pub enum Exclusive {
     Disk(PathBuf),
     /// The interface of a network card.
     Tap(InterfaceName),
+    /// The socket of its socket device.
+    Socket(PathBuf),
 }
 
 impl Exclusive {
-    /// The first of them that the machine of `snapshot` has, if there is one; so many of its network cards
-    /// have other interfaces in each copy.
+    /// The first of them that the machine of `snapshot` has, if there is one that is not attached elsewhere
+    /// in each copy.
     #[must_use]
-    pub fn of(snapshot: &Snapshot, named_taps: usize) -> Option<Self> {
+    pub fn of(snapshot: &Snapshot, attachments: &Attachments) -> Option<Self> {
+        let Attachments { taps, socket } = attachments;
         // Another version's demands are left to whoever resumes it, and refuses them.
         let demands: Demands = postcard::from_bytes(&snapshot.offer().machine).ok()?;
         let is_writable = |disk: &DiskSpec| disk.shape.access == Access::ReadWrite;
         let disk = demands.disks.into_iter().find(is_writable);
-        let tap = || demands.nets.into_iter().nth(named_taps);
+        let tap = || demands.nets.into_iter().nth(taps.len());
+        let vsock = || demands.vsock.filter(|_| socket.is_none());
         disk.map(|disk| Self::Disk(disk.path))
             .or_else(|| tap().map(|net| Self::Tap(net.tap)))
+            .or_else(|| vsock().map(|vsock| Self::Socket(vsock.path)))
     }
 }
 
@@ -116,7 +121,7 @@ impl StoredMachine {
             offer,
             state,
             memory: Arc::clone(snapshot.memory()),
-            taps: copy.taps.clone(),
+            attachments: copy.attachments.clone(),
         })
     }
 
@@ -149,11 +154,17 @@ impl StoredMachine {
             Memory::Mapped => Passage::Copied { stored_pages: 0 },
         };
         let state = MachineState::decode(&self.state)?;
-        let (assembly, cpu) = assemble(&self.offer, passage, &self.taps, |layout| match memory {
-            Memory::Read => GuestRam::new(layout),
-            Memory::Mapped => GuestRam::of_snapshot(layout, Arc::clone(&self.memory)),
-        })
-        .map_err(StoredError::Unfit)?;
+        let (assembly, cpu) =
+            assemble(
+                &self.offer,
+                passage,
+                &self.attachments,
+                |layout| match memory {
+                    Memory::Read => GuestRam::new(layout),
+                    Memory::Mapped => GuestRam::of_snapshot(layout, Arc::clone(&self.memory)),
+                },
+            )
+            .map_err(StoredError::Unfit)?;
         if memory == Memory::Read {
             fill(&self.memory, &assembly.ram().mapping())?;
         }

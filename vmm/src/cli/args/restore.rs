@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use argh::FromArgs;
 
 use crate::config::{
-    CloneCount, ConfigError, MemoryMode, Prefetch, RestoreConfig, SerialMode, TapConfig, VmName,
+    Attachments, CloneCount, ConfigError, MemoryMode, Prefetch, RestoreConfig, SerialMode,
+    SocketConfig, TapConfig, VmName,
 };
 use crate::machine::Wish;
 
@@ -28,7 +29,8 @@ Every resume is a copy: it has a name, a control socket and a VM generation id o
 guest's random numbers differ; what else must be unique (addresses, keys, host names) is the guest's.
 A snapshot has no content of disks: they must be as they were when it was written, and a disk that the
 guest may write belongs to one copy at a time, so that such a VM has no --clones. So does the interface of a
-network card: with --clones, --net tap=NAME gives each copy one of its own, NAME-1 and so on. All of them
+network card: with --clones, --net tap=NAME gives each copy one of its own, NAME-1 and so on, as --vsock does for the
+socket of a socket device. All of them
 believe to have the same addresses: put each in a network of its own, or change them in the guest.
 A line on standard output says when the VM is ready."
 )]
@@ -54,6 +56,9 @@ pub(in crate::cli) struct RestoreArgs {
     /// where the cable of the VM's network card ends, tap=NAME; may be given for each of several, in their order; with --clones, NAME-1 and so on; default: interfaces of the names that they had
     #[argh(option, arg_name = "tap=NAME")]
     net: Vec<TapConfig>,
+    /// where programs of this host find the VM that has a socket device, socket=PATH; with --clones, PATH-1 and so on; default: the path that it had
+    #[argh(option, arg_name = "socket=PATH")]
+    vsock: Option<SocketConfig>,
     /// make that many copies, NAME-1 and so on, each a process of its own, and stay with them
     #[argh(option, arg_name = "N")]
     clones: Option<CloneCount>,
@@ -77,6 +82,7 @@ impl TryFrom<RestoreArgs> for RestoreConfig {
             prefetch,
             serial,
             net,
+            vsock,
             clones: _, // each is a command of its own
             paused,
             report,
@@ -86,7 +92,10 @@ impl TryFrom<RestoreArgs> for RestoreConfig {
             name: name.map_or_else(VmName::generate, Ok)?,
             api,
             serial: serial.unwrap_or_default(),
-            taps: net,
+            attachments: Attachments {
+                taps: net,
+                socket: vsock,
+            },
             memory_mode,
             prefetch,
             wish: paused.then_some(Wish::Paused),
@@ -100,8 +109,8 @@ impl TryFrom<RestoreArgs> for RestoreConfig {
 pub(in crate::cli) struct ClonesOrder {
     pub(in crate::cli) directory: PathBuf,
     pub(in crate::cli) copies: Vec<(String, Vec<String>)>,
-    /// How many network cards of each have interfaces of its own.
-    pub(in crate::cli) named_taps: usize,
+    /// Where the devices of each are attached, before a number makes that its own.
+    pub(in crate::cli) attachments: Attachments,
     pub(in crate::cli) report: Option<PathBuf>,
 }
 
@@ -146,15 +155,22 @@ impl RestoreArgs {
                 let tap: TapConfig = format!("tap={tap}-{number}").parse()?;
                 words.extend(["--net".to_owned(), format!("tap={}", tap.0)]);
             }
-            words.extend(self.paused.then(|| "--paused".to_owned()));
             // What was typed is UTF-8.
+            if let Some(SocketConfig(path)) = &self.vsock {
+                let socket = format!("socket={}-{number}", path.display());
+                words.extend(["--vsock".to_owned(), socket]);
+            }
+            words.extend(self.paused.then(|| "--paused".to_owned()));
             words.push(self.directory.to_string_lossy().into_owned());
             Ok((name.to_string(), words))
         });
         Ok(Some(ClonesOrder {
             directory: self.directory.clone(),
             copies: copies.collect::<Result<_, ConfigError>>()?,
-            named_taps: self.net.len(),
+            attachments: Attachments {
+                taps: self.net.clone(),
+                socket: self.vsock.clone(),
+            },
             report: self.report.clone(),
         }))
     }

@@ -7,7 +7,7 @@ use argh::FromArgs;
 use crate::boot::VcpuCount;
 use crate::config::{
     BalloonMode, ByteSize, ConfigError, DiskConfig, KernelSource, NetConfig, SerialMode, VmName,
-    VmSettings,
+    VmSettings, VsockConfig,
 };
 
 /// boot a VM and stay with it until it powers off or has moved away
@@ -29,6 +29,10 @@ With a network card, on an interface that is made once, by root:
   ip tuntap add dev tap0 mode tap user $USER; ip link set tap0 up master br0
   {command_name} --kernel vmlinuz --initrd initrd.img --net tap=tap0,mac=52:54:00:12:34:56
 
+With a socket device, through which a program of this host reaches the guest's port 1234:
+  {command_name} --kernel vmlinuz --initrd initrd.img --vsock socket=web.vsock
+  socat - UNIX-CONNECT:web.vsock    (and then: CONNECT 1234)
+
 The same from a file, with one setting changed:
   {command_name} --config vm.json --memory 2G
 where vm.json is {{\"kernel\": \"vmlinuz\", \"initrd\": \"initrd.img\", \"memory\": \"1G\", \"cpus\": 2}}",
@@ -42,7 +46,11 @@ shared. A VM moves with its disks if the destination finds the same image at the
 storage. A snapshot has no content of disks: before it is resumed, each disk must be as it was then.
 
 A network card moves with its VM and its address: the destination has an interface of the same name, or
-is told of another by its own --net, in the same network. The card announces itself there."
+is told of another by its own --net, in the same network. The card announces itself there.
+
+A socket device connects programs of this host and of the guest without a network. Its connections end when
+the VM moves or is resumed from a snapshot: both sides are told, and the guest is found at the same path
+there, or that of --vsock."
 )]
 pub(in crate::cli) struct RunArgs {
     /// kernel to boot: a bzImage, an ELF vmlinux, an ELF file with a PVH note, or the word probe for the built-in guest
@@ -66,6 +74,9 @@ pub(in crate::cli) struct RunArgs {
     /// a network card whose cable ends in a TAP interface of this host: tap=NAME, then ,mac=MAC for its address (default: one is made up) and ,rate=RATE for the most bits per second in each direction; may be given up to 4 times
     #[argh(option, arg_name = "tap=NAME[,mac=MAC]")]
     net: Vec<NetConfig>,
+    /// a socket device: socket=PATH, then ,cid=N for the guest's address (default: 3). A program of this host that connects to PATH and says "CONNECT PORT" talks to who listens on that vsock port in the guest; a guest that connects to port N of CID 2 talks to the program that listens at PATH_N
+    #[argh(option, arg_name = "socket=PATH")]
+    vsock: Option<VsockConfig>,
     /// where the serial port leads: stdio, none or file=PATH; default: stdio
     #[argh(option, arg_name = "MODE")]
     serial: Option<SerialMode>,
@@ -94,6 +105,7 @@ impl RunArgs {
             cpus,
             disk,
             net,
+            vsock,
             serial,
             balloon,
             name,
@@ -108,6 +120,7 @@ impl RunArgs {
             cpus,
             disk,
             net,
+            vsock,
             serial,
             balloon,
             name,

@@ -6,8 +6,8 @@ use argh::FromArgs;
 use migration::{Growth, Order, Pivots, Prepaging, Streams, Verify};
 
 use crate::config::{
-    BitRate, ConfigError, Exposure, HostPort, MigrateConfig, MigrationMode, ReceiveConfig,
-    SerialMode, TapConfig, TimeSpan, TrustConfig, VmName,
+    Attachments, BitRate, ConfigError, Exposure, HostPort, MigrateConfig, MigrationMode,
+    ReceiveConfig, SerialMode, SocketConfig, TapConfig, TimeSpan, TrustConfig, VmName,
 };
 use crate::control::VmAddress;
 
@@ -47,6 +47,9 @@ pub(in crate::cli) struct ReceiveArgs {
     /// where the cable of the VM's network card ends here, tap=NAME; may be given for each of several, in their order; default: interfaces of the names that they had
     #[argh(option, arg_name = "tap=NAME")]
     net: Vec<TapConfig>,
+    /// where programs of this host find the VM that has a socket device, socket=PATH; default: the path that it had
+    #[argh(option, arg_name = "socket=PATH")]
+    vsock: Option<SocketConfig>,
     /// how long to wait for the source if its connections are lost once the VM runs here, such as 10s; 0 is never; default: 60s
     #[argh(option, arg_name = "TIME", from_str_fn(parse_reconnect_for))]
     reconnect_for: Option<TimeSpan>,
@@ -71,6 +74,7 @@ impl TryFrom<ReceiveArgs> for ReceiveConfig {
             api,
             serial,
             net,
+            vsock,
             reconnect_for,
             key,
             tls,
@@ -79,7 +83,10 @@ impl TryFrom<ReceiveArgs> for ReceiveConfig {
         let mut config = Self::new(listen, name.map_or_else(VmName::generate, Ok)?);
         config.api = api;
         config.serial = serial.unwrap_or_default();
-        config.taps = net;
+        config.attachments = Attachments {
+            taps: net,
+            socket: vsock,
+        };
         config.reconnect_for = reconnect_for;
         config.trust = TrustConfig { key, tls };
         config.exposure = exposure_of(insecure);

@@ -21,7 +21,7 @@ fn cause(text: &str) -> String {
 fn file_with_every_key_sets_every_option() {
     let settings = parse(
         r#"{"kernel": "vmlinuz", "initrd": "initrd.img", "cmdline": "quiet", "memory": "1G",
-            "cpus": 2, "disk": ["a.img", "b.img,ro"], "net": "tap=tap0", "serial": "none", "balloon": "off", "name": "web", "api": "/run/web.sock"}"#,
+            "cpus": 2, "disk": ["a.img", "b.img,ro"], "net": "tap=tap0", "vsock": "socket=v,cid=4", "serial": "none", "balloon": "off", "name": "web", "api": "/run/web.sock"}"#,
     )
     .unwrap();
     let expected = VmSettings {
@@ -34,6 +34,7 @@ fn file_with_every_key_sets_every_option() {
             .map(|disk| disk.parse().unwrap())
             .into(),
         net: vec!["tap=tap0".parse().unwrap()],
+        vsock: Some("socket=v,cid=4".parse().unwrap()),
         serial: Some(SerialMode::None),
         balloon: Some(BalloonMode::Off),
         name: Some("web".parse().unwrap()),

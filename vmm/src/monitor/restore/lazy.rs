@@ -78,7 +78,7 @@ fn run(resume: Resume, place: &Place, notifier: &Notifier) -> Result<(), Monitor
     let mut vm = Timed {
         vm: Arrival::new(wiring, settle_in)
             .by(passage)
-            .with_taps(config.taps.clone()),
+            .with_attachments(config.attachments.clone()),
         place: place.clone(),
         record: Arc::clone(&record),
     };
