@@ -1,6 +1,7 @@
 //! The connections of a guest, and the programs of the host at their other ends.
 
 use std::collections::{HashMap, VecDeque};
+use std::io::ErrorKind;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -38,6 +39,9 @@ const FIRST_PROGRAM_PORT: u32 = 1 << 30;
 /// Who has not said which port it wants (VMADDR_PORT_ANY, which nobody has).
 const NO_PORT: u32 = u32::MAX;
 
+/// How long nobody is let in after that failed. Our choice.
+const DEAFNESS: Duration = Duration::from_secs(1);
+
 /// How long a program may take to say which port it wants. Our choice.
 const GREETING_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -59,6 +63,8 @@ pub(super) struct Engine {
     /// Tells which programs have said something, or have room.
     watch: OwnedFd,
     next_port: u32,
+    /// Until when nobody is let in, because the process has no file descriptor left.
+    deaf_until: Option<Instant>,
     /// Room for one packet.
     pub(super) packet: Box<[u8]>,
     /// The guest has to be told that its connections are gone.
@@ -75,6 +81,7 @@ impl Engine {
             speakers: VecDeque::new(),
             watch: watch.map_err(|errno| DeviceError::CreateEvent(errno.into()))?,
             next_port: FIRST_PROGRAM_PORT,
+            deaf_until: None,
             packet: vec![0; HEADER_BYTES + WINDOW_BYTES as usize].into(),
             is_reset_owed: false,
         })
@@ -127,6 +134,7 @@ impl Engine {
     /// Waits until somebody has something to say.
     fn wait(&self, orders: &Orders, progress: Progress) -> Result<(), DeviceError> {
         let deadlines = self.connections.values().filter_map(Connection::deadline);
+        let deadlines = deadlines.chain(self.deaf_until);
         let patience = match progress {
             Progress::More => Some(Duration::ZERO),
             Progress::Drained => deadlines
@@ -135,11 +143,11 @@ impl Engine {
         };
         let kicks = [RECEIVE, TRANSMIT, EVENT].map(|index| orders.signals.kick_event(index));
         let [receive, transmit, event] = kicks.map(|kick| kick.map(descriptor));
-        let programs = [self.watch.as_fd(), self.device.listener().as_fd()].map(Some);
-        let [receive, transmit, event, ..] = wait_for(
-            [receive, transmit, event, programs[0], programs[1]],
-            patience,
-        )?;
+        let watch = Some(self.watch.as_fd());
+        let listener = self.deaf_until.is_none();
+        let listener = listener.then(|| self.device.listener().as_fd());
+        let [receive, transmit, event, ..] =
+            wait_for([receive, transmit, event, watch, listener], patience)?;
         for (kick, is_raised) in kicks.into_iter().zip([receive, transmit, event]) {
             if let Some(kick) = kick.filter(|_| is_raised) {
                 lower(kick);
@@ -150,9 +158,19 @@ impl Engine {
 
     /// Lets programs in that want to talk to the guest. One too many finds its connection closed.
     fn let_in(&mut self, now: Instant) {
+        if self.deaf_until.is_some_and(|until| now < until) {
+            return;
+        }
+        self.deaf_until = None;
         for _ in 0..PROGRAMS_PER_TURN {
-            let Ok(program) = self.device.listener().accept() else {
-                return;
+            let program = match self.device.listener().accept() {
+                Ok(program) => program,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                // It would be as ready the next time, and as useless.
+                Err(_) => {
+                    self.deaf_until = Some(now + DEAFNESS);
+                    return;
+                }
             };
             let ports = Ports {
                 host: self.free_port(),
