@@ -115,7 +115,7 @@ fn sender_that_may_be_anybody_names_no_socket_here() {
     }
     let (host, place) = (Host::new().unwrap(), tempfile::tempdir().unwrap());
     let path = place.path().join("v");
-    let source = boot(&host, "a", &format!("socket={}", path.display()));
+    let mut source = boot(&host, "a", &format!("socket={}", path.display()));
     let (_target, address) = host.receive_with("b", &[]).unwrap();
     let error = source.migrate(&address, &[]).unwrap_err().to_string();
     assert!(error.contains("give --key or --tls"), "{error}");
@@ -123,8 +123,16 @@ fn sender_that_may_be_anybody_names_no_socket_here() {
     assert!(is_open(&path));
     // With a key both monitors have the path, one after the other.
     let key = key(place.path(), "key", "sixteen bytes or more");
-    let (target, address) = host.receive_with("c", &["--key", &key]).unwrap();
+    let (mut target, address) = host.receive_with("c", &["--key", &key]).unwrap();
     let report = source.migrate(&address, &["--key", &key]).unwrap();
     assert_eq!(report["outcome"], "completed", "{report}");
+    source.skiff.succeed(PATIENCE).unwrap();
     assert_eq!(device(&target)["socket"], path.to_str().unwrap());
+    assert!(
+        is_open(&path),
+        "it is the target's, and stays when the source goes"
+    );
+    target.tell("stop").unwrap();
+    target.skiff.succeed(PATIENCE).unwrap();
+    assert!(!path.exists());
 }
