@@ -226,6 +226,16 @@ impl Guest {
         program
     }
 
+    /// Waits until so many were sent away; they are counted when they are gone.
+    fn wait_refused(&self, count: u64) {
+        let began = Instant::now();
+        while self.counters().refused < count {
+            assert!(began.elapsed() < PATIENCE, "{:?}", self.counters());
+            std::thread::yield_now();
+        }
+        assert_eq!(self.counters().refused, count);
+    }
+
     fn counters(&self) -> VsockCounters {
         self.driver.transport.device().handle().counters()
     }

@@ -22,11 +22,7 @@ fn program_that_says_anything_else_is_sent_away() {
         assert!(has_ended(&mut program), "{words}");
     }
     drop(guest.program());
-    let began = Instant::now();
-    while guest.counters().refused < 8 {
-        assert!(began.elapsed() < PATIENCE, "{:?}", guest.counters());
-        std::thread::yield_now();
-    }
+    guest.wait_refused(8);
 }
 
 #[test]
@@ -133,4 +129,15 @@ fn buffer_that_can_hold_nothing_breaks_the_device() {
             std::thread::yield_now();
         }
     }
+}
+
+#[test]
+fn program_for_which_there_is_no_room_is_sent_away_and_the_others_stay() {
+    let guest = Guest::boot();
+    let mut programs: Vec<_> = (0..256).map(|_| guest.program()).collect();
+    assert!(has_ended(&mut guest.program()));
+    programs[0].set_nonblocking(true).unwrap();
+    let waiting = programs[0].read(&mut [0]).unwrap_err();
+    assert_eq!(waiting.kind(), std::io::ErrorKind::WouldBlock);
+    guest.wait_refused(1);
 }
