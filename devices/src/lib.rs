@@ -13,6 +13,7 @@ mod bus;
 mod error;
 mod event;
 mod interrupt;
+pub mod local_socket;
 mod misbehaviour;
 pub mod net;
 mod pieces;

@@ -17,6 +17,7 @@ use migration::{
 };
 
 use crate::config::Attachments;
+pub use crate::machine::Passage;
 use crate::machine::{Assembly, CpuModel, Machine, MachineState, Wiring};
 use crate::memory::{self, GuestRam};
 
@@ -125,18 +126,6 @@ enum Stage {
     Restored(Arc<Machine>),
     /// The guest runs here.
     Running,
-}
-
-/// What an arrival is to the machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Passage {
-    /// It is the one, and comes from elsewhere.
-    Moved,
-    /// It is one copy of perhaps many, and has a generation id of its own.
-    Copied {
-        /// Pages of its memory that are not zero.
-        stored_pages: u64,
-    },
 }
 
 /// Whether who sends a machine may name files and interfaces of this host, which become its disks,
@@ -253,9 +242,6 @@ impl DestinationVm for Arrival {
             return Err(OutOfOrder.into());
         };
         (self.arrived)(Arc::clone(&machine));
-        if let Some(vsock) = machine.devices().vsock() {
-            vsock.settle_in();
-        }
         machine.start()?;
         Ok(())
     }

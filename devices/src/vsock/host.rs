@@ -1,26 +1,16 @@
 //! The host's side: the sockets at which programs find the guest, and the guest finds programs.
 
 use std::ffi::OsString;
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{Mode, chmod};
-use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen,
-    socket_with,
-};
-
 use super::VsockError;
-
-/// Programs that may wait to be let in. Our choice.
-const BACKLOG: i32 = 64;
+use crate::local_socket::{self, DirectoryLock, Occupant, SocketFile};
 
 /// The longest path: what a socket's name has room for, less what we append to it: `_` and the number of a
 /// port.
@@ -31,26 +21,15 @@ const MAX_PATH_BYTES: usize = 107 - 11;
 pub struct VsockListener {
     path: PathBuf,
     listener: OwnedFd,
-    file: Mutex<File>,
+    /// In its place or beside it, which another may have; nothing once it is withdrawn.
+    file: Mutex<Option<(SocketFile, Place)>>,
 }
 
 /// Where the file of the socket is.
-#[derive(Debug)]
-enum File {
-    /// Beside its place, which another may have.
-    Beside(PathBuf),
-    /// In its place.
-    There(Identity),
-    /// Nowhere any more.
-    Removed,
-}
-
-/// Tells the file from a successor's, which may have been given the same inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Identity {
-    device: u64,
-    inode: u64,
-    made: (i64, i64),
+enum Place {
+    Beside,
+    There,
 }
 
 impl VsockListener {
@@ -61,10 +40,11 @@ impl VsockListener {
     /// Somebody else listens there, or something else is there, or the kernel refuses.
     pub fn new(path: &Path) -> Result<Self, VsockError> {
         let listener = Self::beside(path)?;
-        if is_alive(path) {
-            return Err(VsockError::InUse { path: path.into() });
-        }
-        listener.take_place()?;
+        listener.replace(|path| match Occupant::of(path).map_err(failed(path))? {
+            Occupant::Alive => Err(VsockError::InUse { path: path.into() }),
+            Occupant::NoSocket => Err(VsockError::NoSocket { path: path.into() }),
+            Occupant::Nobody | Occupant::Dead => Ok(()),
+        })?;
         Ok(listener)
     }
 
@@ -83,11 +63,18 @@ impl VsockListener {
         }
         check_kind(path)?;
         let beside = appended(path, &format!("~{}", process::id()));
-        let listener = open_listener(&beside).map_err(failed(path))?;
+        // What is in the way was left by a process that had the number of this one.
+        match fs::remove_file(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed(path)(error));
+            }
+            _ => {}
+        }
+        let (listener, file) = local_socket::listen(&beside).map_err(failed(path))?;
         Ok(Self {
             path: path.into(),
             listener,
-            file: Mutex::new(File::Beside(beside)),
+            file: Mutex::new(Some((file, Place::Beside))),
         })
     }
 
@@ -102,51 +89,46 @@ impl VsockListener {
     /// # Errors
     /// Something else is there, or the kernel refuses.
     pub(super) fn take_place(&self) -> Result<(), VsockError> {
+        self.replace(check_kind)
+    }
+
+    fn replace(
+        &self,
+        check: impl FnOnce(&Path) -> Result<(), VsockError>,
+    ) -> Result<(), VsockError> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let File::Beside(beside) = &*file else {
+        let Some((file, place @ Place::Beside)) = &mut *file else {
             return Ok(());
         };
-        check_kind(&self.path)?;
-        let moved = fs::symlink_metadata(beside)
-            .and_then(|metadata| fs::rename(beside, &self.path).map(|()| metadata));
-        let metadata = moved.map_err(failed(&self.path))?;
-        *file = File::There(Identity::of(&metadata));
+        let directory = match self.path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        // From the look to the end of the change nobody else makes one.
+        let _lock = DirectoryLock::take(directory).map_err(failed(&self.path))?;
+        check(&self.path)?;
+        file.take_place(&self.path).map_err(failed(&self.path))?;
+        *place = Place::There;
         Ok(())
     }
 
     /// Removes its file, unless another has taken its place.
     pub(super) fn withdraw(&self) {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let ours = match std::mem::replace(&mut *file, File::Removed) {
-            File::Beside(path) => Some(path),
-            File::There(identity) => {
-                let found = fs::symlink_metadata(&self.path);
-                let is_ours = found.is_ok_and(|found| Identity::of(&found) == identity);
-                is_ours.then(|| self.path.clone())
-            }
-            File::Removed => None,
-        };
-        if let Some(path) = ours
-            && let Err(error) = fs::remove_file(&path)
-        {
-            log::warn!("cannot remove the socket {}: {error}", path.display());
-        }
+        self.file
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
     }
 
     /// Lets the next program in that waits, if one does.
     pub(super) fn accept(&self) -> io::Result<UnixStream> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        Ok(accept_with(&self.listener, flags)?.into())
+        local_socket::accept(&self.listener)
     }
 
     /// Connects to the program that listens for this port of the host. It does not wait for one whose
     /// queue is full.
     pub(super) fn connect(&self, port: u32) -> io::Result<UnixStream> {
-        let path = appended(&self.path, &format!("_{port}"));
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-        connect(&socket, &SocketAddrUnix::new(path)?)?;
-        Ok(socket.into())
+        local_socket::connect(&appended(&self.path, &format!("_{port}")))
     }
 }
 
@@ -156,56 +138,12 @@ impl AsFd for VsockListener {
     }
 }
 
-impl Drop for VsockListener {
-    fn drop(&mut self) {
-        self.withdraw();
-    }
-}
-
-impl Identity {
-    fn of(metadata: &Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            made: (metadata.mtime(), metadata.mtime_nsec()),
-        }
-    }
-}
-
-/// Nobody can connect before it listens, so the mode is right before anyone could use the socket. What is
-/// in the way was left by a process that had the number of this one.
-fn open_listener(path: &Path) -> io::Result<OwnedFd> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let listener = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    bind(&listener, &SocketAddrUnix::new(path)?)?;
-    chmod(path, Mode::RUSR | Mode::WUSR)?;
-    listen(&listener, BACKLOG)?;
-    Ok(listener)
-}
-
 /// Refuses a path that has something else than a socket.
 fn check_kind(path: &Path) -> Result<(), VsockError> {
-    match fs::symlink_metadata(path) {
-        Ok(metadata) if !metadata.file_type().is_socket() => {
-            Err(VsockError::NoSocket { path: path.into() })
-        }
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(path)(error)),
-        _ => Ok(()),
+    match local_socket::is_socket(path).map_err(failed(path))? {
+        Some(false) => Err(VsockError::NoSocket { path: path.into() }),
+        Some(true) | None => Ok(()),
     }
-}
-
-/// Whether somebody listens there; a full queue is somebody's who is busy.
-fn is_alive(path: &Path) -> bool {
-    let try_connect = || {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-        connect(&socket, &SocketAddrUnix::new(path)?)
-    };
-    matches!(try_connect(), Ok(()) | Err(Errno::AGAIN))
 }
 
 fn appended(path: &Path, suffix: &str) -> PathBuf {

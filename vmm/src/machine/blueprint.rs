@@ -35,6 +35,18 @@ pub struct Blueprint {
     pub generation_id: [u8; 16],
 }
 
+/// What a machine is that has its state from elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passage {
+    /// It is the one, and comes from elsewhere.
+    Moved,
+    /// It is one copy of perhaps many, and has a generation id of its own.
+    Copied {
+        /// Pages of its memory that are not zero.
+        stored_pages: u64,
+    },
+}
+
 /// The CPU that a guest was started on, as it saw it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CpuModel {

@@ -230,15 +230,22 @@ impl DeviceSet {
         self.vsock.as_ref()
     }
 
-    /// Waits until everything the guest printed is out, or a second has passed.
-    pub fn drain_output(&self) {
+    /// Withdraws from the host, for a process that ends without dropping the machine: waits until
+    /// everything the guest printed is out, or a second has passed, and removes its socket.
+    pub fn withdraw(&self) {
         if let Err(error) = self.serial_output.flush(DRAIN_PATIENCE) {
             log::warn!("{error}");
         }
+        if let Some(vsock) = &self.vsock {
+            vsock.withdraw();
+        }
     }
 
-    /// Serves all queues again.
+    /// Serves all queues again, and is found by the programs of this host.
     pub(super) fn start(&self) {
+        if let Some(vsock) = &self.vsock {
+            vsock.settle_in();
+        }
         self.virtio
             .iter()
             .for_each(|transport| lock(transport).resume());

@@ -24,13 +24,13 @@ mod state;
 mod vsock;
 
 pub use assembly::{Assembly, Wiring};
-pub use blueprint::{Blueprint, CpuModel};
+pub use blueprint::{Blueprint, CpuModel, Passage};
 pub use custody::{Refused, Wish};
 pub use devices::{DeviceSet, DevicesState, SharedTransport};
 pub use disks::{DiskMismatch, DiskSpec, Disks, leave_disks, own_disks};
 pub use nets::{Backends, NetMismatch, NetSpec, Nets};
 pub use state::{MachineState, StateError};
-pub use vsock::{Succession, VsockPort, VsockSpec};
+pub use vsock::{VsockPort, VsockSpec};
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -6,6 +6,7 @@ use ::devices::DeviceError;
 use ::devices::vsock::{GuestCid, Vsock, VsockError, VsockListener};
 use serde::{Deserialize, Serialize};
 
+use super::Passage;
 use crate::config::{SocketConfig, VsockConfig};
 
 /// The socket device of a blueprint.
@@ -24,15 +25,6 @@ pub struct VsockPort {
     cid: GuestCid,
 }
 
-/// Whose place a VM takes at the path of its socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Succession {
-    /// Nobody's: it is a VM of its own, and nobody may be there.
-    None,
-    /// Its own, from another monitor, when it begins to run.
-    Moved,
-}
-
 impl VsockPort {
     /// That of a VM that is to boot.
     ///
@@ -47,22 +39,23 @@ impl VsockPort {
         })
     }
 
-    /// That of a VM that was elsewhere, with the socket `here` if one is named.
+    /// That of a VM that was elsewhere, with the socket `here` if one is named. A moved one takes it over,
+    /// when it begins to run, from the monitor that had it; a copy is another VM.
     ///
     /// # Errors
     /// The socket cannot be had.
     pub fn of_known_vm(
         spec: &VsockSpec,
         here: Option<&SocketConfig>,
-        succession: Succession,
+        passage: Passage,
     ) -> Result<Self, VsockError> {
         let path = match here {
             Some(SocketConfig(path)) => path::absolute(path).unwrap_or_else(|_| path.clone()),
             None => spec.path.clone(),
         };
-        let listener = match succession {
-            Succession::None => VsockListener::new(&path)?,
-            Succession::Moved => VsockListener::beside(&path)?,
+        let listener = match passage {
+            Passage::Copied { .. } => VsockListener::new(&path)?,
+            Passage::Moved => VsockListener::beside(&path)?,
         };
         let cid = spec.cid;
         Ok(Self { listener, cid })

@@ -121,10 +121,7 @@ impl EventLoop {
             }
         };
         if let Some(machine) = place.machine() {
-            machine.devices().drain_output();
-            if let Some(vsock) = machine.devices().vsock() {
-                vsock.withdraw();
-            }
+            machine.devices().withdraw();
             std::mem::forget(machine);
         }
         drop(manager);

@@ -4,14 +4,13 @@ use kvm_bindings::CpuId;
 use migration::{Offer, PeerText, Refusal};
 use serde::{Deserialize, Serialize};
 
-use super::Passage;
 use crate::boot::{RamLayout, VcpuCount, cpuid};
 use crate::bounded::at_most;
 use crate::config::{Attachments, BalloonMode, DISKS_MAX, NETS_MAX, SocketConfig};
 use crate::host::{HostKvm, HostMemory, KvmKind};
 use crate::kvm::Hypervisor;
 use crate::machine::{
-    Assembly, Backends, Blueprint, CpuModel, DiskSpec, Disks, NetSpec, Nets, Succession, VsockPort,
+    Assembly, Backends, Blueprint, CpuModel, DiskSpec, Disks, NetSpec, Nets, Passage, VsockPort,
     VsockSpec,
 };
 use crate::memory::{self, GuestRam, MemoryError, PAGE_BYTES};
@@ -101,16 +100,12 @@ fn open_disks(blueprint: &Blueprint, passage: Passage) -> Result<Disks, Refusal>
     Ok(disks)
 }
 
-/// Opens the socket of a VM. One that is moved takes it over when it runs; a copy is another VM.
+/// Opens the socket of a VM.
 fn open_vsock(
     blueprint: &Blueprint,
     here: Option<&SocketConfig>,
     passage: Passage,
 ) -> Result<Option<VsockPort>, Refusal> {
-    let succession = match passage {
-        Passage::Moved => Succession::Moved,
-        Passage::Copied { .. } => Succession::None,
-    };
     let Some(spec) = &blueprint.vsock else {
         return match here {
             None => Ok(None),
@@ -119,7 +114,7 @@ fn open_vsock(
             ))),
         };
     };
-    let port = VsockPort::of_known_vm(spec, here, succession);
+    let port = VsockPort::of_known_vm(spec, here, passage);
     port.map(Some).map_err(|error| machine(&error))
 }
 

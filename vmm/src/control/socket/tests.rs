@@ -89,12 +89,10 @@ fn directory_that_cannot_be_made_is_an_error_with_a_remedy() {
 }
 
 #[test]
-fn directory_locked_by_another_process_is_given_up_in_time() {
+fn directory_that_stays_locked_is_an_error_of_its_own() {
     let directory = tempfile::tempdir().unwrap();
     let _held = DirectoryLock::take(directory.path()).unwrap();
     let path = SocketPath::new(directory.path().join("web.sock")).unwrap();
-    let started = Instant::now();
     let error = ControlSocket::bind(path).unwrap_err();
     assert!(matches!(error, ControlError::DirectoryBusy { .. }));
-    assert!(started.elapsed() < LOCK_PATIENCE * 3);
 }
