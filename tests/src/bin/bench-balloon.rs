@@ -49,7 +49,7 @@ const RIG_PATIENCE: Duration = Duration::from_secs(3 * 3600);
 /// self-ballooning costs a guest that grows and shrinks.
 #[derive(FromArgs)]
 #[argh(note = "\
-Suites: drag (what a guest that breathes spends on its balloon, at the paper's interval of 5 s), sweep (the same
+Suites: drag (how much less a guest does that breathes with self-ballooning, at the paper's interval of 5 s), sweep (the same
 for intervals from 10 ms to 10 s, as the paper's figure 11), freed (resident memory after a Linux
 guest has freed memory), moved (bytes on the wire of such a guest). Where no stock kernel runs,
 the last two run in the nested rig. Without options it takes some two hours.")]
@@ -58,12 +58,12 @@ struct Args {
     #[argh(option)]
     suite: Vec<Suite>,
 
-    /// rounds of drag and sweep (default 3)
-    #[argh(option, default = "3")]
+    /// rounds of drag and sweep (default 4)
+    #[argh(option, default = "4")]
     rounds: usize,
 
-    /// breaths of two minutes in each run of drag (default 4)
-    #[argh(option, default = "4")]
+    /// breaths of two minutes in each run of drag (default 2)
+    #[argh(option, default = "2")]
     breaths: u64,
 
     /// how the Linux guest gives memory back: neither, reporting or DSB; may be repeated (default: all)

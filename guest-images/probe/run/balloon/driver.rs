@@ -13,6 +13,10 @@ use crate::pure::text::Line;
 use crate::pure::virtio::Role;
 use crate::pure::virtqueue::{Buffer, Queue, Writer};
 
+/// Looks for a target, of those that nothing has announced. Our choice: because each takes an exit, which a
+/// driver with an interrupt makes only when there is one.
+const LOOKS_PER_TARGET: u32 = 5;
+
 /// What driver and device share.
 struct Shared {
     queues: [Queue; Role::ALL.len()],
@@ -39,6 +43,7 @@ pub struct Driver {
     batch: Batch,
     under_way: Option<Request>,
     faults: u64,
+    looks: u32,
 }
 
 impl Driver {
@@ -63,6 +68,7 @@ impl Driver {
             batch: Batch::EMPTY,
             under_way: None,
             faults: 0,
+            looks: 0,
         };
         driver.send_statistics();
         Some(driver)
@@ -78,15 +84,19 @@ impl Driver {
         self.queue(Role::Report).is_some()
     }
 
-    /// Asks the device for its target, and sends statistics if it wants some.
+    /// Sends statistics if the device wants some. Asks for its target then, which is about to change if it
+    /// does, and now and then.
     pub fn look(&mut self) {
-        self.level.set_target(u64::from(self.window.target_pages()));
-        if self
+        let is_asked = self
             .queue(Role::Statistics)
-            .is_some_and(|(_, queue)| queue.is_back())
-        {
+            .is_some_and(|(_, queue)| queue.is_back());
+        if is_asked || self.looks.is_multiple_of(LOOKS_PER_TARGET) {
+            self.level.set_target(u64::from(self.window.target_pages()));
+        }
+        if is_asked {
             self.send_statistics();
         }
+        self.looks = self.looks.wrapping_add(1);
         if self.under_way.is_some() {
             self.check_device();
         }

@@ -1,19 +1,23 @@
 //! What does self-ballooning cost a guest that grows and shrinks, and what does it save? As in the
 //! paper's figure 11, for intervals from 10 ms to 10 s.
 //!
-//! The guest counts the time that it spends on its balloon, until pages that it had given up are there
-//! again. How much less it does than a guest without one is shown beside it, and says little where
-//! machines share their hosts: two equal guests differ by more than what is looked for.
+//! Machines that share their hosts do more in one minute than in the next, by more than what is looked
+//! for. So each guest with a balloon runs beside its equal without one, at the same time, each on a
+//! processor of its own with all of its monitor, and they change processors from round to round. What
+//! the one does less than the other is what self-ballooning costs, the monitor's work included. Beside it
+//! stands what the guest itself counts: the time that it spends on its balloon, until pages that it had
+//! given up are there again.
 
 mod picture;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::fs;
+use std::panic;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -24,14 +28,12 @@ use crate::harness::{Host, VmProcess, field};
 
 pub use picture::draw;
 
-const NAME: &str = "bench";
-
 const MIB: u64 = 1 << 20;
 
 const PAGE_BYTES: u64 = 4096;
 
-/// How often the guest and its monitor are looked at.
-const LOOK: Duration = Duration::from_millis(100);
+/// How often a guest and its monitor are looked at, which takes a little of the guest's processor.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// A guest that has said nothing for so long has ended: it speaks ten times a second.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -45,20 +47,11 @@ const CLAIMED_MS: u32 = 5000;
 
 /// How the balloon is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Regime {
+enum Regime {
     /// There is none.
     Off,
     /// Self-ballooning so often, and no reporting.
     EveryMs(u32),
-}
-
-impl fmt::Display for Regime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Off => f.pad("off"),
-            Self::EveryMs(ms) => f.pad(&format!("{ms} ms")),
-        }
-    }
 }
 
 /// A guest that breathes: its working set grows from an eighth to the whole and shrinks again.
@@ -74,7 +67,7 @@ pub struct Load {
     pub breaths: u64,
 }
 
-/// One run.
+/// What one guest did.
 #[derive(Debug, Clone, Serialize)]
 pub struct Sample {
     /// Visits per second, over whole breaths.
@@ -88,131 +81,141 @@ pub struct Sample {
     pub resident_mib: f64,
     /// The targets that were set, in MiB, and why.
     pub targets: Vec<String>,
+}
+
+/// Two guests that ran beside each other.
+#[derive(Debug, Clone, Serialize)]
+pub struct Pair {
+    /// The one without a balloon.
+    pub without: Sample,
+    /// The one with self-ballooning.
+    pub with: Sample,
     /// What else the machine did.
     pub noise: Noise,
 }
 
-/// All runs of one regime.
-#[derive(Debug, Clone)]
-pub struct Row {
-    /// The regime.
-    pub regime: Regime,
-    /// One for each round.
-    pub samples: Vec<Sample>,
-}
-
-impl Row {
-    /// The time that went to the balloon.
-    #[must_use]
-    pub fn balloon_percent(&self) -> Option<Spread> {
-        Spread::of(self.samples.iter().map(|sample| sample.balloon_percent))
+impl Pair {
+    /// How much less work was done with self-ballooning, in percent.
+    fn slowdown_percent(&self) -> f64 {
+        (1.0 - self.with.pages_per_s / self.without.pages_per_s) * 100.0
     }
 }
 
-/// All rows; the first is [`Regime::Off`].
+/// All runs with one interval.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// The interval.
+    pub interval_ms: u32,
+    /// One for each round.
+    pub pairs: Vec<Pair>,
+}
+
+impl Row {
+    fn spread(&self, number: impl Fn(&Pair) -> f64) -> Option<Spread> {
+        Spread::of(self.pairs.iter().map(number))
+    }
+
+    /// How much less work was done, in percent.
+    #[must_use]
+    pub fn slowdown_percent(&self) -> Option<Spread> {
+        self.spread(Pair::slowdown_percent)
+    }
+
+    /// The time that went to the balloon, in percent.
+    #[must_use]
+    pub fn balloon_percent(&self) -> Option<Spread> {
+        self.spread(|pair| pair.with.balloon_percent)
+    }
+}
+
+/// All rows.
 #[derive(Debug, Clone)]
 pub struct Drag {
-    /// What the guest did.
+    /// What the guests did.
     pub load: Load,
-    /// The regimes.
+    /// One for each interval.
     pub rows: Vec<Row>,
 }
 
 impl Drag {
-    /// Runs every regime once a round, in an order that changes.
+    /// Runs a pair for every interval once a round, in an order that changes.
     ///
     /// # Errors
     /// A guest fails.
     pub fn measure(load: Load, intervals_ms: &[u32], rounds: usize) -> Result<Self, BenchError> {
-        let every = intervals_ms.iter().map(|&ms| Regime::EveryMs(ms));
-        let mut rows: Vec<_> = [Regime::Off]
-            .into_iter()
-            .chain(every)
-            .map(|regime| Row {
-                regime,
-                samples: Vec::new(),
-            })
-            .collect();
+        let empty = |&interval_ms: &u32| Row {
+            interval_ms,
+            pairs: Vec::new(),
+        };
+        let mut rows: Vec<_> = intervals_ms.iter().map(empty).collect();
         let count = rows.len();
+        let mut processors = processors()?;
         for round in 0..rounds {
             for turn in 0..count {
                 let row = &mut rows[(round + turn) % count];
-                let sample = run(load, row.regime)?;
+                let pair = beside(load, row.interval_ms, processors)?;
                 eprintln!(
-                    "round {}/{rounds}, {}/{count}: {}: {:.2} % for the balloon, {:.0} pages/s, \
-                     {:.0} MiB resident, {} targets",
+                    "round {}/{rounds}, {}/{count}: every {} ms: {:.2} % less work, {:.2} % of the time \
+                     for the balloon, {:.0} of {:.0} MiB resident, {} targets",
                     round + 1,
                     turn + 1,
-                    row.regime,
-                    sample.balloon_percent,
-                    sample.pages_per_s,
-                    sample.resident_mib,
-                    sample.targets.len()
+                    row.interval_ms,
+                    pair.slowdown_percent(),
+                    pair.with.balloon_percent,
+                    pair.with.resident_mib,
+                    pair.without.resident_mib,
+                    pair.with.targets.len()
                 );
-                row.samples.push(sample);
+                row.pairs.push(pair);
             }
+            processors.reverse();
         }
         Ok(Self { load, rows })
-    }
-
-    /// How much less work was done than without a balloon in the same round, in percent.
-    #[must_use]
-    pub fn fewer_percent(&self, row: &Row) -> Option<Spread> {
-        let alone = &self.rows.first()?.samples;
-        let percent = alone
-            .iter()
-            .zip(&row.samples)
-            .map(|(alone, sample)| (1.0 - sample.pages_per_s / alone.pages_per_s) * 100.0);
-        Spread::of(percent)
     }
 
     /// Prints every row and the targets of the claimed interval.
     pub fn print(&self) {
         println!(
-            "\n{:10} {:>6} {:>10} {:>8} {:>8} {:>12} {:>12} {:>8} {:>8} {:>12} {:>8}",
-            "drag",
-            "runs",
+            "\n{:>10} {:>6} {:>8} {:>8} {:>8} {:>10} {:>12} {:>8} {:>8}",
+            "drag, ms",
+            "pairs",
+            "less %",
+            "min",
+            "max",
             "balloon %",
-            "min",
-            "max",
-            "pages/s",
-            "fewer %",
-            "min",
-            "max",
             "resident MiB",
+            "without",
             "targets"
         );
         for row in &self.rows {
-            let middle = |number: fn(&Sample) -> f64| Spread::of(row.samples.iter().map(number));
-            let Some((((rate, resident), balloon), fewer)) = middle(|sample| sample.pages_per_s)
-                .zip(middle(|sample| sample.resident_mib))
+            let Some((((slowdown, balloon), resident), without)) = row
+                .slowdown_percent()
                 .zip(row.balloon_percent())
-                .zip(self.fewer_percent(row))
+                .zip(row.spread(|pair| pair.with.resident_mib))
+                .zip(row.spread(|pair| pair.without.resident_mib))
             else {
                 continue;
             };
-            let targets: usize = row.samples.iter().map(|sample| sample.targets.len()).sum();
+            let targets: usize = row.pairs.iter().map(|pair| pair.with.targets.len()).sum();
             println!(
-                "{:10} {:6} {:10.2} {:8.2} {:8.2} {:12.0} {:12.2} {:8.2} {:8.2} {:12.0} {:8}{}",
-                row.regime,
-                row.samples.len(),
+                "{:10} {:6} {:8.2} {:8.2} {:8.2} {:10.2} {:12.0} {:8.0} {:8}{}",
+                row.interval_ms,
+                row.pairs.len(),
+                slowdown.median,
+                slowdown.min,
+                slowdown.max,
                 balloon.median,
-                balloon.min,
-                balloon.max,
-                rate.median,
-                fewer.median,
-                fewer.min,
-                fewer.max,
                 resident.median,
+                without.median,
                 targets,
-                verdict(row.regime, balloon)
+                verdict(row.interval_ms, slowdown)
             );
         }
-        let claimed = |row: &&Row| row.regime == Regime::EveryMs(CLAIMED_MS);
+        let claimed = |row: &&Row| row.interval_ms == CLAIMED_MS;
         for row in self.rows.iter().filter(claimed) {
-            for (run, sample) in (1..).zip(&row.samples) {
-                for target in &sample.targets {
-                    println!("{}, run {run}: target {target}", row.regime);
+            for (run, pair) in (1..).zip(&row.pairs) {
+                for target in &pair.with.targets {
+                    println!("{CLAIMED_MS} ms, pair {run}: target {target}");
                 }
             }
         }
@@ -223,38 +226,78 @@ impl Drag {
     pub fn json(&self) -> Value {
         let rows = self.rows.iter().map(|row| {
             json!({
-                "regime": row.regime.to_string(),
+                "interval_ms": row.interval_ms,
+                "slowdown_percent": row.slowdown_percent(),
                 "balloon_percent": row.balloon_percent(),
-                "fewer_pages_percent": self.fewer_percent(row),
-                "samples": row.samples,
+                "pairs": row.pairs,
             })
         });
         json!({ "load": self.load, "rows": rows.collect::<Vec<_>>() })
     }
 }
 
-fn verdict(regime: Regime, balloon: Spread) -> &'static str {
-    match regime {
-        Regime::EveryMs(CLAIMED_MS) if balloon.median <= MOST_PERCENT => "  holds",
-        Regime::EveryMs(CLAIMED_MS) => "  DOES NOT HOLD",
-        Regime::Off | Regime::EveryMs(_) => "",
+fn verdict(interval_ms: u32, slowdown: Spread) -> &'static str {
+    match interval_ms {
+        CLAIMED_MS if slowdown.median <= MOST_PERCENT => "  holds",
+        CLAIMED_MS => "  DOES NOT HOLD",
+        _ => "",
     }
 }
 
-fn run(load: Load, regime: Regime) -> Result<Sample, BenchError> {
+/// Two processors that this process may use; twice the same where there is one.
+fn processors() -> Result<[usize; 2], BenchError> {
+    let allowed = sched_getaffinity(None).map_err(BenchError::system("ask for processors"))?;
+    let mut numbers = (0..CpuSet::MAX_CPU).filter(|&number| allowed.is_set(number));
+    let first = numbers.next().unwrap_or_default();
+    Ok([first, numbers.next().unwrap_or(first)])
+}
+
+/// Runs a guest on each of the processors: one without a balloon, one with self-ballooning.
+fn beside(load: Load, interval_ms: u32, processors: [usize; 2]) -> Result<Pair, BenchError> {
+    let watch = Watch::begin()?;
+    let host = Host::new()?;
+    let [without, with] = thread::scope(|scope| {
+        let regimes = [Regime::Off, Regime::EveryMs(interval_ms)];
+        let started = [0, 1].map(|i| {
+            let host = &host;
+            scope.spawn(move || run(host, load, regimes[i], processors[i]))
+        });
+        started.map(|run| {
+            run.join()
+                .unwrap_or_else(|panic| panic::resume_unwind(panic))
+        })
+    });
+    // Both run until the slower one is done.
+    let ((without, _vm), (with, _other)) = (without?, with?);
+    let noise = watch.end()?;
+    Ok(Pair {
+        without,
+        with,
+        noise,
+    })
+}
+
+/// Runs a guest on one processor, with all of its monitor and this thread.
+fn run(
+    host: &Host,
+    load: Load,
+    regime: Regime,
+    processor: usize,
+) -> Result<(Sample, VmProcess), BenchError> {
+    let mut only = CpuSet::new();
+    only.set(processor);
+    sched_setaffinity(None, &only).map_err(BenchError::system("choose a processor"))?;
     let Load {
         memory_mib,
         hot_mib,
         revisits,
         breaths,
     } = load;
-    let watch = Watch::begin()?;
-    let host = Host::new()?;
     let memory = format!("{memory_mib}M");
     let words = format!("workload=grow-shrink ws={hot_mib}M revisits={revisits}");
-    let device = match regime {
-        Regime::Off => "off",
-        Regime::EveryMs(_) => "plain",
+    let (name, device) = match regime {
+        Regime::Off => ("without", "off"),
+        Regime::EveryMs(_) => ("with", "plain"),
     };
     let options = [
         "--memory",
@@ -264,16 +307,15 @@ fn run(load: Load, regime: Regime) -> Result<Sample, BenchError> {
         "--cmdline",
         &words,
     ];
-    let mut vm = host.boot(NAME, &[&["--kernel", "probe"], &options[..]].concat())?;
+    let mut vm = host.boot(name, &[&["--kernel", "probe"], &options[..]].concat())?;
     vm.wait_output("probe: ")?;
     if let Regime::EveryMs(ms) = regime {
         let every = format!("{ms}ms");
-        host.command(&["balloon", NAME, "--auto", "on", "--interval", &every])?;
+        host.command(&["balloon", name, "--auto", "on", "--interval", &every])?;
     }
     let first = await_breath(&mut vm, 1, |_| {})?;
     let mut residents = Vec::new();
     let last = await_breath(&mut vm, 1 + breaths, |mib| residents.push(mib))?;
-    let noise = watch.end()?;
     let lines = vm.skiff.output().all();
     if let Some(record) = lines.iter().find(|line| line.contains("corrupt")) {
         let record = record.clone();
@@ -284,17 +326,16 @@ fn run(load: Load, regime: Regime) -> Result<Sample, BenchError> {
         .iter()
         .filter_map(|line| line.split_once("balloon: target "));
     let targets = targets.map(|(_, rest)| rest.to_owned()).collect();
-    host.command(&["stop", NAME])?;
     let seconds = to_f64(last.t_ms.saturating_sub(first.t_ms)) / 1e3;
     let balloon_s = to_f64(last.balloon_us.saturating_sub(first.balloon_us)) / 1e6;
-    Ok(Sample {
+    let sample = Sample {
         balloon_percent: balloon_s / seconds * 100.0,
         pages_per_s: to_f64(last.pages.saturating_sub(first.pages)) / seconds,
         seconds,
         resident_mib: residents.iter().sum::<f64>() / to_f64(residents.len() as u64),
         targets,
-        noise,
-    })
+    };
+    Ok((sample, vm))
 }
 
 /// A progress line of the guest.

@@ -1,8 +1,9 @@
-//! The balloon's part of a guest's time over its interval, beside the slow-down of the paper's figure 11.
+//! What self-ballooning costs over its interval, beside the slow-down of the paper's figure 11.
 
 use std::path::Path;
 
-use super::{Drag, Regime};
+use super::{Drag, Row};
+use crate::bench::Spread;
 use crate::picture::{Picture, PictureError, Scale, Series};
 
 /// Seconds that the paper's kernel build took without a balloon (VEE 2009, figure 11).
@@ -43,10 +44,13 @@ const PAPER_512: [(f64, f64); 12] = [
 /// # Errors
 /// The file cannot be written.
 pub fn draw(drag: &Drag, path: &Path) -> Result<(), PictureError> {
-    let ours = drag.rows.iter().filter_map(|row| match row.regime {
-        Regime::Off => None,
-        Regime::EveryMs(ms) => Some((f64::from(ms), row.balloon_percent()?.median)),
-    });
+    let ours = |name: &str, percent: fn(&Row) -> Option<Spread>| {
+        let point = |row: &Row| Some((f64::from(row.interval_ms), percent(row)?.median));
+        Series {
+            name: name.to_owned(),
+            points: drag.rows.iter().filter_map(point).collect(),
+        }
+    };
     let paper = |name: &str, points: &[(f64, f64)]| Series {
         name: name.to_owned(),
         points: points
@@ -60,10 +64,11 @@ pub fn draw(drag: &Drag, path: &Path) -> Result<(), PictureError> {
         x_scale: Scale::Logarithmic,
         y: "slow-down or time for the balloon, %".to_owned(),
         series: vec![
-            Series {
-                name: "skiff, grow-shrink, its time".to_owned(),
-                points: ours.collect(),
-            },
+            ours("skiff, grow-shrink, slow-down", Row::slowdown_percent),
+            ours(
+                "skiff, grow-shrink, time that the guest counts",
+                Row::balloon_percent,
+            ),
             paper("paper, kernel build in 128 MB", &PAPER_128),
             paper("paper, kernel build in 512 MB", &PAPER_512),
         ],

@@ -2,47 +2,45 @@
 
 use super::*;
 
-fn row(regime: Regime, rates: &[f64]) -> Row {
-    let samples = rates.iter().map(|&pages_per_s| Sample {
+fn sample(pages_per_s: f64) -> Sample {
+    Sample {
         pages_per_s,
         balloon_percent: 0.4,
         seconds: 1.0,
         resident_mib: 1.0,
         targets: Vec::new(),
+    }
+}
+
+fn pair(without: f64, with: f64) -> Pair {
+    Pair {
+        without: sample(without),
+        with: sample(with),
         noise: Noise {
             load: 0.0,
             foreign_share: 0.0,
             stolen_share: 0.0,
         },
-    });
-    Row {
-        regime,
-        samples: samples.collect(),
     }
 }
 
 #[test]
-fn guests_are_compared_within_a_round_and_judged_by_what_they_counted() {
-    let load = Load {
-        memory_mib: 512,
-        hot_mib: 400,
-        revisits: 1,
-        breaths: 1,
+fn guests_are_compared_with_those_beside_them_and_judged_at_the_paper_s_interval() {
+    let row = Row {
+        interval_ms: CLAIMED_MS,
+        pairs: vec![pair(100.0, 99.0), pair(200.0, 197.0)],
     };
-    let rows = vec![
-        row(Regime::Off, &[100.0, 200.0]),
-        row(Regime::EveryMs(5000), &[99.0, 197.0]),
-    ];
-    let drag = Drag { load, rows };
-    let claimed = &drag.rows[1];
-    let fewer = drag.fewer_percent(claimed).unwrap();
-    assert!((fewer.min - 1.0).abs() < 1e-9 && (fewer.max - 1.5).abs() < 1e-9);
-    let counted = claimed.balloon_percent().unwrap();
-    assert_eq!(verdict(claimed.regime, counted), "  holds");
+    let slowdown = row.slowdown_percent().unwrap();
+    assert!((slowdown.min - 1.0).abs() < 1e-9 && (slowdown.max - 1.5).abs() < 1e-9);
+    assert_eq!(verdict(CLAIMED_MS, slowdown), "  holds");
     let slow = Spread::of([1.6]).unwrap();
-    assert_eq!(verdict(claimed.regime, slow), "  DOES NOT HOLD");
-    assert_eq!(verdict(Regime::EveryMs(10), slow), "");
-    assert_eq!(drag.fewer_percent(&row(Regime::EveryMs(10), &[])), None);
+    assert_eq!(verdict(CLAIMED_MS, slow), "  DOES NOT HOLD");
+    assert_eq!(verdict(10, slow), "");
+    let none = Row {
+        interval_ms: 10,
+        pairs: Vec::new(),
+    };
+    assert_eq!(none.slowdown_percent(), None);
 }
 
 #[test]
