@@ -9,7 +9,7 @@ endif
 
 step := @setup/step.sh
 
-.PHONY: help setup build guest-images demo test fuzz fuzz-corpus bench-balloon bench-boot bench-migrate bench-resume rootfs clean
+.PHONY: help setup build guest-images demo test fuzz fuzz-corpus bench bench-balloon bench-boot bench-devices bench-migrate bench-page bench-resume rootfs clean
 
 help: ## prints this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -52,22 +52,38 @@ fuzz: setup ## runs every fuzz target over its corpus and a fixed number of fres
 fuzz-corpus: setup ## writes the fuzz targets' corpora anew, after a change of frames
 	$(step) "corpora" fuzz/corpus.sh
 
+bench: setup ## measures the most telling part of everything and draws it: results/index.html; a quarter of an hour; needs root for slow links
+	$(step) "programs" cargo build --release -p vmm -p tests --bins
+	$(step) "start and size" target/release/bench-boot --runs 10 --out results/boot.json
+	$(step) "devices" target/release/bench-devices --rounds 2 --out results/devices.json
+	$(step) "resumes" target/release/bench-resume --runs 3 --out results/resume.json
+	$(step) "moves" target/release/bench-migrate --suite stress --suite sorts --suite sizes --runs 1 --patience 5 --out results/migrate.json
+	$(step) "balloon" target/release/bench-balloon --suite sweep --rounds 1 --interval-ms 100 --interval-ms 1000 --interval-ms 5000 --out results/balloon.json
+	$(step) "page" target/release/bench-page results
+
+bench-page: ## draws what the benchmarks wrote down: results/index.html
+	$(step) "page" cargo run --release -q -p tests --bin bench-page -- results
+
 bench-balloon: setup ## measures what memory comes back from a guest, what that saves a move and costs the guest; two hours in all
 	$(step) "guest images" guest-images/linux/build.sh
 	$(step) "programs" cargo build --release -p vmm -p tests --bins
-	$(step) "balloon" target/release/bench-balloon --out target/bench-balloon.json --picture target/bench-balloon.svg
+	$(step) "balloon" target/release/bench-balloon --out results/balloon.json
 
 bench-boot: setup ## measures the start of a VM and the memory of an idle one
 	$(step) "programs" cargo build --release -p vmm -p tests --bins
-	$(step) "start and size" target/release/bench-boot
+	$(step) "start and size" target/release/bench-boot --out results/boot.json
+
+bench-devices: setup ## measures what a guest reads of its disk, next to QEMU where there is one
+	$(step) "programs" cargo build --release -p vmm -p tests --bins
+	$(step) "devices" target/release/bench-devices --out results/devices.json
 
 bench-migrate: setup ## measures what a move costs guest, network and user, half an hour; needs root for slow links
 	$(step) "programs" cargo build --release -p vmm -p tests --bins
-	$(step) "moves" target/release/bench-migrate --out target/bench-migrate.json
+	$(step) "moves" target/release/bench-migrate --out results/migrate.json
 
 bench-resume: setup ## measures how soon a saved guest runs again at full speed, and what its snapshot and copies cost
 	$(step) "programs" cargo build --release -p vmm -p tests --bins
-	$(step) "resumes" target/release/bench-resume --out target/bench-resume.json
+	$(step) "resumes" target/release/bench-resume --out results/resume.json
 
 clean: ## removes everything built or fetched
-	rm -rf target
+	rm -rf target results

@@ -4,7 +4,6 @@ use std::ops::Range;
 use std::path::Path;
 
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
-use plotters::coord::types::RangedCoordf64;
 use plotters::coord::{CoordTranslate, Shift};
 use plotters::drawing::DrawingAreaErrorKind;
 use plotters::prelude::*;
@@ -60,6 +59,8 @@ pub struct Picture {
     pub x_scale: Scale,
     /// What is measured upwards, with its unit.
     pub y: String,
+    /// How that axis counts.
+    pub y_scale: Scale,
     /// The lines.
     pub series: Vec<Series>,
 }
@@ -75,12 +76,18 @@ impl Picture {
         };
         let x = self.range(|point| point.0).ok_or_else(empty)?;
         let y = self.range(|point| point.1).ok_or_else(empty)?;
-        // A line that is level all the time has room around it all the same.
-        let y = y.start.min(0.0)..(y.end * 1.1).max(y.start.min(0.0) + 1e-9);
         let area = SVGBackend::new(path, SIZE).into_drawing_area();
-        let drawn = match self.x_scale {
-            Scale::Linear => self.draw_on(&area, x.start.min(0.0)..x.end, y),
-            Scale::Logarithmic => self.draw_on(&area, (x.start..x.end).log_scale(), y),
+        let x_from_0 = x.start.min(0.0)..x.end;
+        // A line that is level all the time has room around it all the same.
+        let y_from_0 = y.start.min(0.0)..(y.end * 1.1).max(y.start.min(0.0) + 1e-9);
+        let y_around = (y.start / 1.2..y.end * 1.2).log_scale();
+        let drawn = match (self.x_scale, self.y_scale) {
+            (Scale::Linear, Scale::Linear) => self.draw_on(&area, x_from_0, y_from_0),
+            (Scale::Linear, Scale::Logarithmic) => self.draw_on(&area, x_from_0, y_around),
+            (Scale::Logarithmic, Scale::Linear) => self.draw_on(&area, x.log_scale(), y_from_0),
+            (Scale::Logarithmic, Scale::Logarithmic) => {
+                self.draw_on(&area, x.log_scale(), y_around)
+            }
         };
         drawn
             .and_then(|()| area.present())
@@ -90,16 +97,18 @@ impl Picture {
             })
     }
 
-    fn draw_on<'a, X>(
+    fn draw_on<'a, X, Y>(
         &self,
         area: &DrawingArea<SVGBackend<'a>, Shift>,
         x: X,
-        y: Range<f64>,
+        y: Y,
     ) -> Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>
     where
         X: AsRangedCoord<Value = f64>,
         X::CoordDescType: ValueFormatter<f64>,
-        Cartesian2d<X::CoordDescType, RangedCoordf64>: CoordTranslate<From = (f64, f64)>,
+        Y: AsRangedCoord<Value = f64>,
+        Y::CoordDescType: ValueFormatter<f64>,
+        Cartesian2d<X::CoordDescType, Y::CoordDescType>: CoordTranslate<From = (f64, f64)>,
     {
         area.fill(&WHITE)?;
         let mut chart = ChartBuilder::on(area)
@@ -143,12 +152,13 @@ impl Picture {
 mod tests {
     use super::*;
 
-    fn picture(x_scale: Scale, points: &[(f64, f64)]) -> Picture {
+    fn picture([x_scale, y_scale]: [Scale; 2], points: &[(f64, f64)]) -> Picture {
         Picture {
             title: "slow-down".to_owned(),
             x: "interval, ms".to_owned(),
             x_scale,
             y: "slow-down, %".to_owned(),
+            y_scale,
             series: vec![Series {
                 name: "ours & theirs".to_owned(),
                 points: points.to_vec(),
@@ -159,10 +169,11 @@ mod tests {
     #[test]
     fn picture_has_its_title_its_axes_and_a_name_for_each_line() {
         let directory = tempfile::tempdir().unwrap();
-        for x_scale in [Scale::Linear, Scale::Logarithmic] {
+        let both = [Scale::Linear, Scale::Logarithmic];
+        for scales in both.map(|x| both.map(|y| [x, y])).concat() {
             let path = directory.path().join("picture.svg");
-            let points = [(10.0, 3.0), (100.0, 1.0), (10_000.0, 0.0)];
-            picture(x_scale, &points).draw(&path).unwrap();
+            let points = [(10.0, 3.0), (100.0, 1.0), (10_000.0, 0.1)];
+            picture(scales, &points).draw(&path).unwrap();
             let drawn = std::fs::read_to_string(&path).unwrap();
             assert!(drawn.starts_with("<svg"), "{drawn}");
             for text in [
@@ -180,10 +191,10 @@ mod tests {
     fn picture_without_points_or_without_a_place_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("picture.svg");
-        let empty = picture(Scale::Linear, &[]).draw(&path);
+        let empty = picture([Scale::Linear; 2], &[]).draw(&path);
         assert!(matches!(empty, Err(PictureError::Empty { .. })));
         let nowhere = directory.path().join("none").join("picture.svg");
-        let nowhere = picture(Scale::Linear, &[(1.0, 1.0)]).draw(&nowhere);
+        let nowhere = picture([Scale::Linear; 2], &[(1.0, 1.0)]).draw(&nowhere);
         assert!(matches!(nowhere, Err(PictureError::Draw { .. })));
     }
 }

@@ -1,11 +1,12 @@
-//! The registers of a virtio balloon (virtio 1.2, section 4.2.2, table 4.1, and section 5.5.4).
+//! The registers of a virtio device (virtio 1.2, section 4.2.2, table 4.1), and those of a balloon
+//! (section 5.5.4) and a disk (section 5.2.4).
 
 use core::ptr::with_exposed_provenance_mut;
 use core::sync::atomic::{Ordering, fence};
 
 use super::paging;
-use crate::pure::virtio;
-use crate::pure::virtqueue::{Queue, SIZE};
+use crate::pure::virtio::{self, Kind};
+use crate::pure::virtqueue::Queue;
 
 /// Registers, as offsets from the base.
 mod register {
@@ -24,16 +25,17 @@ mod register {
     pub const STATUS: usize = 0x70;
     /// Addresses of descriptors, available and used ring: low halves, with the high ones behind them.
     pub const QUEUE_PARTS: [usize; 3] = [0x80, 0x90, 0xa0];
+    /// Of a disk, the low half, with the high one behind it.
+    pub const CAPACITY_SECTORS: usize = 0x100;
     pub const TARGET_PAGES: usize = 0x100;
     pub const ACTUAL_PAGES: usize = 0x104;
 }
 
-/// What the first registers of a balloon without the legacy interface read as.
-const IDENTITY: [(usize, u32); 3] = [
-    (register::MAGIC, u32::from_le_bytes(*b"virt")),
-    (register::VERSION, 2),
-    (register::DEVICE_ID, 5),
-];
+/// What the first register reads as.
+const MAGIC: u32 = u32::from_le_bytes(*b"virt");
+
+/// A device without the legacy interface.
+const VERSION: u32 = 2;
 
 /// Values of the status register (section 2.1): each step has the bits of those before it.
 mod status {
@@ -50,28 +52,34 @@ pub struct Window {
 }
 
 impl Window {
-    /// The first balloon among the devices that the command line names. Only for the boot processor.
-    pub fn of_balloon(command_line: &[u8]) -> Option<Self> {
-        let is_balloon = |window: &Self| {
-            let mut registers = IDENTITY.iter();
+    /// The first device of this kind among those that the command line names. Only for the boot
+    /// processor.
+    pub fn find(kind: Kind, command_line: &[u8]) -> Option<Self> {
+        let identity = [
+            (register::MAGIC, MAGIC),
+            (register::VERSION, VERSION),
+            (register::DEVICE_ID, kind.device_type()),
+        ];
+        let is_it = |window: &Self| {
+            let mut registers = identity.iter();
             registers.all(|&(register, value)| window.read(register) == value)
         };
         virtio::windows(command_line)
             .filter(|base| base.is_multiple_of(4) && paging::map(*base))
             .filter_map(|base| usize::try_from(base).ok())
             .map(|base| Self { base })
-            .find(is_balloon)
+            .find(is_it)
     }
 
-    /// Resets the device and agrees with it on features; nothing if it is too old.
-    pub fn negotiate(&self) -> Option<u64> {
+    /// Resets the device, which is of this kind, and agrees with it on features; nothing if it is too old.
+    pub fn negotiate(&self, kind: Kind) -> Option<u64> {
         self.write(register::STATUS, 0);
         self.write(register::STATUS, status::DRIVER);
         let half = |select| {
             self.write(register::DEVICE_FEATURES_SELECT, select);
             u64::from(self.read(register::DEVICE_FEATURES))
         };
-        let features = virtio::agreed_features(half(0) | half(1) << 32)?;
+        let features = kind.agreed_features(half(0) | half(1) << 32)?;
         for (value, select) in halves(features).into_iter().zip(0..) {
             self.write(register::DRIVER_FEATURES_SELECT, select);
             self.write(register::DRIVER_FEATURES, value);
@@ -82,7 +90,7 @@ impl Window {
 
     /// Sets queue `number` up; returns whether the device can have it so large.
     #[inline(never)]
-    pub fn set_queue(&self, number: u32, queue: &'static Queue) -> bool {
+    pub fn set_queue<const SIZE: usize>(&self, number: u32, queue: &'static Queue<SIZE>) -> bool {
         self.write(register::QUEUE_SELECT, number);
         let size = u32::try_from(SIZE).expect("a small queue");
         if self.read(register::QUEUE_SIZE_MAX) < size {
@@ -112,6 +120,12 @@ impl Window {
     /// Whether the device has given up.
     pub fn needs_reset(&self) -> bool {
         self.read(register::STATUS) & status::NEEDS_RESET != 0
+    }
+
+    /// How large a disk is.
+    pub fn capacity_sectors(&self) -> u64 {
+        let [low, high] = [0, 4].map(|half| self.read(register::CAPACITY_SECTORS + half));
+        u64::from(low) | u64::from(high) << 32
     }
 
     /// How many pages the device wants in the balloon.

@@ -5,6 +5,7 @@ pub mod acpi;
 pub mod balloon;
 pub mod boot_info;
 pub mod command;
+pub mod disk;
 pub mod job;
 pub mod memory_map;
 pub mod mix;

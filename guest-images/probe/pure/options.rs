@@ -8,6 +8,12 @@ use super::pattern::WORDS;
 /// Bytes in a page.
 pub const PAGE_BYTES: u64 = WORDS as u64 * 8;
 
+/// The most reads that may be under way at once.
+pub const MOST_READS: usize = 32;
+
+/// The largest read: our choice, because Linux reads ahead by so much (`read_ahead_kb`).
+const MOST_READ_BYTES: u64 = 128 << 10;
+
 /// The most arrays that `procs` may ask for (the paper's largest Quicksort run has 128 processes).
 pub const MOST_PROCS: usize = 128;
 
@@ -34,9 +40,13 @@ pub enum Workload {
     Quicksort,
     /// Uses more and more pages of the working set, then fewer and fewer.
     GrowShrink,
+    /// Reads the disk from its beginning to its end.
+    DiskSeq,
+    /// Reads blocks of the disk drawn evenly.
+    DiskRandom,
 }
 
-const WORKLOADS: [(&str, Workload); 8] = [
+const WORKLOADS: [(&str, Workload); 10] = [
     ("idle", Workload::Idle),
     ("seq-read", Workload::SeqRead),
     ("seq-write", Workload::SeqWrite),
@@ -45,6 +55,8 @@ const WORKLOADS: [(&str, Workload); 8] = [
     ("chase", Workload::Chase),
     ("quicksort", Workload::Quicksort),
     ("grow-shrink", Workload::GrowShrink),
+    ("disk-seq", Workload::DiskSeq),
+    ("disk-random", Workload::DiskRandom),
 ];
 
 impl Workload {
@@ -87,6 +99,10 @@ pub struct Options {
     /// `revisits=`: visits to pages in use for each that `grow-shrink` takes or gives back, 1 if not
     /// given.
     pub revisits: u64,
+    /// `block=`: how much a read of the disk is for, in whole pages; 4 KiB if not given.
+    pub block_bytes: u64,
+    /// `depth=`: how many reads are under way at once, 32 if not given.
+    pub depth: usize,
     /// `balloon=`, follow if not given.
     pub balloon: BalloonUse,
     /// `inject=`, a test aid: offset of the working set's byte that is flipped after the first fill.
@@ -116,6 +132,8 @@ impl Options {
             seed: 1,
             passes: None,
             revisits: 1,
+            block_bytes: PAGE_BYTES,
+            depth: MOST_READS,
             balloon: BalloonUse::Follow,
             inject_offset_bytes: None,
         };
@@ -134,6 +152,8 @@ impl Options {
                 b"seed" => options.seed = number(value).ok_or(bad("a number"))?,
                 b"passes" => options.passes = Some(at_least_one(value).map_err(bad)?),
                 b"revisits" => options.revisits = at_least_one(value).map_err(bad)?,
+                b"block" => options.block_bytes = block_bytes(value).map_err(bad)?,
+                b"depth" => options.depth = depth(value).map_err(bad)?,
                 b"balloon" => options.balloon = balloon(value).map_err(bad)?,
                 b"inject" => options.inject_offset_bytes = Some(size_bytes(value).map_err(bad)?),
                 _ => {}
@@ -163,9 +183,22 @@ impl Options {
 
 fn workload(value: &[u8]) -> Result<Workload, &'static str> {
     let named = WORKLOADS.iter().find(|(name, _)| name.as_bytes() == value);
-    named
-        .map(|(_, workload)| *workload)
-        .ok_or("idle, seq-read, seq-write, random, zipf, chase, quicksort or grow-shrink")
+    named.map(|(_, workload)| *workload).ok_or(
+        "idle, seq-read, seq-write, random, zipf, chase, quicksort, grow-shrink, disk-seq or disk-random",
+    )
+}
+
+fn block_bytes(value: &[u8]) -> Result<u64, &'static str> {
+    let bytes = size_bytes(value)?;
+    let fits = (PAGE_BYTES..=MOST_READ_BYTES).contains(&bytes) && bytes.is_multiple_of(PAGE_BYTES);
+    fits.then_some(bytes).ok_or("a multiple of 4K up to 128K")
+}
+
+fn depth(value: &[u8]) -> Result<usize, &'static str> {
+    let depth = number(value).and_then(|depth| usize::try_from(depth).ok());
+    depth
+        .filter(|depth| (1..=MOST_READS).contains(depth))
+        .ok_or("a number from 1 to 32")
 }
 
 fn balloon(value: &[u8]) -> Result<BalloonUse, &'static str> {

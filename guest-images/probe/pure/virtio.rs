@@ -1,5 +1,5 @@
-//! A virtio balloon on MMIO as its driver sees it (virtio 1.2, section 5.5): where it is, what is agreed
-//! on, and which queue is for what.
+//! Virtio devices on MMIO as their drivers see them (virtio 1.2): where they are, what is agreed on, and
+//! which queue of a balloon (section 5.5) is for what.
 
 #[cfg(test)]
 mod tests;
@@ -13,12 +13,35 @@ const DEFLATE_ON_OOM: u64 = 1 << 2;
 const REPORTING: u64 = 1 << 5;
 const VERSION_1: u64 = 1 << 32;
 
-/// What is taken of `offered`, or nothing if the device is older than the driver. Page poison is left
-/// alone: it would promise what free pages are filled with, and ours keep what they held.
-#[must_use]
-pub fn agreed_features(offered: u64) -> Option<u64> {
-    let known = MUST_TELL_HOST | STATISTICS | DEFLATE_ON_OOM | REPORTING | VERSION_1;
-    (offered & VERSION_1 != 0).then_some(offered & known)
+/// What we have a driver for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A disk (section 5.2).
+    Disk,
+    /// A balloon.
+    Balloon,
+}
+
+impl Kind {
+    /// Number of the device type (section 5).
+    #[must_use]
+    pub fn device_type(self) -> u32 {
+        match self {
+            Self::Disk => 2,
+            Self::Balloon => 5,
+        }
+    }
+
+    /// What is taken of `offered`, or nothing if the device is older than the driver. Page poison is left
+    /// alone: it would promise what free pages are filled with, and ours keep what they held.
+    #[must_use]
+    pub fn agreed_features(self, offered: u64) -> Option<u64> {
+        let known = match self {
+            Self::Disk => VERSION_1,
+            Self::Balloon => MUST_TELL_HOST | STATISTICS | DEFLATE_ON_OOM | REPORTING | VERSION_1,
+        };
+        (offered & VERSION_1 != 0).then_some(offered & known)
+    }
 }
 
 /// What a queue is for.

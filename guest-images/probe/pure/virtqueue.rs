@@ -1,13 +1,13 @@
-//! A split virtqueue as a driver uses it (virtio 1.2, section 2.7), one request at a time: it always
-//! begins at descriptor 0, and it is back when the device has used as many as were offered.
+//! A split virtqueue as a driver uses it that polls (virtio 1.2, section 2.7). Descriptors are not
+//! allocated: each request begins at one of the driver's choice and has those behind it.
 
 #[cfg(test)]
 mod tests;
 
-use core::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU16, AtomicU64, Ordering, fence};
 
-/// Our choice: because no request has more buffers (Linux reports up to 32 ranges in one).
-pub const SIZE: usize = 32;
+/// The device wants no notice of new requests (VIRTQ_USED_F_NO_NOTIFY).
+const NO_NOTIFY: u16 = 1;
 
 /// Another descriptor follows.
 const NEXT: u64 = 1;
@@ -39,7 +39,7 @@ pub enum Writer {
 /// A descriptor is two words: the address; length, flags and next, from the low bits up.
 #[repr(C, align(16))]
 #[derive(Debug)]
-pub struct Queue {
+pub struct Queue<const SIZE: usize> {
     descriptors: [[AtomicU64; 2]; SIZE],
     available_flags: AtomicU16,
     available_index: AtomicU16,
@@ -49,7 +49,7 @@ pub struct Queue {
     used: [AtomicU64; SIZE],
 }
 
-impl Queue {
+impl<const SIZE: usize> Queue<SIZE> {
     /// An empty queue.
     #[must_use]
     pub const fn new() -> Self {
@@ -78,11 +78,13 @@ impl Queue {
         ]
     }
 
-    /// Offers a request with these buffers, 1 to [`SIZE`] of them; the one before has to be back. Then
-    /// the device is to be notified.
-    pub fn offer(&self, buffers: impl ExactSizeIterator<Item = Buffer>) {
-        let last = buffers.len().saturating_sub(1);
-        for (place, (buffer, [gpa, rest])) in buffers.zip(&self.descriptors).enumerate() {
+    /// Offers a request with these buffers, at least one, in the descriptors from `first` on, which no
+    /// request may have that is not back. Then the device is to be notified.
+    pub fn offer(&self, first: u16, buffers: impl ExactSizeIterator<Item = Buffer>) {
+        let own = usize::from(first)..;
+        let last = own.start + buffers.len().saturating_sub(1);
+        let descriptors = &self.descriptors[own.clone()];
+        for (place, (buffer, [gpa, rest])) in own.zip(buffers.zip(descriptors)) {
             let write = if buffer.writer == Writer::Device {
                 WRITE
             } else {
@@ -100,9 +102,26 @@ impl Queue {
             );
         }
         let index = self.available_index.load(Ordering::Relaxed);
-        self.available[usize::from(index) % SIZE].store(0, Ordering::Relaxed);
+        self.available[usize::from(index) % SIZE].store(first, Ordering::Relaxed);
         self.available_index
             .store(index.wrapping_add(1), Ordering::SeqCst);
+    }
+
+    /// Whether the device wants to be notified of what was offered.
+    pub fn wants_notice(&self) -> bool {
+        // It looks for requests once more after it has said that it wants notice of the next.
+        fence(Ordering::SeqCst);
+        self.used_flags.load(Ordering::Relaxed) & NO_NOTIFY == 0
+    }
+
+    /// The first descriptor of the next request that is back, where `seen` have been taken already.
+    pub fn take_used(&self, seen: &mut u16) -> Option<u16> {
+        if self.used_index.load(Ordering::Acquire) == *seen {
+            return None;
+        }
+        let element = self.used[usize::from(*seen) % SIZE].load(Ordering::Relaxed);
+        *seen = seen.wrapping_add(1);
+        Some(u16::try_from(element & u64::from(u16::MAX)).expect("16 bits"))
     }
 
     /// Whether the device is done with all requests.

@@ -84,7 +84,9 @@ impl Walk {
         let random = Random::new(seed ^ part.first);
         let permutation = Permutation::new(part.pages, seed ^ part.first);
         let order = match options.workload {
-            Workload::Idle | Workload::Quicksort => return None,
+            Workload::Idle | Workload::Quicksort | Workload::DiskSeq | Workload::DiskRandom => {
+                return None;
+            }
             Workload::SeqRead => Order::Sequential {
                 next: 0,
                 action: Action::Check,

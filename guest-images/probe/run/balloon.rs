@@ -15,6 +15,7 @@ use crate::hw::processor;
 use crate::hw::virtio_mmio::Window;
 use crate::pure::balloon::frames::{Frame, Frames, Request};
 use crate::pure::options::{BalloonUse, Options};
+use crate::pure::virtio::Kind;
 pub use chores::{Chores, State};
 use driver::Driver;
 
@@ -36,7 +37,7 @@ impl Balloon {
         if options.balloon == BalloonUse::Off {
             return None;
         }
-        let window = Window::of_balloon(command_line)?;
+        let window = Window::find(Kind::Balloon, command_line)?;
         let owners: &'static [AtomicU8] = set.owners();
         let frames = Frames::new(owners, &DIRTIED, options.kept_pages(set.pages()));
         let driver = Driver::open(window, frames, *set.memory())?;

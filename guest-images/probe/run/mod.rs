@@ -5,6 +5,7 @@ mod balloon;
 mod board;
 mod console;
 mod damage;
+mod disk;
 mod worker;
 
 use crate::hw::clock::Clock;
@@ -15,12 +16,13 @@ use crate::pure::acpi::{MOST_PROCESSORS, Processors};
 use crate::pure::balloon::order::Order;
 use crate::pure::boot_info::{BootInfo, Protocol};
 use crate::pure::job::arrays_of;
-use crate::pure::options::{BalloonUse, MOST_PROCS, Options, PAGE_BYTES};
+use crate::pure::options::{BalloonUse, MOST_PROCS, Options, PAGE_BYTES, Workload};
 use crate::pure::sort::Sort;
 use crate::pure::text::Line;
 use balloon::{Balloon, Chores};
 use board::BOARD;
 use console::Console;
+use disk::Disk;
 use worker::Worker;
 
 /// Our choice: because starting a processor takes milliseconds even under software emulation.
@@ -91,6 +93,15 @@ pub fn boot_processor(protocol: Protocol, parameters_gpa: u64) -> ! {
         follows.then(|| Chores::new(order, &plan.clock)),
     );
     let mut worker = worker(plan, 0);
+    if matches!(options.workload, Workload::DiskSeq | Workload::DiskRandom) {
+        let mut disk = Disk::open(plan, info.command_line()).unwrap_or_else(|why| fail(why.line()));
+        loop {
+            worker.tick();
+            console.attend(&mut worker);
+            disk.turn(worker.pages())
+                .unwrap_or_else(|why| fail(why.line()));
+        }
+    }
     loop {
         worker.tick();
         let wake = console.attend(&mut worker);

@@ -8,6 +8,7 @@ use super::matrix::{Extent, Suite};
 const NONE: &str = "none:--mode post-copy --prepaging none";
 const PUSH: &str = "push:--mode post-copy --prepaging push";
 const BUBBLE: &str = "bubble:--mode post-copy --prepaging bubble";
+const HYBRID: &str = "hybrid:--mode hybrid";
 const AUTO: &str = "auto:--mode auto";
 const PRE_COPY: &str = "pre-copy:--mode pre-copy";
 const STOP_AND_COPY: &str = "stop-and-copy:--mode stop-and-copy";
@@ -35,20 +36,16 @@ impl Column {
                 BUBBLE,
                 "paper:--mode post-copy --prepaging bubble --growth fixed",
                 "recency:--mode post-copy --prepaging bubble --order recency",
-                "hybrid:--mode hybrid",
+                HYBRID,
                 AUTO,
                 PRE_COPY,
                 STOP_AND_COPY,
             ],
             (Suite::Sizes | Suite::Sorts, _) => &[PUSH, BUBBLE],
-            (Suite::Sparse, _) => &[
-                BUBBLE,
-                "hybrid:--mode hybrid",
-                AUTO,
-                PRE_COPY,
-                STOP_AND_COPY,
-            ],
+            (Suite::Sparse, _) => &[BUBBLE, HYBRID, AUTO, PRE_COPY, STOP_AND_COPY],
             (Suite::Hot, _) => &[AUTO],
+            (Suite::Stress, Extent::Small) => &[BUBBLE, PRE_COPY],
+            (Suite::Stress, Extent::Full) => &[PUSH, BUBBLE, HYBRID, PRE_COPY, STOP_AND_COPY],
         };
         let columns = texts.iter().map(|text| text.parse());
         columns

@@ -21,16 +21,19 @@ pub enum Suite {
     Hot,
     /// How does it compare with the paper's table of sorts (OSR 2009, figure 17)?
     Sorts,
+    /// And with its sequential stress (VEE 2009, figures 4 to 6 and table 2)?
+    Stress,
 }
 
 impl Suite {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Moves,
         Self::Sizes,
         Self::Sparse,
         Self::Hot,
         Self::Sorts,
+        Self::Stress,
     ];
 }
 
@@ -42,6 +45,7 @@ impl fmt::Display for Suite {
             Self::Sparse => "sparse",
             Self::Hot => "hot",
             Self::Sorts => "sorts",
+            Self::Stress => "stress",
         })
     }
 }
@@ -54,7 +58,7 @@ impl FromStr for Suite {
             .into_iter()
             .find(|suite| suite.to_string() == word)
             .ok_or_else(|| {
-                format!("no suite `{word}`; there are moves, sizes, sparse, hot and sorts")
+                format!("no suite `{word}`; there are moves, sizes, sparse, hot, sorts and stress")
             })
     }
 }
@@ -107,6 +111,7 @@ impl Selection {
             Suite::Sparse => self.sparse(),
             Suite::Hot => self.hot(),
             Suite::Sorts => self.sorts(),
+            Suite::Stress => self.stress(),
         });
         cells.collect()
     }
@@ -186,6 +191,25 @@ impl Selection {
                 hot_mib: 512,
             })
             .collect()
+    }
+
+    /// As in the paper: a VM of 2 GB over 1 Gb/s that reads or writes one page after the other.
+    fn stress(&self) -> Vec<Cell> {
+        let all_mib = [8, 64, 512, 16, 32, 128, 256];
+        let mut cells = Vec::new();
+        for hot_mib in or(&[], self.extent, &all_mib[..3], &all_mib) {
+            for workload in [Workload::SeqRead, Workload::SeqWrite] {
+                cells.push(Cell {
+                    suite: Suite::Stress,
+                    workload,
+                    pace: Pace::Full,
+                    link: LinkKind::GIGABIT,
+                    memory_mib: 2048,
+                    hot_mib,
+                });
+            }
+        }
+        cells
     }
 
     fn hot(&self) -> Vec<Cell> {

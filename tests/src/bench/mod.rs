@@ -9,13 +9,14 @@
 pub mod balloon;
 mod cell;
 mod column;
+pub mod devices;
 mod error;
 pub mod floors;
 pub mod guest;
 pub mod link;
 mod matrix;
 pub mod noise;
-mod results;
+pub mod results;
 pub mod resume;
 pub mod run;
 mod sample;

@@ -2,11 +2,13 @@
 
 use std::env;
 use std::fs;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::BenchError;
 use super::cell::LinkKind;
 use super::floors::Floors;
 use super::sample::Summary;
@@ -101,19 +103,37 @@ impl Results {
                 "judgement": verdict.judgement(),
             })
         });
-        json!({
-            "schema": SCHEMA,
-            "benchmark": "migrate",
-            "command": env::args().collect::<Vec<_>>().join(" "),
-            "unix_time_s": unix_time_s(),
-            "machine": machine(),
-            "interrupted": interrupted,
-            "floors": floors.collect::<Vec<_>>(),
-            "cells": summaries.iter().map(summary_json).collect::<Vec<_>>(),
-            "verdicts": verdicts.collect::<Vec<_>>(),
-            "skipped": skipped,
-        })
+        let mut json = header("migrate");
+        json["interrupted"] = json!(interrupted);
+        json["floors"] = floors.collect();
+        json["cells"] = summaries.iter().map(summary_json).collect();
+        json["verdicts"] = verdicts.collect();
+        json["skipped"] = json!(skipped);
+        json
     }
+}
+
+/// What the results of every benchmark begin with: which it was, when, and on what.
+#[must_use]
+pub fn header(benchmark: &str) -> Value {
+    json!({
+        "schema": SCHEMA,
+        "benchmark": benchmark,
+        "command": env::args().collect::<Vec<_>>().join(" "),
+        "unix_time_s": unix_time_s(),
+        "machine": machine(),
+    })
+}
+
+/// Writes results to a file, and makes its directory.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write(path: &Path, results: &Value) -> Result<(), BenchError> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(directory)
+        .and_then(|()| fs::write(path, format!("{results:#}\n")))
+        .map_err(BenchError::system("write the results"))
 }
 
 fn summary_json(summary: &Summary) -> Value {

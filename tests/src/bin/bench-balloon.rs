@@ -8,8 +8,9 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
-use ::tests::bench::balloon::drag::{self, Drag, Load};
+use ::tests::bench::balloon::drag::{Drag, Load};
 use ::tests::bench::balloon::{Giving, freed, moved};
+use ::tests::bench::results;
 use ::tests::harness::{remove_on_signal, skiff_binary};
 use ::tests::rig::{Echo, Input, Rig, RigEnd};
 use argh::FromArgs;
@@ -74,9 +75,9 @@ struct Args {
     #[argh(option, default = "String::new()")]
     words: String,
 
-    /// draw the sweep into this file, as SVG
+    /// an interval of the sweep in ms; may be repeated (default: 10 to 10,000)
     #[argh(option)]
-    picture: Option<PathBuf>,
+    interval_ms: Vec<u32>,
 
     /// also write everything to this file, as JSON
     #[argh(option)]
@@ -84,6 +85,13 @@ struct Args {
 }
 
 impl Args {
+    fn intervals_ms(&self) -> &[u32] {
+        match self.interval_ms.as_slice() {
+            [] => &INTERVALS_MS,
+            chosen => chosen,
+        }
+    }
+
     fn giving(&self) -> Vec<Giving> {
         match self.giving.as_slice() {
             [] => Giving::ALL.to_vec(),
@@ -140,18 +148,15 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     remove_on_signal()?;
     let wanted = |suite| args.suite.is_empty() || args.suite.contains(&suite);
-    let mut results = json!({ "schema": 1, "benchmark": "balloon" });
+    let mut results = results::header("balloon");
     if wanted(Suite::Drag) {
         let drag = Drag::measure(slow(args.breaths), &[5000], args.rounds)?;
         drag.print();
         results["drag"] = drag.json();
     }
     if wanted(Suite::Sweep) {
-        let sweep = Drag::measure(QUICK, &INTERVALS_MS, args.rounds)?;
+        let sweep = Drag::measure(QUICK, args.intervals_ms(), args.rounds)?;
         sweep.print();
-        if let Some(path) = &args.picture {
-            drag::draw(&sweep, path)?;
-        }
         results["sweep"] = sweep.json();
     }
     let linux: Vec<_> = [Suite::Freed, Suite::Moved]
@@ -184,7 +189,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         }
     }
     if let Some(path) = &args.out {
-        fs::write(path, format!("{results:#}\n"))?;
+        results::write(path, &results)?;
     }
     Ok(())
 }

@@ -5,11 +5,12 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ::tests::bench::{BenchError, Spread, results};
 use ::tests::harness::{HarnessError, Host, VmProcess, remove_on_signal};
 use argh::FromArgs;
 use serde_json::json;
@@ -25,58 +26,37 @@ struct Args {
     #[argh(option, default = "21")]
     runs: usize,
 
-    /// print one JSON object instead of a table
-    #[argh(switch)]
-    json: bool,
-}
-
-/// Minimum, median and maximum of some runs.
-struct Spread {
-    min: f64,
-    median: f64,
-    max: f64,
-}
-
-impl Spread {
-    fn of(mut values: Vec<f64>) -> Option<Self> {
-        values.sort_by(f64::total_cmp);
-        let (min, max) = (*values.first()?, *values.last()?);
-        Some(Self {
-            min,
-            median: values[values.len() / 2],
-            max,
-        })
-    }
-
-    fn json(&self) -> serde_json::Value {
-        json!({ "min": self.min, "median": self.median, "max": self.max })
-    }
+    /// also write everything to this file, as JSON
+    #[argh(option)]
+    out: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
     let args: Args = argh::from_env();
-    match remove_on_signal().and_then(|()| measure(args.runs.max(1))) {
-        Ok([boot, floor, resident]) => {
-            if args.json {
-                let result = json!({
-                    "first_line_ms": boot.json(),
-                    "process_floor_ms": floor.json(),
-                    "resident_mb": resident.json(),
-                });
-                println!("{result}");
-            } else {
-                println!("{:34} {:>8} {:>8} {:>8}", "", "min", "median", "max");
-                print_row("process start to first line, ms", &boot);
-                print_row("floor: an empty process, ms", &floor);
-                print_row("resident, idle 128 MiB guest, MB", &resident);
-            }
-            ExitCode::SUCCESS
-        }
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench-boot: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn run(args: &Args) -> Result<(), BenchError> {
+    remove_on_signal()?;
+    let [boot, floor, resident] = measure(args.runs.max(1))?;
+    println!("{:34} {:>8} {:>8} {:>8}", "", "min", "median", "max");
+    print_row("process start to first line, ms", &boot);
+    print_row("floor: an empty process, ms", &floor);
+    print_row("resident, idle 128 MiB guest, MB", &resident);
+    if let Some(path) = &args.out {
+        let mut results = results::header("boot");
+        results["first_line_ms"] = json!(boot);
+        results["process_floor_ms"] = json!(floor);
+        results["resident_mb"] = json!(resident);
+        results::write(path, &results)?;
+    }
+    Ok(())
 }
 
 fn print_row(what: &str, spread: &Spread) {

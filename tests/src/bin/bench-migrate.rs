@@ -1,7 +1,6 @@
 //! `bench-migrate`: what a move costs the guest, the network and the user, next to floors measured
 //! in the same run.
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,6 +8,7 @@ use std::time::Duration;
 use ::tests::bench::run::Interrupt;
 use ::tests::bench::{
     BenchError, Column, Extent, LinkKind, Pace, Plan, Selection, Suite, Workload, measure, print,
+    results,
 };
 use argh::FromArgs;
 use vmm::console::Signals;
@@ -19,7 +19,7 @@ use vmm::console::Signals;
 #[derive(FromArgs)]
 #[argh(note = "\
 Suites: moves (workload x pace x link), sizes (downtime by size of memory), sparse (only what is
-used moves), hot (every hot set over every link), sorts (the paper's table). Without options it
+used moves), hot (every hot set over every link), sorts and stress (as the paper's). Without options it
 takes half an hour; with --full, hours. A claim that fails where others disturbed every run is marked
 NOISE. Links with a rate need root and iproute2. SKIFF=PATH names another binary to measure.")]
 struct Args {
@@ -31,7 +31,7 @@ struct Args {
     #[argh(option, arg_name = "NAME:OPTIONS")]
     column: Vec<Column>,
 
-    /// moves, sizes, sparse, hot or sorts; may be repeated (default: all)
+    /// moves, sizes, sparse, hot, sorts or stress; may be repeated (default: all)
     #[argh(option)]
     suite: Vec<Suite>,
 
@@ -117,8 +117,7 @@ fn run(args: Args) -> Result<(), BenchError> {
     let results = measure(&plan, &interrupt)?;
     print(&results);
     if let Some(path) = args.out {
-        fs::write(path, format!("{:#}\n", results.json()))
-            .map_err(BenchError::system("write the results"))?;
+        results::write(&path, &results.json())?;
     }
     if results.interrupted {
         return Err(BenchError::Interrupted);

@@ -1,13 +1,12 @@
 //! `bench-resume`: how soon a saved guest runs again at full speed, and what that costs.
 
 use std::error::Error;
-use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use ::tests::bench::BenchError;
 use ::tests::bench::resume::{Findings, clones, first, set, speed, write};
+use ::tests::bench::{BenchError, results};
 use ::tests::harness::remove_on_signal;
 use argh::FromArgs;
 use serde_json::json;
@@ -101,14 +100,14 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     remove_on_signal()?;
     let wanted = |suite: &Suite| args.suite.is_empty() || args.suite.contains(suite);
-    let mut results = json!({ "schema": 1, "benchmark": "resume" });
+    let mut results = results::header("resume");
     for suite in Suite::ALL.into_iter().filter(wanted) {
         let findings = suite.measure(args.runs.max(1))?;
         findings.print(suite.name());
         results[suite.name()] = json!(findings);
     }
     if let Some(path) = &args.out {
-        fs::write(path, format!("{results:#}\n"))?;
+        results::write(path, &results)?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ mod leavings;
 mod lines;
 mod network;
 mod process;
+mod qemu;
 mod report;
 mod vm;
 
@@ -14,5 +15,6 @@ pub use leavings::remove_on_signal;
 pub use lines::Lines;
 pub use network::Network;
 pub use process::{Skiff, skiff_binary};
+pub use qemu::Qemu;
 pub use report::contradiction;
 pub use vm::{Host, VmProcess, field};

@@ -1,6 +1,6 @@
-//! Tests of finding a balloon and agreeing with it.
+//! Tests of finding a device and agreeing with it.
 
-use super::{Role, agreed_features, windows};
+use super::{Kind, Role, windows};
 
 const VERSION_1: u64 = 1 << 32;
 
@@ -18,12 +18,18 @@ fn queue_numbers_have_no_gaps_over_the_features() {
 
 #[test]
 fn agreed_features_of_an_old_device_are_none_and_unknown_ones_are_left() {
-    assert_eq!(agreed_features(0b10_0111), None);
-    assert_eq!(
-        agreed_features(VERSION_1 | u64::from(u32::MAX)),
-        Some(VERSION_1 | 0b10_0111)
-    );
-    assert_eq!(agreed_features(VERSION_1 | 0b10), Some(VERSION_1 | 0b10));
+    let balloon = |offered| Kind::Balloon.agreed_features(offered);
+    assert_eq!(balloon(0b10_0111), None);
+    let all = VERSION_1 | u64::from(u32::MAX);
+    assert_eq!(balloon(all), Some(VERSION_1 | 0b10_0111));
+    assert_eq!(balloon(VERSION_1 | 0b10), Some(VERSION_1 | 0b10));
+    assert_eq!(Kind::Disk.agreed_features(all), Some(VERSION_1));
+}
+
+#[test]
+fn devices_are_told_by_the_numbers_of_the_specification() {
+    let types = [Kind::Disk, Kind::Balloon].map(Kind::device_type);
+    assert_eq!(types, [2, 5]);
 }
 
 #[test]

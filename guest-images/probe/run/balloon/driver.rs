@@ -10,16 +10,19 @@ use crate::pure::balloon::{Level, Statistics};
 use crate::pure::memory_map::MemoryMap;
 use crate::pure::options::PAGE_BYTES;
 use crate::pure::text::Line;
-use crate::pure::virtio::Role;
+use crate::pure::virtio::{Kind, Role};
 use crate::pure::virtqueue::{Buffer, Queue, Writer};
 
 /// Looks for a target, of those that nothing has announced. Our choice: because each takes an exit, which a
 /// driver with an interrupt makes only when there is one.
 const LOOKS_PER_TARGET: u32 = 5;
 
+/// Our choice: because no request has more buffers (Linux reports up to 32 ranges in one).
+const QUEUE_SIZE: usize = 32;
+
 /// What driver and device share.
 struct Shared {
-    queues: [Queue; Role::ALL.len()],
+    queues: [Queue<QUEUE_SIZE>; Role::ALL.len()],
     /// Frame numbers of the request to inflate or deflate.
     list: [AtomicU32; LIST_PAGES],
     statistics: [AtomicU8; Statistics::BYTES],
@@ -49,7 +52,7 @@ pub struct Driver {
 impl Driver {
     /// Starts the device; nothing if it cannot be used. `frames` are the pages of `memory`.
     pub fn open(window: Window, frames: Frames<'static>, memory: MemoryMap) -> Option<Self> {
-        let features = window.negotiate()?;
+        let features = window.negotiate(Kind::Balloon)?;
         for (number, queue) in (0..).zip(&SHARED.queues) {
             let is_there = Role::ALL
                 .iter()
@@ -181,13 +184,16 @@ impl Driver {
                     place.store(frame, Ordering::Relaxed);
                 }
                 let pages = usize::try_from(self.batch.pages()).expect("a short list");
-                queue.offer([buffer(&SHARED.list[..pages])].into_iter());
+                queue.offer(0, [buffer(&SHARED.list[..pages])].into_iter());
             }
-            Request::Report => queue.offer(self.batch.runs().iter().map(|run| Buffer {
-                gpa: run.gpa,
-                bytes: u32::try_from(run.pages * PAGE_BYTES).expect("a report is small"),
-                writer: Writer::Device,
-            })),
+            Request::Report => queue.offer(
+                0,
+                self.batch.runs().iter().map(|run| Buffer {
+                    gpa: run.gpa,
+                    bytes: u32::try_from(run.pages * PAGE_BYTES).expect("a report is small"),
+                    writer: Writer::Device,
+                }),
+            ),
         }
         self.under_way = Some(request);
         self.window.notify(number);
@@ -205,11 +211,11 @@ impl Driver {
         for (place, byte) in SHARED.statistics.iter().zip(statistics.encode()) {
             place.store(byte, Ordering::Relaxed);
         }
-        queue.offer([buffer(&SHARED.statistics)].into_iter());
+        queue.offer(0, [buffer(&SHARED.statistics)].into_iter());
         self.window.notify(number);
     }
 
-    fn queue(&self, role: Role) -> Option<(u32, &'static Queue)> {
+    fn queue(&self, role: Role) -> Option<(u32, &'static Queue<QUEUE_SIZE>)> {
         let number = role.queue(self.features)?;
         let queue = SHARED.queues.get(usize::try_from(number).ok()?)?;
         Some((number, queue))

@@ -8,7 +8,6 @@
 //! stands what the guest itself counts: the time that it spends on its balloon, until pages that it had
 //! given up are there again.
 
-mod picture;
 #[cfg(test)]
 mod tests;
 
@@ -25,8 +24,6 @@ use crate::bench::noise::{Noise, Watch};
 use crate::bench::statistics::to_f64;
 use crate::bench::{BenchError, Spread};
 use crate::harness::{Host, VmProcess, field};
-
-pub use picture::draw;
 
 const MIB: u64 = 1 << 20;
 

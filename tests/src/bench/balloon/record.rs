@@ -48,6 +48,7 @@ pub fn picture(csv: &str) -> Result<Picture, BenchError> {
         x: "time, s".to_owned(),
         x_scale: Scale::Linear,
         y: "MiB".to_owned(),
+        y_scale: Scale::Linear,
         series,
     })
 }

@@ -20,7 +20,7 @@ fn small_matrix_has_every_suite_and_few_cells() {
     for suite in Suite::ALL {
         assert!(cells.iter().any(|cell| cell.suite == suite), "{suite}");
     }
-    assert!(cells.len() <= 20, "{}", cells.len());
+    assert!(cells.len() <= 26, "{}", cells.len());
     assert!(cells.iter().all(|cell| cell.hot_mib < cell.memory_mib));
 }
 
@@ -39,6 +39,11 @@ fn full_matrix_has_what_the_claims_are_about() {
         &|cell| cell.suite == Suite::Sizes && cell.memory_mib == 8192
     ));
     assert!(has(&|cell| cell.suite == Suite::Hot && cell.hot_mib == 512));
+    for hot_mib in [8, 16, 32, 64, 128, 256, 512] {
+        assert!(has(
+            &|cell| cell.suite == Suite::Stress && cell.hot_mib == hot_mib
+        ));
+    }
 }
 
 #[test]

@@ -1,0 +1,238 @@
+//! How much a guest reads of its disk.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use guest_images::PROBE;
+use serde::Serialize;
+
+use super::Monitor;
+use crate::bench::noise::{Noise, Watch};
+use crate::bench::statistics::to_f64;
+use crate::bench::{BenchError, Spread};
+use crate::harness::field;
+
+const IMAGE_PAGES: u64 = 512 << 8;
+
+const PAGE_BYTES: usize = 4096;
+
+/// Until reading goes as it will go on.
+const WARM_UP: Duration = Duration::from_millis(500);
+
+/// How long it is measured.
+const MEASURED: Duration = Duration::from_secs(3);
+
+/// What the guest reads.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Reading {
+    /// For people.
+    pub name: &'static str,
+    /// The probe's workload.
+    workload: &'static str,
+    /// KiB in a read.
+    block_kib: u16,
+    /// Reads under way.
+    depth: u16,
+}
+
+/// All of them.
+pub const READINGS: [Reading; 4] = [
+    Reading {
+        name: "sequential, 128 KiB, 32 at a time",
+        workload: "disk-seq",
+        block_kib: 128,
+        depth: 32,
+    },
+    Reading {
+        name: "sequential, 4 KiB, 32 at a time",
+        workload: "disk-seq",
+        block_kib: 4,
+        depth: 32,
+    },
+    Reading {
+        name: "random, 4 KiB, 32 at a time",
+        workload: "disk-random",
+        block_kib: 4,
+        depth: 32,
+    },
+    Reading {
+        name: "random, 4 KiB, one at a time",
+        workload: "disk-random",
+        block_kib: 4,
+        depth: 1,
+    },
+];
+
+/// One run of each, in MiB/s.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Round {
+    /// The guest on skiff.
+    pub skiff: f64,
+    /// The guest on QEMU, if there is one.
+    pub qemu: Option<f64>,
+    /// The same reads by pread(2), one after the other, on the host.
+    pub host: f64,
+    /// What else the machine did.
+    pub noise: Noise,
+}
+
+/// All rounds of one reading.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    /// What was read.
+    pub reading: Reading,
+    /// The rounds.
+    pub rounds: Vec<Round>,
+}
+
+/// Measures every reading, in turns.
+///
+/// # Errors
+/// A monitor or guest fails.
+pub fn measure(rounds: usize, peers: &[Monitor]) -> Result<Vec<Row>, BenchError> {
+    let directory = tempfile::tempdir().map_err(BenchError::system("make a directory"))?;
+    let [probe, image] = ["probe.elf", "disk.img"].map(|name| directory.path().join(name));
+    std::fs::write(&probe, PROBE).map_err(BenchError::system("write the probe"))?;
+    make_image(&image).map_err(BenchError::system("write an image"))?;
+    let mut rows = READINGS.map(|reading| Row {
+        reading,
+        rounds: Vec::new(),
+    });
+    for round in 0..rounds {
+        for row in &mut rows {
+            let reading = row.reading;
+            let watch = Watch::begin()?;
+            let host = preads(reading, &image).map_err(BenchError::system("read the image"))?;
+            let mut skiff = 0.0;
+            let mut qemu = None;
+            // Who comes first changes.
+            let mut order: Vec<_> = peers.iter().chain([&Monitor::Skiff]).collect();
+            if round % 2 == 1 {
+                order.reverse();
+            }
+            for monitor in order {
+                let rate = read(*monitor, reading, &probe, &image)?;
+                match monitor {
+                    Monitor::Skiff => skiff = rate,
+                    Monitor::Qemu => qemu = Some(rate),
+                }
+            }
+            let noise = watch.end()?;
+            row.rounds.push(Round {
+                skiff,
+                qemu,
+                host,
+                noise,
+            });
+        }
+        eprintln!("round {}/{rounds}", round + 1);
+    }
+    Ok(rows.into())
+}
+
+/// Prints what was measured.
+pub fn print(rows: &[Row]) {
+    println!(
+        "\n{:34} {:>6} {:>12} {:>12} {:>12} {:>8} {:>8} {:>8} {:>8}",
+        "disk",
+        "rounds",
+        "skiff MiB/s",
+        "QEMU MiB/s",
+        "pread MiB/s",
+        "to QEMU",
+        "min",
+        "max",
+        "to pread"
+    );
+    for row in rows {
+        let spread =
+            |number: fn(&Round) -> Option<f64>| Spread::of(row.rounds.iter().filter_map(number));
+        let shown = |spread: Option<Spread>, of: fn(&Spread) -> f64| match &spread {
+            Some(spread) => format!("{:.2}", of(spread)),
+            None => "-".to_owned(),
+        };
+        let median = |number| shown(spread(number), |spread| spread.median);
+        let to_qemu = || spread(|round| Some(round.skiff / round.qemu?));
+        println!(
+            "{:34} {:6} {:>12} {:>12} {:>12} {:>8} {:>8} {:>8} {:>8}{}",
+            row.reading.name,
+            row.rounds.len(),
+            median(|round| Some(round.skiff)),
+            median(|round| round.qemu),
+            median(|round| Some(round.host)),
+            shown(to_qemu(), |spread| spread.median),
+            shown(to_qemu(), |spread| spread.min),
+            shown(to_qemu(), |spread| spread.max),
+            median(|round| Some(round.skiff / round.host)),
+            verdict(to_qemu())
+        );
+    }
+}
+
+fn verdict(to_qemu: Option<Spread>) -> &'static str {
+    match to_qemu {
+        None => "",
+        Some(ratio) if ratio.median >= 1.0 => "  holds",
+        Some(_) => "  DOES NOT HOLD",
+    }
+}
+
+/// An image of which every page begins with its number.
+fn make_image(path: &Path) -> std::io::Result<()> {
+    let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
+    let mut page = [0; PAGE_BYTES];
+    for number in 0..IMAGE_PAGES {
+        page[..8].copy_from_slice(&number.to_le_bytes());
+        file.write_all(&page)?;
+    }
+    file.flush()
+}
+
+/// What the host itself reads, in MiB/s.
+fn preads(reading: Reading, image: &Path) -> std::io::Result<f64> {
+    let file = File::open(image)?;
+    let block_bytes = u64::from(reading.block_kib) << 10;
+    let mut block = vec![0; usize::from(reading.block_kib) << 10];
+    let blocks = (IMAGE_PAGES << 2) / u64::from(reading.block_kib);
+    let began = Instant::now();
+    let mut count: u64 = 0;
+    while began.elapsed() < MEASURED / 3 {
+        for _ in 0..64 {
+            let number = match reading.workload {
+                // As good as random: multiples of the golden ratio.
+                "disk-random" => (count.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % blocks,
+                _ => count % blocks,
+            };
+            file.read_exact_at(&mut block, number * block_bytes)?;
+            count += 1;
+        }
+    }
+    let mib = to_f64(count * u64::from(reading.block_kib)) / 1024.0;
+    Ok(mib / began.elapsed().as_secs_f64())
+}
+
+/// What a guest reads, in MiB/s.
+fn read(monitor: Monitor, reading: Reading, probe: &Path, image: &Path) -> Result<f64, BenchError> {
+    let Reading {
+        workload,
+        block_kib,
+        depth,
+        ..
+    } = reading;
+    let words = format!("workload={workload} block={block_kib}K depth={depth} ws=8M");
+    let guest = monitor.run(probe, image, &words)?;
+    let after = |from_ms: u64, time: Duration| {
+        move |line: &str| {
+            let t_ms: u64 = field(line, "t_ms").ok()?;
+            let pages: u64 = field(line, "pages").ok()?;
+            (u128::from(t_ms - from_ms.min(t_ms)) >= time.as_millis()).then_some((t_ms, pages))
+        }
+    };
+    let first = guest.wait(after(0, WARM_UP))?;
+    let last = guest.wait(after(first.0, MEASURED))?;
+    let seconds = to_f64(last.0 - first.0) / 1e3;
+    Ok(to_f64(last.1 - first.1) / 256.0 / seconds)
+}

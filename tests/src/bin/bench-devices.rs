@@ -1,0 +1,65 @@
+//! `bench-devices`: what a guest gets out of its disk, next to QEMU.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use ::tests::bench::devices::{Monitor, disk};
+use ::tests::bench::results;
+use ::tests::harness::{Qemu, remove_on_signal};
+use argh::FromArgs;
+use serde_json::json;
+
+/// Says how much a guest reads of its disk, next to the same guest on QEMU and to the host itself.
+#[derive(FromArgs)]
+#[argh(note = "\
+The guest is the probe, the image 512 MiB under TMPDIR, in the host's page cache. QEMU is the one that
+the search path has; without it there is nothing to compare with. Without options it takes some minutes.")]
+struct Args {
+    /// rounds (default 5)
+    #[argh(option, default = "5")]
+    rounds: usize,
+
+    /// also write everything to this file, as JSON
+    #[argh(option)]
+    out: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let args: Args = argh::from_env();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mut cause = Some(&*error as &dyn Error);
+            while let Some(error) = cause {
+                eprintln!("bench-devices: {error}");
+                cause = error.source();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+    remove_on_signal()?;
+    let version = Qemu::version();
+    let peers = match &version {
+        Some(version) => {
+            println!("to compare with: {version}");
+            vec![Monitor::Qemu]
+        }
+        None => {
+            println!("there is no qemu-system-x86_64 to compare with");
+            Vec::new()
+        }
+    };
+    let rows = disk::measure(args.rounds.max(1), &peers)?;
+    disk::print(&rows);
+    if let Some(path) = &args.out {
+        let mut results = results::header("devices");
+        results["qemu"] = json!(version);
+        results["disk"] = json!(rows);
+        results::write(path, &results)?;
+    }
+    Ok(())
+}

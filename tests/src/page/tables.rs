@@ -1,0 +1,230 @@
+//! Which tables there are: the claims of each benchmark, and the numbers that no picture shows.
+
+use serde_json::Value;
+
+use super::{Benchmark, Source, Table};
+use crate::bench::Spread;
+
+/// The tables for which there are results.
+pub fn all(sources: &[Source]) -> Vec<Table> {
+    let tables = sources.iter().flat_map(|source| {
+        let Some(results) = &source.results else {
+            return Vec::new();
+        };
+        match source.benchmark {
+            Benchmark::Migrate => vec![
+                moves(results),
+                claims("Claims about moves", &results["verdicts"]),
+            ],
+            Benchmark::Resume => resumes(results),
+            Benchmark::Balloon => vec![drag(results)],
+            Benchmark::Devices => vec![disks(results)],
+            Benchmark::Boot => vec![start(results)],
+        }
+    });
+    tables.filter(|table| !table.rows.is_empty()).collect()
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// A number with as many places as are worth reading.
+fn number(value: f64) -> String {
+    match value.abs() {
+        0.0 => "0".to_owned(),
+        size if size < 1.0 => format!("{value:.3}"),
+        size if size < 100.0 => format!("{value:.2}"),
+        _ => format!("{value:.0}"),
+    }
+}
+
+fn numeric(value: &Value) -> String {
+    value.as_f64().map_or_else(|| "-".to_owned(), number)
+}
+
+/// Median and range.
+fn spread(value: &Value) -> String {
+    let part = |name: &str| numeric(&value[name]);
+    match value["median"].as_f64() {
+        Some(median) => format!("{} ({} to {})", number(median), part("min"), part("max")),
+        None => "-".to_owned(),
+    }
+}
+
+fn spread_of(values: impl IntoIterator<Item = f64>) -> String {
+    Spread::of(values).map_or_else(
+        || "-".to_owned(),
+        |spread| {
+            let [median, min, max] = [spread.median, spread.min, spread.max].map(number);
+            format!("{median} ({min} to {max})")
+        },
+    )
+}
+
+fn moves(migrate: &Value) -> Table {
+    const METRICS: [&str; 7] = [
+        "total_ms",
+        "downtime_ms",
+        "longest_stall_ms",
+        "work_lost_percent",
+        "network_faults",
+        "fault_p99_us",
+        "wire_mib",
+    ];
+    let row = |cell: &Value| {
+        let what = ["suite", "workload", "pace", "link"].map(|key| text(&cell[key]));
+        let sizes = format!("{} of {} MiB", cell["hot_mib"], cell["memory_mib"]);
+        let runs = format!("{}/{}", cell["quiet_runs"], cell["runs"]);
+        let numbers = METRICS.map(|metric| spread(&cell["spread"][metric]));
+        [&what.join(" "), &sizes, &text(&cell["column"]), &runs]
+            .into_iter()
+            .cloned()
+            .chain(numbers)
+            .collect()
+    };
+    Table {
+        title: "Moves: medians and ranges".to_owned(),
+        heads: [&["what", "hot", "how", "quiet runs"], &METRICS[..]].concat(),
+        rows: list(&migrate["cells"]).iter().map(row).collect(),
+    }
+}
+
+fn claims(title: &str, verdicts: &Value) -> Table {
+    let row = |verdict: &Value| {
+        let bound = verdict["bound"]
+            .as_object()
+            .and_then(|bound| bound.iter().next());
+        let (side, limit) = bound.map_or(("-", f64::NAN), |(side, limit)| {
+            (side.as_str(), limit.as_f64().unwrap_or(f64::NAN))
+        });
+        let measured = verdict["measured"].as_f64().unwrap_or(f64::NAN);
+        let holds = match side {
+            "at-most" => measured <= limit,
+            _ => measured >= limit,
+        };
+        vec![
+            text(&verdict["claim"]),
+            text(&verdict["subject"]),
+            number(measured),
+            format!("{} {}", side.replace('-', " "), number(limit)),
+            if holds { "holds" } else { "does not hold" }.to_owned(),
+        ]
+    };
+    Table {
+        title: title.to_owned(),
+        heads: vec!["claim", "of", "measured", "claimed", "verdict"],
+        rows: list(verdicts).iter().map(row).collect(),
+    }
+}
+
+fn resumes(resume: &Value) -> Vec<Table> {
+    let suites = ["first", "set", "speed", "write", "clones"];
+    let tables = suites.into_iter().flat_map(|suite| {
+        let findings = &resume[suite];
+        let row = |row: &Value| {
+            let values = list(&row["values"]).iter().filter_map(Value::as_f64);
+            vec![text(&row["what"]), text(&row["unit"]), spread_of(values)]
+        };
+        let numbers = Table {
+            title: format!("Resume: {suite}"),
+            heads: vec!["what", "unit", "median and range"],
+            rows: list(&findings["rows"]).iter().map(row).collect(),
+        };
+        let title = format!("Claims about resume: {suite}");
+        [numbers, claims(&title, &findings["verdicts"])]
+    });
+    tables.collect()
+}
+
+fn drag(balloon: &Value) -> Table {
+    let suites = ["drag", "sweep"].into_iter();
+    let rows = suites.flat_map(|suite| {
+        let rows = list(&balloon[suite]["rows"]).iter();
+        rows.map(move |row| {
+            let pairs = list(&row["pairs"]);
+            let resident = |whose: &str| {
+                let of = |pair: &Value| pair[whose]["resident_mib"].as_f64();
+                spread_of(pairs.iter().filter_map(of))
+            };
+            vec![
+                suite.to_owned(),
+                format!("{} ms", row["interval_ms"]),
+                pairs.len().to_string(),
+                spread(&row["slowdown_percent"]),
+                spread(&row["balloon_percent"]),
+                resident("with"),
+                resident("without"),
+            ]
+        })
+    });
+    Table {
+        title: "Self-ballooning beside a guest without".to_owned(),
+        heads: vec![
+            "suite",
+            "interval",
+            "pairs",
+            "less work, %",
+            "the guest counts, %",
+            "resident MiB",
+            "without",
+        ],
+        rows: rows.collect(),
+    }
+}
+
+fn disks(devices: &Value) -> Table {
+    let row = |row: &Value| {
+        let rounds = list(&row["rounds"]);
+        let rate = |whose: &str| spread_of(rounds.iter().filter_map(|round| round[whose].as_f64()));
+        let ratio = |to: &str| {
+            let ratio = |round: &Value| Some(round["skiff"].as_f64()? / round[to].as_f64()?);
+            spread_of(rounds.iter().filter_map(ratio))
+        };
+        vec![
+            text(&row["reading"]["name"]),
+            rate("skiff"),
+            rate("qemu"),
+            rate("host"),
+            ratio("qemu"),
+            ratio("host"),
+        ]
+    };
+    Table {
+        title: "Reading a disk".to_owned(),
+        heads: vec![
+            "what",
+            "skiff MiB/s",
+            "QEMU MiB/s",
+            "pread MiB/s",
+            "to QEMU",
+            "to pread",
+        ],
+        rows: list(&devices["disk"]).iter().map(row).collect(),
+    }
+}
+
+fn start(boot: &Value) -> Table {
+    let rows = [
+        (
+            "process start to the guest's first line, ms",
+            "first_line_ms",
+        ),
+        ("an empty process, ms", "process_floor_ms"),
+        (
+            "resident memory of monitor and idle guest of 128 MiB, MB",
+            "resident_mb",
+        ),
+    ];
+    Table {
+        title: "Start and size".to_owned(),
+        heads: vec!["what", "median and range"],
+        rows: rows
+            .map(|(what, key)| vec![what.to_owned(), spread(&boot[key])])
+            .into(),
+    }
+}

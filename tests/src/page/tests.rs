@@ -1,0 +1,128 @@
+//! Tests of the page: what is drawn, and what is said where nothing was measured.
+
+use serde_json::json;
+
+use super::*;
+
+fn cell(suite: &str, workload: &str, hot_mib: u32, column: &str) -> Value {
+    let spread =
+        |median: f64| json!({ "median": median, "min": median, "max": median, "count": 1 });
+    json!({
+        "suite": suite, "workload": workload, "pace": "full", "link": "1G",
+        "memory_mib": 2048, "hot_mib": hot_mib, "column": column, "runs": 1, "quiet_runs": 1,
+        "spread": {
+            "total_ms": spread(2500.0), "downtime_ms": spread(1.5), "network_faults": spread(41.0),
+        },
+        "samples": [{ "transferred_pages": 2100.0 }],
+    })
+}
+
+fn sources(migrate: Option<Value>) -> [Source; 1] {
+    [Source {
+        benchmark: Benchmark::Migrate,
+        results: migrate,
+    }]
+}
+
+fn figure<'a>(figures: &'a [Figure], name: &str) -> &'a Figure {
+    figures.iter().find(|figure| figure.name == name).unwrap()
+}
+
+fn points(figure: &Figure, series: &str) -> Vec<(f64, f64)> {
+    let mut all = figure.picture.series.iter();
+    all.find(|one| one.name == series).unwrap().points.clone()
+}
+
+#[test]
+fn moves_are_drawn_by_working_set_beside_the_paper_s() {
+    let migrate = json!({ "cells": [
+        cell("stress", "seq-read", 64, "bubble"),
+        cell("stress", "seq-read", 8, "bubble"),
+        cell("sorts", "quicksort:8", 512, "push"),
+        cell("moves", "random", 256, "bubble"),
+    ]});
+    let figures = figures::all(&sources(Some(migrate)), &Paper::load());
+    let total = figure(&figures, "total-time");
+    assert_eq!(points(total, "bubble, read"), [(8.0, 2.5), (64.0, 2.5)]);
+    assert_eq!(points(total, "paper: pre-copy, write")[6], (512.0, 60.0));
+    let down = figure(&figures, "downtime");
+    assert_eq!(points(down, "paper: post-copy, read")[0], (8.0, 672.0));
+    assert_eq!(
+        points(figure(&figures, "pages"), "bubble, read")[0],
+        (8.0, 2.1)
+    );
+    let share = points(figure(&figures, "network-faults"), "bubble, read")[0].1;
+    assert!((share - 41.0 / 2048.0 * 100.0).abs() < 1e-9, "{share}");
+    let sorts = figure(&figures, "sorts");
+    assert_eq!(points(sorts, "push"), [(8.0, 41.0)]);
+    let paper = points(sorts, "paper: dual, multi-pivot, LRU");
+    assert_eq!((paper[0], paper[7]), ((1.0, 40.0), (128.0, 1802.0)));
+}
+
+#[test]
+fn intervals_are_drawn_as_both_see_them() {
+    let row = json!({
+        "interval_ms": 5000,
+        "slowdown_percent": { "median": 1.2 }, "balloon_percent": { "median": 1.0 }, "pairs": [],
+    });
+    let balloon = [Source {
+        benchmark: Benchmark::Balloon,
+        results: Some(json!({ "sweep": { "rows": [row] } })),
+    }];
+    let figures = figures::all(&balloon, &Paper::load());
+    let picture = figure(&figures, "self-ballooning");
+    assert_eq!(
+        points(picture, "less work than the guest beside it"),
+        [(5000.0, 1.2)]
+    );
+    let paper = points(picture, "paper: kernel build in 128 MB")[0];
+    assert!((paper.1 - 44.0 / 439.0 * 100.0).abs() < 1e-9);
+}
+
+#[test]
+fn picture_without_a_point_of_ours_is_left_out() {
+    let migrate = json!({ "cells": [cell("moves", "random", 256, "bubble")] });
+    assert!(figures::all(&sources(Some(migrate)), &Paper::load()).is_empty());
+    assert!(figures::all(&sources(None), &Paper::load()).is_empty());
+}
+
+#[test]
+fn page_has_every_picture_and_says_what_is_missing() {
+    let directory = tempfile::tempdir().unwrap();
+    let migrate = json!({
+        "cells": [cell("stress", "seq-write", 8, "pre-copy")],
+        "verdicts": [{
+            "claim": "downtime ms", "subject": "a < b", "measured": 3.0, "bound": { "at-most": 2.0 },
+        }],
+        "skipped": [{ "what": "link 1G", "reason": "no root" }],
+    });
+    fs::write(directory.path().join("migrate.json"), migrate.to_string()).unwrap();
+    let page = fs::read_to_string(build(directory.path()).unwrap()).unwrap();
+    for part in [
+        "total-time.svg",
+        "boot: not measured",
+        "link 1G: no root",
+        "a &lt; b",
+        "does not hold",
+        "2500 (2500 to 2500)",
+    ] {
+        assert!(page.contains(part), "no {part} in {page}");
+    }
+    for name in ["total-time", "downtime", "pages", "network-faults"] {
+        let picture = fs::read_to_string(directory.path().join(name).with_extension("svg"));
+        assert!(picture.unwrap().starts_with("<svg"), "{name}");
+    }
+}
+
+#[test]
+fn directory_without_results_or_with_broken_ones_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let empty = build(directory.path());
+    assert!(matches!(empty, Err(PageError::Nothing { .. })), "{empty:?}");
+    fs::write(directory.path().join("boot.json"), "{").unwrap();
+    let broken = build(directory.path());
+    assert!(
+        matches!(broken, Err(PageError::Results { .. })),
+        "{broken:?}"
+    );
+}
