@@ -2,9 +2,12 @@
 //! device of the host.
 //!
 //! ```text
-//! driver --kick--> thread `disk`: take a chain, parse it, hand it to the kernel --io_uring--> storage
-//! driver <-interrupt-- thread `disk`: put it back, in whatever order they are done <--io_uring-- storage
+//! driver --kick--> thread `disk`: take chains, parse them, hand runs of them to the kernel --io_uring--> storage
+//! driver <-interrupt-- thread `disk`: put them back, in whatever order they are done <--io_uring-- storage
 //! ```
+//! While the thread is at work it wants no kicks, and a guest that asks again within some microseconds is
+//! waited for.
+//!
 //! Neither vCPUs nor the event loop wait for the host's storage: one thread per disk does, for as
 //! long as the device runs; where the kernel has no io_uring, it does one request after another. To stop
 //! it is to wait for the requests that were begun; those it has not taken are still in the ring, which is
@@ -16,8 +19,10 @@ mod device;
 mod error;
 mod image;
 mod lock;
+mod polling;
 mod request;
 mod ring;
+mod run;
 mod server;
 #[cfg(test)]
 mod tests;

@@ -62,8 +62,15 @@ impl Limiter {
         self.paid_at.is_none() || self.wait(Instant::now()).is_zero()
     }
 
+    /// Notes a request of that many bytes, done now. Without a limit it does not look at the clock.
+    pub(crate) fn charge(&mut self, bytes: u64) {
+        if self.limit != RateLimit::default() {
+            self.spend(Instant::now(), bytes);
+        }
+    }
+
     /// Notes a request of that many bytes, done at `now`.
-    pub(crate) fn spend(&mut self, now: Instant, bytes: u64) {
+    fn spend(&mut self, now: Instant, bytes: u64) {
         let cost = self.limit.cost(bytes);
         if !cost.is_zero() {
             let from = self.paid_at.map_or(now, |paid_at| paid_at.max(now));

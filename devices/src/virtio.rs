@@ -16,6 +16,7 @@ mod signals;
 mod status;
 mod thread;
 
+pub(crate) use chain::GuestRanges;
 pub use chain::{Chain, GuestRange};
 pub use device::{
     Activation, DeviceType, Progress, QueueIndex, Service, VirtioDevice, read_config_bytes,

@@ -13,7 +13,7 @@ use vm_memory::{Address, GuestAddress};
 use super::SECTOR_BYTES;
 use super::config::{DISCARD, MAX_RANGE_SECTORS, MAX_RANGES, MAX_SEGMENTS, WRITE_ZEROES};
 use super::image::Access;
-use crate::virtio::GuestRange;
+use crate::virtio::{GuestRange, GuestRanges};
 
 #[cfg(test)]
 mod tests;
@@ -52,13 +52,6 @@ pub(super) struct Extent {
     pub(super) len_bytes: u64,
 }
 
-impl Extent {
-    /// Its length as the ring counts it, which takes no chain of 4 GiB.
-    pub(super) fn data_bytes(self) -> u32 {
-        u32::try_from(self.len_bytes).unwrap_or(u32::MAX - 1)
-    }
-}
-
 /// What becomes of a range that shall read as zeroes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Zeroing {
@@ -72,15 +65,26 @@ pub(super) enum Zeroing {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Request {
     /// Fill memory with that part of the disk.
-    Read(Extent, Vec<GuestRange>),
+    Read(Extent, GuestRanges),
     /// Fill that part of the disk with memory.
-    Write(Extent, Vec<GuestRange>),
+    Write(Extent, GuestRanges),
     /// Bring what was written to stable storage.
     Flush,
     /// Write the disk's serial number to memory.
-    Identify(Vec<GuestRange>),
+    Identify(GuestRanges),
     /// Have these parts of the disk read as zeroes.
     Zero(Vec<(Extent, Zeroing)>),
+}
+
+impl Request {
+    /// How many bytes of data are written to memory when it is done whole, as the ring counts them, which
+    /// takes no chain of 4 GiB.
+    pub(super) fn data_bytes(&self) -> u32 {
+        match self {
+            Self::Read(extent, _) => u32::try_from(extent.len_bytes).unwrap_or(u32::MAX - 1),
+            Self::Write(..) | Self::Flush | Self::Identify(_) | Self::Zero(_) => 0,
+        }
+    }
 }
 
 /// Something that cannot be done.
@@ -210,7 +214,7 @@ impl Rules {
     }
 }
 
-fn segments(data: Vec<GuestRange>) -> Result<Vec<GuestRange>, Rejection> {
+fn segments(data: GuestRanges) -> Result<GuestRanges, Rejection> {
     if data.len() > MAX_SEGMENTS as usize {
         let segments = data.len();
         return Err(Rejection::Segments { segments });
@@ -223,9 +227,9 @@ fn total_bytes(ranges: &[GuestRange]) -> u64 {
 }
 
 /// The memory of `len_bytes` bytes of `ranges` after the first `skipped_bytes`, empty ranges left out.
-fn part_of(ranges: &[GuestRange], skipped_bytes: u64, len_bytes: u64) -> Vec<GuestRange> {
+fn part_of(ranges: &[GuestRange], skipped_bytes: u64, len_bytes: u64) -> GuestRanges {
     let (mut skipped, mut left) = (skipped_bytes, len_bytes);
-    let mut part = Vec::with_capacity(ranges.len());
+    let mut part = GuestRanges::new();
     for range in ranges {
         let before = skipped.min(u64::from(range.len_bytes));
         let len = left.min(u64::from(range.len_bytes) - before);

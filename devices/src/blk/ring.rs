@@ -15,9 +15,9 @@ use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use vmm_sys_util::eventfd::EventFd;
 
 use super::request::Request;
+use super::run::Run;
 use super::vectored::Durability;
 use crate::pieces::{count_of, iovecs, slices_of};
-use crate::virtio::GuestRange;
 use crate::{DeviceError, GuestMemory};
 
 /// Requests that the kernel has at a time. Our choice: half of a queue.
@@ -78,27 +78,27 @@ impl Ring {
         Ok(ring)
     }
 
-    /// Queues a request for the kernel; says whether it is one for it.
+    /// Queues a run for the kernel; says whether it is one for it.
     ///
     /// # Errors
     /// Its memory is not the guest's, which a chain that was checked does not say.
     pub(super) fn queue(
         &mut self,
         slot: Slot,
-        request: &Request,
+        run: &Run,
         (file, durability): (&File, Durability),
         memory: &GuestMemory,
     ) -> Result<bool, DeviceError> {
         let file = types::Fd(file.as_fd().as_raw_fd());
-        let entry = match request {
-            Request::Read(extent, data) => {
-                let (pieces, count) = self.lay_out(slot, memory, data)?;
+        let entry = match run.first() {
+            Request::Read(extent, _) => {
+                let (pieces, count) = self.lay_out(slot, memory, run)?;
                 opcode::Readv::new(file, pieces, count)
                     .offset(extent.offset_bytes)
                     .build()
             }
-            Request::Write(extent, data) => {
-                let (pieces, count) = self.lay_out(slot, memory, data)?;
+            Request::Write(extent, _) => {
+                let (pieces, count) = self.lay_out(slot, memory, run)?;
                 let flags = match durability {
                     Durability::Cached => 0,
                     Durability::Stable => libc::RWF_DSYNC,
@@ -118,8 +118,20 @@ impl Ring {
         Ok(true)
     }
 
-    /// Hands to the kernel what is queued, and waits until there is an event, for `patience` at most. What
-    /// is in the kernel's cache is done when this returns.
+    /// Hands to the kernel what is queued; says whether there is an event. What is in the kernel's cache
+    /// is done when this returns.
+    ///
+    /// # Errors
+    /// The kernel takes no more.
+    pub(super) fn submit(&mut self) -> Result<bool, DeviceError> {
+        if !self.ring.submission().is_empty() {
+            let submitted = self.ring.submit();
+            tolerate(submitted)?;
+        }
+        Ok(!self.ring.completion().is_empty())
+    }
+
+    /// Hands to the kernel what is queued, and waits until there is an event, for `patience` at most.
     ///
     /// # Errors
     /// The kernel takes no more.
@@ -133,15 +145,7 @@ impl Ring {
                 submitter.submit_with_args(wanted, &types::SubmitArgs::new().timespec(&patience))
             }
         };
-        match done.map_err(|error| (error.raw_os_error(), error)) {
-            Ok(_) | Err((Some(libc::EINTR | libc::ETIME), _)) => Ok(()),
-            // The kernel is short of memory, or has events that were not taken.
-            Err((Some(libc::EAGAIN | libc::EBUSY), _)) => {
-                thread::sleep(RETRY_INTERVAL);
-                Ok(())
-            }
-            Err((_, error)) => Err(DeviceError::SetUpRing(error)),
-        }
+        tolerate(done)
     }
 
     /// Takes the next event, if there is one.
@@ -172,10 +176,10 @@ impl Ring {
         &mut self,
         slot: Slot,
         memory: &GuestMemory,
-        data: &[GuestRange],
+        run: &Run,
     ) -> Result<(*const libc::iovec, u32), DeviceError> {
         let pieces = &mut self.pieces[slot.0];
-        *pieces = iovecs(&slices_of(memory, data)?);
+        *pieces = iovecs(&slices_of(memory, run.data())?);
         let count = u32::try_from(count_of(pieces)).expect("it is at most 1024");
         Ok((pieces.as_ptr(), count))
     }
@@ -185,6 +189,19 @@ impl Ring {
         // of this value waits for; so do the pieces, which are not touched before the slot is free.
         let pushed = unsafe { self.ring.submission().push(entry) };
         pushed.expect("there are as many places as there are slots, and one for the poll");
+    }
+}
+
+/// What the kernel says is no failure if it can be asked again.
+fn tolerate(submitted: io::Result<usize>) -> Result<(), DeviceError> {
+    match submitted.map_err(|error| (error.raw_os_error(), error)) {
+        Ok(_) | Err((Some(libc::EINTR | libc::ETIME), _)) => Ok(()),
+        // The kernel is short of memory, or has events that were not taken.
+        Err((Some(libc::EAGAIN | libc::EBUSY), _)) => {
+            thread::sleep(RETRY_INTERVAL);
+            Ok(())
+        }
+        Err((_, error)) => Err(DeviceError::SetUpRing(error)),
     }
 }
 

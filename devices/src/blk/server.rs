@@ -10,8 +10,9 @@ use vm_memory::{Bytes, GuestAddress};
 use super::DiskImage;
 use super::config::FLUSH;
 use super::counters::{Counters, DiskCounters, count};
-use super::request::{Extent, HEAD_BYTES, Request, Rules, Zeroing, parse, status_place};
+use super::request::{HEAD_BYTES, Request, Rules, Zeroing, parse, status_place};
 use super::ring::{Ring, Slot};
+use super::run::Run;
 use super::vectored::{self, Durability};
 use crate::virtio::{Activation, Chain, GuestRange};
 use crate::{DeviceError, GuestMemory, Misbehaviour};
@@ -258,7 +259,7 @@ impl Server {
         match request {
             Request::Read(extent, data) => {
                 vectored::read(image.file(), &self.memory, data, extent.offset_bytes)?;
-                Ok(extent.data_bytes())
+                Ok(request.data_bytes())
             }
             Request::Write(extent, data) => {
                 let what = (&data[..], extent.offset_bytes);
@@ -285,7 +286,7 @@ impl Server {
         }
     }
 
-    /// Queues a request for the kernel; says whether it is one for it.
+    /// Queues a run for the kernel; says whether it is one for it.
     ///
     /// # Errors
     /// Guest memory cannot be accessed.
@@ -293,34 +294,28 @@ impl Server {
         &self,
         ring: &mut Ring,
         slot: Slot,
-        request: &Request,
+        run: &Run,
     ) -> Result<bool, DeviceError> {
         let how = (self.disk.image().file(), self.durability);
-        ring.queue(slot, request, how, &self.memory)
+        ring.queue(slot, run, how, &self.memory)
     }
 
-    /// Accepts what the kernel has done of a request: how many bytes of data were written to memory, or
-    /// nothing if it was not all done.
+    /// Accepts what the kernel has done of a run: whether it was all done.
     ///
     /// # Errors
     /// Guest memory cannot be accessed.
     pub(super) fn accept(
         &self,
-        request: &Request,
+        run: &Run,
         result: &io::Result<usize>,
-    ) -> Result<Option<u32>, DeviceError> {
+    ) -> Result<bool, DeviceError> {
         let Ok(transferred) = result else {
-            return Ok(None);
+            return Ok(false);
         };
-        let is_whole = |extent: &Extent| *transferred as u64 == extent.len_bytes;
-        Ok(match request {
-            Request::Read(extent, data) => {
-                vectored::mark_dirty(&self.memory, data)?;
-                is_whole(extent).then(|| extent.data_bytes())
-            }
-            Request::Write(extent, _) => is_whole(extent).then_some(0),
-            Request::Flush | Request::Identify(_) | Request::Zero(_) => Some(0),
-        })
+        if matches!(run.first(), Request::Read(..)) {
+            vectored::mark_dirty(&self.memory, run.data())?;
+        }
+        Ok(*transferred as u64 == run.len_bytes())
     }
 
     /// Writes as much of the serial number as there is room for.

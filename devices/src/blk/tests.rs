@@ -99,10 +99,16 @@ impl FakeDriver<Blk> {
 
     /// Makes a request available: a header, `data`, and the place of the status.
     fn ask(&mut self, kind: u32, sector: u64, data: &[Buffer]) {
-        let header = [&kind.to_le_bytes()[..], &[0; 4], &sector.to_le_bytes()].concat();
-        self.put(HEADER, &header);
-        self.put(STATUS, &[0xff]);
-        let request = [&[readable(HEADER, 16)], data, &[writable(STATUS, 1)]].concat();
+        self.ask_apart(0, kind, sector, data);
+    }
+
+    /// The same with header and status apart from those of the requests with other numbers, up to 63.
+    fn ask_apart(&mut self, number: u64, kind: u32, sector: u64, data: &[Buffer]) {
+        let (header, status) = (HEADER + number * 32, STATUS + number);
+        let bytes = [&kind.to_le_bytes()[..], &[0; 4], &sector.to_le_bytes()].concat();
+        self.put(header, &bytes);
+        self.put(status, &[0xff]);
+        let request = [&[readable(header, 16)], data, &[writable(status, 1)]].concat();
         self.offer(QUEUE, &request);
     }
 

@@ -43,7 +43,10 @@ pub(super) fn read(
 }
 
 /// Notes that somebody else has written `ranges`.
-pub(super) fn mark_dirty(memory: &GuestMemory, ranges: &[GuestRange]) -> Result<(), DeviceError> {
+pub(super) fn mark_dirty<'r>(
+    memory: &GuestMemory,
+    ranges: impl Iterator<Item = &'r GuestRange>,
+) -> Result<(), DeviceError> {
     mark(&slices_of(memory, ranges)?);
     Ok(())
 }

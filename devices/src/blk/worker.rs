@@ -3,12 +3,12 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use vm_memory::GuestAddress;
 use vmm_sys_util::eventfd::EventFd;
 
 use super::device::REQUESTS;
-use super::request::Request;
+use super::polling::Polling;
 use super::ring::{DEPTH, Event, Ring, Slot};
+use super::run::{Run, Taken};
 use super::server::{Server, Understood};
 use crate::DeviceError;
 use crate::event::{descriptor, lower, wait_for};
@@ -79,7 +79,7 @@ impl Work<'_> {
                     has_more = false;
                     break;
                 };
-                self.limiter.spend(Instant::now(), bytes_of(&chain));
+                self.limiter.charge(bytes_of(&chain));
                 let written_bytes = self.server.serve(&chain)?;
                 self.queue.put_back(chain, written_bytes)?;
             }
@@ -98,15 +98,12 @@ impl Work<'_> {
 
     fn many_at_a_time(&mut self, mut ring: Ring) -> Result<(), DeviceError> {
         let mut in_flight = InFlight::new();
-        let mut has_more = true;
+        let mut polling = Polling::default();
         loop {
             while let Some(event) = ring.take_event() {
                 match event {
                     Event::Done(slot, result) => self.finish(in_flight.remove(slot), &result)?,
-                    Event::Kicked => {
-                        lower(self.kick);
-                        has_more = true;
-                    }
+                    Event::Kicked => lower(self.kick),
                 }
             }
             self.queue.interrupt_if_wanted()?;
@@ -114,27 +111,39 @@ impl Work<'_> {
             if !goes_on && in_flight.is_empty() {
                 return Ok(());
             }
-            if goes_on && has_more {
-                has_more = self.begin(&mut ring, &mut in_flight)?;
-                // Some may have been done already.
-                self.queue.interrupt_if_wanted()?;
+            let has_more = goes_on && self.begin(&mut ring, &mut in_flight)?;
+            // Some were done at once, and what comes from the host's cache is done when it is handed over.
+            self.queue.interrupt_if_wanted()?;
+            if ring.submit()? {
+                continue;
             }
-            let can_begin = goes_on && has_more && in_flight.vacant().is_some();
+            let mut idle_since = None;
+            if goes_on && !has_more {
+                idle_since = Some(Instant::now());
+                let looks = in_flight.is_empty() && polling.look(|| self.queue.has_chain())?;
+                if looks || self.queue.ask_for_kicks()? {
+                    continue;
+                }
+            }
+            let can_begin = has_more && in_flight.has_room();
             ring.wait(can_begin.then(|| self.limiter.wait(Instant::now())))?;
+            if let Some(since) = idle_since {
+                polling.waited(since.elapsed());
+            }
         }
     }
 
     /// Takes requests and hands them to the kernel, as long as there are some and they may begin. Says
     /// whether there may be more.
     fn begin(&mut self, ring: &mut Ring, in_flight: &mut InFlight) -> Result<bool, DeviceError> {
-        while self.may_begin() {
-            let Some(slot) = in_flight.vacant() else {
-                return Ok(true);
+        let mut run: Option<Run> = None;
+        let mut has_more = true;
+        while has_more && in_flight.has_room() && self.may_begin() {
+            let Some(chain) = self.queue.take_unasked()? else {
+                has_more = false;
+                break;
             };
-            let Some(chain) = self.queue.take()? else {
-                return Ok(false);
-            };
-            self.limiter.spend(Instant::now(), bytes_of(&chain));
+            self.limiter.charge(bytes_of(&chain));
             match self.server.understand(&chain)? {
                 Understood::Answered(written_bytes) => self.queue.put_back(chain, written_bytes)?,
                 Understood::Asked(request, status_place) => {
@@ -143,24 +152,54 @@ impl Work<'_> {
                         request,
                         status_place,
                     };
-                    if self.server.hand_over(ring, slot, &taken.request)? {
-                        in_flight.insert(slot, taken);
-                    } else {
-                        self.do_now(taken)?;
+                    let apart = match &mut run {
+                        Some(run) => run.add(taken),
+                        None => Some(taken),
+                    };
+                    if let Some(apart) = apart
+                        && let Some(run) = run.replace(Run::of(apart))
+                    {
+                        self.hand_over(run, ring, in_flight)?;
                     }
                 }
             }
         }
-        Ok(true)
+        if let Some(run) = run {
+            self.hand_over(run, ring, in_flight)?;
+        }
+        Ok(has_more)
     }
 
-    /// Returns a request that the kernel has done. What it has not done whole is done here once more,
-    /// which shows why.
-    fn finish(&mut self, taken: Taken, result: &io::Result<usize>) -> Result<(), DeviceError> {
-        match self.server.accept(&taken.request, result)? {
-            Some(data_bytes) => self.conclude(taken, Ok(data_bytes)),
-            None => self.do_now(taken),
+    /// Queues a run for the kernel, or does it now if it is not one for it. There has to be room.
+    fn hand_over(
+        &mut self,
+        run: Run,
+        ring: &mut Ring,
+        in_flight: &mut InFlight,
+    ) -> Result<(), DeviceError> {
+        let slot = in_flight.vacant().expect("there is room for one more");
+        if self.server.hand_over(ring, slot, &run)? {
+            in_flight.insert(slot, run);
+            return Ok(());
         }
+        let mut taken = run.into_taken().into_iter();
+        taken.try_for_each(|taken| self.do_now(taken))
+    }
+
+    /// Returns requests that the kernel has done. What it has not done whole is done here once more,
+    /// which shows why.
+    fn finish(&mut self, run: Run, result: &io::Result<usize>) -> Result<(), DeviceError> {
+        let is_done = self.server.accept(&run, result)?;
+        let taken = run.into_taken();
+        if !is_done {
+            return taken.into_iter().try_for_each(|taken| self.do_now(taken));
+        }
+        let mut done = Vec::with_capacity(taken.len());
+        for taken in taken {
+            let data_bytes = taken.request.data_bytes();
+            done.push(self.answer(taken, Ok(data_bytes))?);
+        }
+        self.queue.put_back_together(done)
     }
 
     fn do_now(&mut self, taken: Taken) -> Result<(), DeviceError> {
@@ -169,13 +208,19 @@ impl Work<'_> {
     }
 
     fn conclude(&mut self, taken: Taken, done: io::Result<u32>) -> Result<(), DeviceError> {
+        let (chain, written_bytes) = self.answer(taken, done)?;
+        self.queue.put_back(chain, written_bytes)
+    }
+
+    /// Writes the status of a request; gives its chain, and how many bytes were written into it.
+    fn answer(&self, taken: Taken, done: io::Result<u32>) -> Result<(Chain, u32), DeviceError> {
         let Taken {
             chain,
             request,
             status_place,
         } = taken;
         let written_bytes = self.server.conclude(&request, status_place, done)?;
-        self.queue.put_back(chain, written_bytes)
+        Ok((chain, written_bytes))
     }
 
     fn may_begin(&self) -> bool {
@@ -188,18 +233,10 @@ fn bytes_of(chain: &Chain) -> u64 {
     chain.readable_bytes() + chain.writable_bytes()
 }
 
-/// A request that was taken out of the queue.
-#[derive(Debug)]
-struct Taken {
-    chain: Chain,
-    request: Request,
-    status_place: GuestAddress,
-}
-
-/// The requests that the kernel has, by their slots.
+/// What the kernel has, by its slots.
 #[derive(Debug)]
 struct InFlight {
-    taken: Vec<Option<Taken>>,
+    runs: Vec<Option<Run>>,
     vacant: Vec<Slot>,
 }
 
@@ -207,29 +244,34 @@ impl InFlight {
     fn new() -> Self {
         let slots = DEPTH as usize;
         Self {
-            taken: (0..slots).map(|_| None).collect(),
+            runs: (0..slots).map(|_| None).collect(),
             vacant: (0..slots).map(Slot).collect(),
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.vacant.len() == self.taken.len()
+        self.vacant.len() == self.runs.len()
     }
 
-    /// The slot that the next request gets.
+    /// Whether there are slots for what was taken and for what is taken next.
+    fn has_room(&self) -> bool {
+        self.vacant.len() >= 2
+    }
+
+    /// The slot that the next run gets.
     fn vacant(&self) -> Option<Slot> {
         self.vacant.last().copied()
     }
 
-    fn insert(&mut self, slot: Slot, taken: Taken) {
+    fn insert(&mut self, slot: Slot, run: Run) {
         let vacant = self.vacant.pop();
         debug_assert_eq!(vacant, Some(slot));
-        self.taken[slot.0] = Some(taken);
+        self.runs[slot.0] = Some(run);
     }
 
-    fn remove(&mut self, slot: Slot) -> Taken {
+    fn remove(&mut self, slot: Slot) -> Run {
         self.vacant.push(slot);
-        let taken = self.taken[slot.0].take();
-        taken.expect("the kernel had it")
+        let run = self.runs[slot.0].take();
+        run.expect("the kernel had it")
     }
 }

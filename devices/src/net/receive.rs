@@ -112,7 +112,7 @@ impl Receiver {
             Ok(None) => Ok(Reception::Idle),
             Ok(Some(frame_bytes)) if (HEADER_BYTES..=room_bytes).contains(&frame_bytes) => {
                 self.deliver(queue, frame_bytes as u64)?;
-                self.limiter.spend(Instant::now(), frame_bytes as u64);
+                self.limiter.charge(frame_bytes as u64);
                 counters.received_frames += 1;
                 counters.received_bytes += (frame_bytes - HEADER_BYTES) as u64;
                 Ok(Reception::More)

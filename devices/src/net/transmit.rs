@@ -42,7 +42,7 @@ impl Transmitter {
         let goes_on = || self.limiter.borrow().lets_go() && left.next().is_some();
         let progress = queue.serve_while(goes_on, |chain| {
             let mut limiter = self.limiter.borrow_mut();
-            limiter.spend(Instant::now(), chain.readable_bytes());
+            limiter.charge(chain.readable_bytes());
             if self.send(chain)? {
                 counters.sent_frames += 1;
                 counters.sent_bytes += chain.readable_bytes() - HEADER_BYTES as u64;

@@ -1,5 +1,6 @@
 //! A request of a driver: the chain of descriptors it made available, checked as a whole.
 
+use smallvec::SmallVec;
 use virtio_queue::DescriptorChain;
 use vm_memory::{Bytes, GuestAddress, GuestMemory as _, Permissions};
 
@@ -18,14 +19,17 @@ pub struct GuestRange {
     pub len_bytes: u32,
 }
 
+/// Pieces of guest RAM; the few that most requests have are not on the heap.
+pub(crate) type GuestRanges = SmallVec<[GuestRange; 2]>;
+
 /// A descriptor chain that is known to end, to be in order, and to lie in guest RAM.
 ///
 /// Its content is another matter: the guest can change that at any time, so read it once.
 #[derive(Debug)]
 pub struct Chain {
     head: u16,
-    readable: Vec<GuestRange>,
-    writable: Vec<GuestRange>,
+    readable: GuestRanges,
+    writable: GuestRanges,
 }
 
 impl Chain {
@@ -34,8 +38,8 @@ impl Chain {
         let memory = chain.memory();
         let mut parsed = Self {
             head,
-            readable: Vec::new(),
-            writable: Vec::new(),
+            readable: GuestRanges::new(),
+            writable: GuestRanges::new(),
         };
         let mut is_complete = false;
         for (index, descriptor) in chain.clone().enumerate() {

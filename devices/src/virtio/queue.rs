@@ -20,6 +20,9 @@ const AVAILABLE_ELEMENT_BYTES: u64 = 2;
 const USED_FIXED_BYTES: u64 = 6;
 const USED_ELEMENT_BYTES: u64 = 8;
 
+/// The driver wants no interrupts (VIRTQ_AVAIL_F_NO_INTERRUPT), unless it says of which elements it does.
+const NO_INTERRUPT: u16 = 1;
+
 /// Where the elements of the rings begin, and the position in the used ring.
 const AVAILABLE_ELEMENTS: u64 = 4;
 const USED_INDEX: u64 = 2;
@@ -66,6 +69,8 @@ pub struct VirtQueue {
     event_index: EventIndex,
     /// The used position of which the driver was last told, or asked whether it wants to be.
     told_used: u16,
+    /// The driver was asked for no kicks.
+    is_quiet: bool,
 }
 
 impl VirtQueue {
@@ -136,6 +141,7 @@ impl VirtQueue {
             signals: signals.clone(),
             event_index,
             told_used: next_used,
+            is_quiet: false,
         })
     }
 
@@ -209,6 +215,43 @@ impl VirtQueue {
         }
     }
 
+    /// Takes the next chain for a device that looks for chains by itself: the driver is asked for no kicks
+    /// until [`Self::ask_for_kicks`].
+    ///
+    /// # Errors
+    /// As for [`Self::take`].
+    pub fn take_unasked(&mut self) -> Result<Option<Chain>, DeviceError> {
+        let chain = self.next_chain()?;
+        if chain.is_some() && !self.is_quiet {
+            self.queue
+                .disable_notification(&self.memory)
+                .map_err(DeviceError::Ring)?;
+            self.is_quiet = true;
+        }
+        Ok(chain)
+    }
+
+    /// Whether the driver has made a chain available that was not taken.
+    ///
+    /// # Errors
+    /// The ring cannot be accessed.
+    pub fn has_chain(&self) -> Result<bool, DeviceError> {
+        let available = self.queue.avail_idx(&self.memory, Ordering::Acquire);
+        let available = available.map_err(DeviceError::Ring)?;
+        Ok(available.0 != self.queue.next_avail())
+    }
+
+    /// Asks the driver for kicks again; says whether it has made a chain available meanwhile.
+    ///
+    /// # Errors
+    /// The ring cannot be accessed.
+    pub fn ask_for_kicks(&mut self) -> Result<bool, DeviceError> {
+        self.is_quiet = false;
+        self.queue
+            .enable_notification(&self.memory)
+            .map_err(DeviceError::Ring)
+    }
+
     /// Returns a chain into which `written_bytes` were written, and interrupts if that is wanted.
     ///
     /// # Errors
@@ -249,7 +292,7 @@ impl VirtQueue {
             .map_err(DeviceError::AccessMemory)
     }
 
-    /// Interrupts if something was returned of which the driver wants to hear (section 2.7.10).
+    /// Interrupts if something was returned of which the driver wants to hear (sections 2.7.7 and 2.7.10).
     ///
     /// # Errors
     /// The ring cannot be read.
@@ -260,7 +303,15 @@ impl VirtQueue {
             return Ok(());
         }
         let is_wanted = match self.event_index {
-            EventIndex::Absent => true,
+            EventIndex::Absent => {
+                // The driver allows interrupts, then looks for what is used.
+                fence(Ordering::SeqCst);
+                let flags: u16 = self
+                    .memory
+                    .load(GuestAddress(self.queue.avail_ring()), Ordering::Relaxed)
+                    .map_err(DeviceError::AccessMemory)?;
+                u16::from_le(flags) & NO_INTERRUPT == 0
+            }
             EventIndex::Negotiated => {
                 // The driver writes where it wants to hear again, then looks for what is used.
                 fence(Ordering::SeqCst);

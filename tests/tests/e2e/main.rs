@@ -24,6 +24,7 @@ mod modes;
 mod nets;
 mod nets_linux;
 mod probe_balloon;
+mod probe_disk;
 mod rig;
 mod rootfs_linux;
 mod secure;

@@ -52,7 +52,7 @@ fn read_takes_all_that_may_be_written_but_the_status() {
     let writable = [range(0x1000, 512), range(0x2000, 0), range(0x3000, 513)];
     let data = vec![range(0x1000, 512), range(0x3000, 512)];
     let request = with_header(IN, 3, &writable);
-    assert_eq!(request, Ok(Request::Read(extent(1536, 1024), data)));
+    assert_eq!(request, Ok(Request::Read(extent(1536, 1024), data.into())));
     assert_eq!(status_place(&writable), Some(GuestAddress(0x3200)));
 }
 
@@ -62,7 +62,7 @@ fn status_may_lie_in_any_last_descriptor_that_is_not_empty() {
     assert_eq!(status_place(&writable), Some(GuestAddress(0x3000)));
     let data = vec![range(0x1000, 512)];
     let request = with_header(IN, 0, &writable);
-    assert_eq!(request, Ok(Request::Read(extent(0, 512), data)));
+    assert_eq!(request, Ok(Request::Read(extent(0, 512), data.into())));
     assert_eq!(status_place(&[]), None);
     assert_eq!(status_place(&[range(0x1000, 0)]), None);
 }
@@ -77,7 +77,7 @@ fn write_takes_what_follows_the_header_wherever_descriptors_end() {
     ];
     let request = parse(&header(OUT, 1), &readable, &[range(0x1000, 1)], &RULES);
     let data = vec![range(0x209, 8), range(0x300, 504)];
-    assert_eq!(request, Ok(Request::Write(extent(512, 512), data)));
+    assert_eq!(request, Ok(Request::Write(extent(512, 512), data.into())));
 }
 
 #[test]

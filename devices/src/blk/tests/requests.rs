@@ -106,6 +106,50 @@ fn many_requests_are_all_done_and_counted() {
 }
 
 #[test]
+fn requests_side_by_side_have_each_its_own_data_and_answer() {
+    for make in [|disk: Blk| disk, Blk::one_at_a_time] {
+        let file = file();
+        let mut driver = driver_of(make(disk(&file, Access::ReadWrite)), ALL);
+        let place = |number: u64| DATA + number * 512;
+        for number in 0..8 {
+            driver.ask_apart(number, 0, 10 + number, &[writable(place(number), 512)]);
+        }
+        assert_eq!(driver.wait_used(8), [513; 8]);
+        for number in 0..8 {
+            let expected = vec![content(10 + number); 512];
+            assert_eq!(driver.get(place(number), 512), expected, "read {number}");
+        }
+        // What follows on the disk and is of the other kind is no part of it.
+        for number in 0..8_u8 {
+            let (sector, at) = (u64::from(number), place(u64::from(number)));
+            driver.put(at, &[100 + number; 512]);
+            driver.ask_apart(sector, 1, 40 + sector, &[readable(at, 512)]);
+        }
+        driver.ask_apart(8, 0, 48, &[writable(place(8), 512)]);
+        driver.ask_apart(9, 1, 60, &[readable(place(0), 512)]);
+        assert_eq!(driver.wait_used(10).len(), 10);
+        for number in 0..8_u8 {
+            let sector = sector_of(&file, 40 + u64::from(number));
+            assert_eq!(sector, [100 + number; 512], "write {number}");
+        }
+        assert_eq!(driver.get(place(8), 512), [content(48); 512]);
+        assert_eq!(sector_of(&file, 60), [100; 512]);
+        assert_eq!(sector_of(&file, 49), [content(49); 512]);
+    }
+}
+
+#[test]
+fn run_that_ends_behind_the_file_fails_only_where_nothing_is() {
+    let (file, mut driver) = started();
+    file.as_file().set_len(12 * 512).unwrap();
+    for number in 0..4 {
+        driver.ask_apart(number, 0, 10 + number, &[writable(DATA, 512)]);
+    }
+    assert_eq!(driver.wait_used(4).len(), 4);
+    assert_eq!(driver.get(STATUS, 4), [0, 0, 1, 1]);
+}
+
+#[test]
 fn driver_that_does_not_flush_is_served_as_well() {
     let file = file();
     let mut driver = driver_of(disk(&file, Access::ReadWrite), 0);

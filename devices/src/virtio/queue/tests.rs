@@ -41,7 +41,15 @@ fn state_of(mock: &MockSplitQueue<'_, GuestMemory>) -> QueueState {
 }
 
 fn queue_on(memory: &GuestMemory, state: &QueueState) -> Result<VirtQueue, DeviceError> {
-    let signals = DeviceSignals::new(Interrupt::new().unwrap(), Vec::new());
+    queue_with(Interrupt::new().unwrap(), memory, state)
+}
+
+fn queue_with(
+    interrupt: Interrupt,
+    memory: &GuestMemory,
+    state: &QueueState,
+) -> Result<VirtQueue, DeviceError> {
+    let signals = DeviceSignals::new(interrupt, Vec::new());
     VirtQueue::new(state, SIZE, EventIndex::Absent, memory, &signals)
 }
 
@@ -70,6 +78,43 @@ fn chain_of_both_kinds_is_parsed_in_order_and_given_back() {
     queue.give_back(chain, 0x30).unwrap();
     assert_eq!(mock.used().idx().load(), 1);
     assert_eq!(mock.used().ring().ref_at(0).unwrap().load().len(), 0x30);
+}
+
+#[test]
+fn driver_that_wants_no_interrupts_gets_none_until_it_does() {
+    let memory = memory();
+    let mock = mock(&memory);
+    let interrupt = Interrupt::new().unwrap();
+    let line = interrupt.event().try_clone().unwrap();
+    let mut queue = queue_with(interrupt, &memory, &state_of(&mock)).unwrap();
+    for (flags, is_interrupted) in [(1_u16, false), (0, true)] {
+        memory.write_obj(flags, mock.avail_addr()).unwrap();
+        offer(&mock, &[Descriptor::new(0x8000, 8, 0, 0)]);
+        let chain = queue.take().unwrap().unwrap();
+        queue.give_back(chain, 0).unwrap();
+        assert_eq!(line.read().is_ok(), is_interrupted, "flags {flags}");
+    }
+}
+
+#[test]
+fn driver_is_asked_for_no_kicks_while_its_device_looks_by_itself() {
+    let memory = memory();
+    let mock = mock(&memory);
+    let mut queue = queue_on(&memory, &state_of(&mock)).unwrap();
+    let flags = || memory.read_obj::<u16>(mock.used_addr()).unwrap();
+    assert!(queue.take_unasked().unwrap().is_none());
+    assert_eq!(flags(), 0);
+    offer(&mock, &[Descriptor::new(0x8000, 8, 0, 0)]);
+    assert!(queue.has_chain().unwrap());
+    assert!(queue.take_unasked().unwrap().is_some());
+    assert!(!queue.has_chain().unwrap());
+    assert_eq!(flags(), 1);
+    // What came before the driver was asked would not be kicked for.
+    offer(&mock, &[Descriptor::new(0x8000, 8, 0, 0)]);
+    assert!(queue.ask_for_kicks().unwrap());
+    assert_eq!(flags(), 0);
+    assert!(queue.take_unasked().unwrap().is_some());
+    assert!(!queue.ask_for_kicks().unwrap());
 }
 
 #[test]

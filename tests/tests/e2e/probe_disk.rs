@@ -1,0 +1,89 @@
+//! Reads of a disk under way while their guest moves: the probe keeps 32 of them under way, and checks what
+//! each brings.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tests::harness::{Host, VmProcess, field};
+
+use crate::ground::{has_kvm, key};
+
+const PAGES: u64 = 4096;
+
+/// Longest that anything may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Pages that are read before and after each move.
+const READ: u64 = 4000;
+
+/// An image of which every page begins with its number, as the probe expects.
+fn make_image(path: &Path) {
+    let mut file = BufWriter::new(File::create(path).unwrap());
+    for number in 0..PAGES {
+        file.write_all(&number.to_le_bytes()).unwrap();
+        file.write_all(&[0; 4088]).unwrap();
+    }
+    file.flush().unwrap();
+}
+
+fn pages(vm: &VmProcess) -> u64 {
+    let lines = vm.skiff.output().all();
+    lines
+        .iter()
+        .rev()
+        .find_map(|line| field(line, "pages").ok())
+        .unwrap_or(0)
+}
+
+/// Waits until the guest has read that many pages, none of them wrong.
+fn read_on(vm: &VmProcess, until: u64) -> u64 {
+    let began = Instant::now();
+    loop {
+        let now = pages(vm);
+        let lines = vm.skiff.output().all();
+        let bad = lines
+            .iter()
+            .find(|line| line.contains("corrupt") || line.contains("error"));
+        assert_eq!(bad, None);
+        if now >= until {
+            return now;
+        }
+        assert!(began.elapsed() < PATIENCE, "{now} pages of {until}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn guest_moves_in_every_mode_with_reads_under_way_and_each_is_right() {
+    if !has_kvm("probe_disk") {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let image = place.path().join("disk.img");
+    make_image(&image);
+    let key = key(place.path(), "key", "sixteen bytes or more");
+    let host = Host::new().unwrap();
+    let disk = format!("{},ro", image.display());
+    let words = "workload=disk-random block=8K ws=8M";
+    let options = ["--kernel", "probe", "--memory", "64M", "--disk", &disk];
+    let options = [&options[..], &["--cmdline", words]].concat();
+    let mut here = host.boot("disk0", &options).unwrap();
+    let mut read = 0;
+    for (number, mode) in (1..).zip(["post-copy", "pre-copy", "hybrid", "stop-and-copy"]) {
+        read = read_on(&here, read + READ);
+        let (there, address) = host
+            .receive_with(&format!("disk{number}"), &["--key", &key])
+            .unwrap();
+        let report = here
+            .migrate(&address, &["--mode", mode, "--verify", "--key", &key])
+            .unwrap();
+        assert_eq!(report["outcome"], "completed", "{report}");
+        here.skiff.succeed(PATIENCE).unwrap();
+        here = there;
+    }
+    read_on(&here, read + READ);
+    here.tell("stop").unwrap();
+}
