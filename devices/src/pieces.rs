@@ -24,14 +24,33 @@ pub(crate) fn slices_of<'a, 'r>(
     slices.map_err(DeviceError::AccessMemory)
 }
 
+/// Visits the guest memory of `ranges`, each of which may lie in more than one piece.
+pub(crate) fn each_slice<'r>(
+    memory: &GuestMemory,
+    ranges: impl IntoIterator<Item = &'r GuestRange>,
+    mut visit: impl FnMut(&Slice<'_>),
+) -> Result<(), DeviceError> {
+    for range in ranges {
+        let len_bytes = range.len_bytes as usize;
+        for slice in GuestMemoryBackend::get_slices(memory, range.address, len_bytes) {
+            visit(&slice.map_err(DeviceError::AccessMemory)?);
+        }
+    }
+    Ok(())
+}
+
 /// The same as the kernel wants it. The pointers are good as long as the slices are: the guards, which
 /// this drops, only matter to mappings made on demand.
 pub(crate) fn iovecs<B: BitmapSlice>(slices: &[VolatileSlice<'_, B>]) -> Vec<libc::iovec> {
-    let iovec = |slice: &VolatileSlice<'_, B>| libc::iovec {
+    slices.iter().map(iovec).collect()
+}
+
+/// One of them.
+pub(crate) fn iovec<B: BitmapSlice>(slice: &VolatileSlice<'_, B>) -> libc::iovec {
+    libc::iovec {
         iov_base: slice.ptr_guard_mut().as_ptr().cast(),
         iov_len: slice.len(),
-    };
-    slices.iter().map(iovec).collect()
+    }
 }
 
 /// How many pieces a system call is given.

@@ -17,7 +17,7 @@ use vmm_sys_util::eventfd::EventFd;
 use super::request::Request;
 use super::run::Run;
 use super::vectored::Durability;
-use crate::pieces::{count_of, iovecs, slices_of};
+use crate::pieces::{count_of, each_slice, iovec};
 use crate::{DeviceError, GuestMemory};
 
 /// Requests that the kernel has at a time. Our choice: half of a queue.
@@ -179,7 +179,8 @@ impl Ring {
         run: &Run,
     ) -> Result<(*const libc::iovec, u32), DeviceError> {
         let pieces = &mut self.pieces[slot.0];
-        *pieces = iovecs(&slices_of(memory, run.data())?);
+        pieces.clear();
+        each_slice(memory, run.data(), |slice| pieces.push(iovec(slice)))?;
         let count = u32::try_from(count_of(pieces)).expect("it is at most 1024");
         Ok((pieces.as_ptr(), count))
     }

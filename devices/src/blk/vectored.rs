@@ -11,7 +11,7 @@ use std::os::fd::AsRawFd;
 use vm_memory::VolatileSlice;
 use vm_memory::bitmap::{Bitmap, BitmapSlice};
 
-use crate::pieces::{MAX_PIECES, Slice, count_of, iovecs, slices_of};
+use crate::pieces::{MAX_PIECES, Slice, count_of, each_slice, iovecs, slices_of};
 use crate::virtio::GuestRange;
 use crate::{DeviceError, GuestMemory};
 
@@ -38,7 +38,7 @@ pub(super) fn read(
         // others access it at the same time is what it is for, and no reference points into it.
         unsafe { libc::preadv(fd, pieces.as_ptr(), count, offset) }
     });
-    mark(&slices);
+    slices.iter().for_each(mark);
     done
 }
 
@@ -47,14 +47,11 @@ pub(super) fn mark_dirty<'r>(
     memory: &GuestMemory,
     ranges: impl Iterator<Item = &'r GuestRange>,
 ) -> Result<(), DeviceError> {
-    mark(&slices_of(memory, ranges)?);
-    Ok(())
+    each_slice(memory, ranges, mark)
 }
 
-fn mark(slices: &[Slice<'_>]) {
-    for slice in slices {
-        slice.bitmap().mark_dirty(0, slice.len());
-    }
+fn mark(slice: &Slice<'_>) {
+    slice.bitmap().mark_dirty(0, slice.len());
 }
 
 /// Writes `ranges` from `offset_bytes` on.

@@ -9,6 +9,7 @@
 pub mod balloon;
 mod cell;
 mod column;
+pub mod compare;
 pub mod devices;
 mod error;
 pub mod floors;

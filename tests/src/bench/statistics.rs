@@ -1,9 +1,9 @@
 //! What several runs say together.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The middle of some values and how far they are apart.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// Half of the values are below, half above.
     pub median: f64,

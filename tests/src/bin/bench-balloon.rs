@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
-use ::tests::bench::balloon::drag::{Drag, Load};
+use ::tests::bench::balloon::drag::{CLAIMED_MS, Drag, Load};
 use ::tests::bench::balloon::{Giving, freed, moved};
 use ::tests::bench::results;
 use ::tests::harness::{remove_on_signal, skiff_binary};
@@ -150,13 +150,13 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let wanted = |suite| args.suite.is_empty() || args.suite.contains(&suite);
     let mut results = results::header("balloon");
     if wanted(Suite::Drag) {
-        let drag = Drag::measure(slow(args.breaths), &[5000], args.rounds)?;
-        drag.print();
+        let drag = Drag::measure(slow(args.breaths), &[CLAIMED_MS], args.rounds)?;
+        drag.print(Some(CLAIMED_MS));
         results["drag"] = drag.json();
     }
     if wanted(Suite::Sweep) {
         let sweep = Drag::measure(QUICK, args.intervals_ms(), args.rounds)?;
-        sweep.print();
+        sweep.print(None);
         results["sweep"] = sweep.json();
     }
     let linux: Vec<_> = [Suite::Freed, Suite::Moved]
