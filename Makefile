@@ -52,7 +52,7 @@ fuzz: setup ## runs every fuzz target over its corpus and a fixed number of fres
 fuzz-corpus: setup ## writes the fuzz targets' corpora anew, after a change of frames
 	$(step) "corpora" fuzz/corpus.sh
 
-bench: setup ## measures the most telling part of everything and draws it: results/index.html; a quarter of an hour; needs root for slow links
+bench: setup ## measures the most telling part of everything and draws it: results/index.html; some ten minutes; needs root for slow links
 	$(step) "programs" cargo build --release -p vmm -p tests --bins
 	$(step) "start and size" target/release/bench-boot --runs 10 --out results/boot.json
 	$(step) "devices" target/release/bench-devices --rounds 2 --out results/devices.json
