@@ -13,30 +13,22 @@ pub(crate) const MAX_PIECES: usize = 1024;
 pub(crate) type Slice<'a> = VolatileSlice<'a, BS<'a, AtomicBitmap>>;
 
 /// The guest memory of `ranges`, each of which may lie in more than one piece.
+pub(crate) fn each_slice<'a, 'r>(
+    memory: &'a GuestMemory,
+    ranges: impl IntoIterator<Item = &'r GuestRange>,
+) -> impl Iterator<Item = Result<Slice<'a>, DeviceError>> {
+    let slices = ranges.into_iter().flat_map(|range| {
+        GuestMemoryBackend::get_slices(memory, range.address, range.len_bytes as usize)
+    });
+    slices.map(|slice| slice.map_err(DeviceError::AccessMemory))
+}
+
+/// All of them at once.
 pub(crate) fn slices_of<'a, 'r>(
     memory: &'a GuestMemory,
     ranges: impl IntoIterator<Item = &'r GuestRange>,
 ) -> Result<Vec<Slice<'a>>, DeviceError> {
-    let slices = ranges.into_iter().flat_map(|range| {
-        GuestMemoryBackend::get_slices(memory, range.address, range.len_bytes as usize)
-    });
-    let slices: Result<_, _> = slices.collect();
-    slices.map_err(DeviceError::AccessMemory)
-}
-
-/// Visits the guest memory of `ranges`, each of which may lie in more than one piece.
-pub(crate) fn each_slice<'r>(
-    memory: &GuestMemory,
-    ranges: impl IntoIterator<Item = &'r GuestRange>,
-    mut visit: impl FnMut(&Slice<'_>),
-) -> Result<(), DeviceError> {
-    for range in ranges {
-        let len_bytes = range.len_bytes as usize;
-        for slice in GuestMemoryBackend::get_slices(memory, range.address, len_bytes) {
-            visit(&slice.map_err(DeviceError::AccessMemory)?);
-        }
-    }
-    Ok(())
+    each_slice(memory, ranges).collect()
 }
 
 /// The same as the kernel wants it. The pointers are good as long as the slices are: the guards, which

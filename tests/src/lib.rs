@@ -4,6 +4,7 @@ pub mod bench;
 pub mod demo;
 pub mod harness;
 pub mod page;
+pub mod paper;
 pub mod picture;
 pub mod relay;
 pub mod rig;

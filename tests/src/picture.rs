@@ -35,7 +35,7 @@ pub enum PictureError {
 pub enum Scale {
     /// Equal steps are equal differences; it begins at 0.
     Linear,
-    /// Equal steps are equal ratios; every number must be above 0.
+    /// Equal steps are equal ratios; points that are not above 0 are left out.
     Logarithmic,
 }
 
@@ -71,6 +71,20 @@ impl Picture {
     /// # Errors
     /// There are no points, or the file cannot be written.
     pub fn draw(&self, path: &Path) -> Result<(), PictureError> {
+        let mut drawn = self.clone();
+        for series in &mut drawn.series {
+            series.points.retain(|&point| self.has_place(point));
+        }
+        drawn.draw_all(path)
+    }
+
+    /// Whether the scales can show a point.
+    fn has_place(&self, (x, y): (f64, f64)) -> bool {
+        let on = |scale, number| scale == Scale::Linear || number > 0.0;
+        on(self.x_scale, x) && on(self.y_scale, y)
+    }
+
+    fn draw_all(&self, path: &Path) -> Result<(), PictureError> {
         let empty = || PictureError::Empty {
             title: self.title.clone(),
         };
@@ -172,7 +186,7 @@ mod tests {
         let both = [Scale::Linear, Scale::Logarithmic];
         for scales in both.map(|x| both.map(|y| [x, y])).concat() {
             let path = directory.path().join("picture.svg");
-            let points = [(10.0, 3.0), (100.0, 1.0), (10_000.0, 0.1)];
+            let points = [(10.0, 3.0), (100.0, 1.0), (10_000.0, 0.0)];
             picture(scales, &points).draw(&path).unwrap();
             let drawn = std::fs::read_to_string(&path).unwrap();
             assert!(drawn.starts_with("<svg"), "{drawn}");
@@ -185,6 +199,16 @@ mod tests {
                 assert!(drawn.contains(text), "no {text} in {drawn}");
             }
         }
+    }
+
+    #[test]
+    fn point_that_a_scale_cannot_show_is_left_out() {
+        let scales = [Scale::Linear, Scale::Logarithmic];
+        let picture = picture(scales, &[(0.0, 1.0), (1.0, 0.0)]);
+        let has_place = |point| picture.has_place(point);
+        assert_eq!([(0.0, 1.0), (1.0, 0.0)].map(has_place), [true, false]);
+        let directory = tempfile::tempdir().unwrap();
+        picture.draw(&directory.path().join("picture.svg")).unwrap();
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::vectored::Durability;
 use crate::pieces::{count_of, each_slice, iovec};
 use crate::{DeviceError, GuestMemory};
 
-/// Requests that the kernel has at a time. Our choice: half of a queue.
+/// Runs of requests that the kernel has at a time. Our choice: half of a queue.
 pub(super) const DEPTH: u32 = 128;
 
 /// How long a kernel that takes no requests is given. Our choice.
@@ -29,14 +29,14 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(1);
 /// The number under which the kernel tells of kicks.
 const KICKED: u64 = u64::MAX;
 
-/// Which of the requests in flight.
+/// Which of the runs in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot(pub(super) usize);
 
 /// Something that the kernel tells.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// A request is done: how many bytes were transferred.
+    /// A run is done: how many bytes were transferred.
     Done(Slot, io::Result<usize>),
     /// The driver has kicked the queue.
     Kicked,
@@ -47,7 +47,7 @@ pub(super) struct Ring {
     ring: IoUring,
     /// Raised by the driver.
     kick: RawFd,
-    /// Where each request in flight transfers to or from; the kernel reads it when it likes.
+    /// Where each run in flight transfers to or from; the kernel reads it when it likes.
     pieces: Vec<Vec<libc::iovec>>,
     in_flight: usize,
 }
@@ -171,7 +171,7 @@ impl Ring {
         self.push(&poll.build().user_data(KICKED));
     }
 
-    /// Keeps the pieces of a request where they are until it is done.
+    /// Keeps the pieces of a run where they are until it is done.
     fn lay_out(
         &mut self,
         slot: Slot,
@@ -180,7 +180,9 @@ impl Ring {
     ) -> Result<(*const libc::iovec, u32), DeviceError> {
         let pieces = &mut self.pieces[slot.0];
         pieces.clear();
-        each_slice(memory, run.data(), |slice| pieces.push(iovec(slice)))?;
+        for slice in each_slice(memory, run.data()) {
+            pieces.push(iovec(&slice?));
+        }
         let count = u32::try_from(count_of(pieces)).expect("it is at most 1024");
         Ok((pieces.as_ptr(), count))
     }

@@ -47,7 +47,7 @@ pub(super) fn mark_dirty<'r>(
     memory: &GuestMemory,
     ranges: impl Iterator<Item = &'r GuestRange>,
 ) -> Result<(), DeviceError> {
-    each_slice(memory, ranges, mark)
+    each_slice(memory, ranges).try_for_each(|slice| slice.map(|slice| mark(&slice)))
 }
 
 fn mark(slice: &Slice<'_>) {

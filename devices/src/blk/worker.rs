@@ -147,8 +147,9 @@ impl Work<'_> {
                 has_more = false;
                 break;
             };
-            self.limiter.charge(bytes_of(&chain));
-            begun_bytes += bytes_of(&chain);
+            let bytes = bytes_of(&chain);
+            self.limiter.charge(bytes);
+            begun_bytes += bytes;
             match self.server.understand(&chain)? {
                 Understood::Answered(written_bytes) => self.queue.put_back(chain, written_bytes)?,
                 Understood::Asked(request, status_place) => {

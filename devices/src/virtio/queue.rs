@@ -168,9 +168,7 @@ impl VirtQueue {
         mut goes_on: impl FnMut() -> bool,
         mut serve_one: impl FnMut(&Chain) -> Result<u32, DeviceError>,
     ) -> Result<Progress, DeviceError> {
-        self.queue
-            .disable_notification(&self.memory)
-            .map_err(DeviceError::Ring)?;
+        self.want_no_kicks()?;
         let mut has_served = false;
         while goes_on() {
             let Some(chain) = self.next_chain()? else {
@@ -184,11 +182,7 @@ impl VirtQueue {
             self.interrupt_if_wanted()?;
         }
         // Looks again after asking for kicks: the driver may have added a chain in between.
-        let has_more = self
-            .queue
-            .enable_notification(&self.memory)
-            .map_err(DeviceError::Ring)?;
-        Ok(if has_more {
+        Ok(if self.ask_for_kicks()? {
             Progress::More
         } else {
             Progress::Drained
@@ -204,11 +198,7 @@ impl VirtQueue {
         if let Some(chain) = self.next_chain()? {
             return Ok(Some(chain));
         }
-        let has_more = self
-            .queue
-            .enable_notification(&self.memory)
-            .map_err(DeviceError::Ring)?;
-        if has_more {
+        if self.ask_for_kicks()? {
             self.next_chain()
         } else {
             Ok(None)
@@ -223,12 +213,16 @@ impl VirtQueue {
     pub fn take_unasked(&mut self) -> Result<Option<Chain>, DeviceError> {
         let chain = self.next_chain()?;
         if chain.is_some() && !self.is_quiet {
-            self.queue
-                .disable_notification(&self.memory)
-                .map_err(DeviceError::Ring)?;
-            self.is_quiet = true;
+            self.want_no_kicks()?;
         }
         Ok(chain)
+    }
+
+    fn want_no_kicks(&mut self) -> Result<(), DeviceError> {
+        self.is_quiet = true;
+        self.queue
+            .disable_notification(&self.memory)
+            .map_err(DeviceError::Ring)
     }
 
     /// Whether the driver has made a chain available that was not taken.

@@ -68,6 +68,12 @@ impl Workload {
             .find(|(_, workload)| *workload == self)
             .map_or("", |(name, _)| name)
     }
+
+    /// Whether it reads the disk, and nothing else.
+    #[must_use]
+    pub fn reads_disk(self) -> bool {
+        matches!(self, Self::DiskSeq | Self::DiskRandom)
+    }
 }
 
 /// What is done with a balloon, if there is one.

@@ -16,13 +16,13 @@ use crate::pure::acpi::{MOST_PROCESSORS, Processors};
 use crate::pure::balloon::order::Order;
 use crate::pure::boot_info::{BootInfo, Protocol};
 use crate::pure::job::arrays_of;
-use crate::pure::options::{BalloonUse, MOST_PROCS, Options, PAGE_BYTES, Workload};
+use crate::pure::options::{BalloonUse, MOST_PROCS, Options, PAGE_BYTES};
 use crate::pure::sort::Sort;
 use crate::pure::text::Line;
 use balloon::{Balloon, Chores};
 use board::BOARD;
 use console::Console;
-use disk::Disk;
+use disk::{Disk, Useless};
 use worker::Worker;
 
 /// Our choice: because starting a processor takes milliseconds even under software emulation.
@@ -93,19 +93,17 @@ pub fn boot_processor(protocol: Protocol, parameters_gpa: u64) -> ! {
         follows.then(|| Chores::new(order, &plan.clock)),
     );
     let mut worker = worker(plan, 0);
-    if matches!(options.workload, Workload::DiskSeq | Workload::DiskRandom) {
-        let mut disk = Disk::open(plan, info.command_line()).unwrap_or_else(|why| fail(why.line()));
-        loop {
-            worker.tick();
-            console.attend(&mut worker);
-            disk.turn(worker.pages())
-                .unwrap_or_else(|why| fail(why.line()));
-        }
-    }
+    let reads_disk = options.workload.reads_disk();
+    let disk = reads_disk.then(|| Disk::open(plan, info.command_line()));
+    let give_up = |why: Useless| -> ! { fail(why.line()) };
+    let mut disk = disk.map(|disk| disk.unwrap_or_else(|why| give_up(why)));
     loop {
         worker.tick();
         let wake = console.attend(&mut worker);
-        worker.turn(wake);
+        match &mut disk {
+            Some(disk) => disk.turn(worker.pages()).unwrap_or_else(|why| give_up(why)),
+            None => worker.turn(wake),
+        }
     }
 }
 

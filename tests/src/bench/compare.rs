@@ -194,6 +194,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::bench::METRICS;
 
     fn moves(faults: [f64; 3], downtime_ms: [f64; 3]) -> Value {
         let spread = |[min, median, max]: [f64; 3]| json!({ "median": median, "min": min, "max": max, "count": 3 });
@@ -202,6 +203,13 @@ mod tests {
             "hot_mib": 256, "memory_mib": 1024, "column": "bubble",
             "spread": { "network_faults": spread(faults), "downtime_ms": spread(downtime_ms) },
         }]})
+    }
+
+    #[test]
+    fn numbers_compared_are_numbers_that_the_benchmark_writes() {
+        for (name, _) in MOVES {
+            assert!(METRICS.iter().any(|metric| metric.name == name), "{name}");
+        }
     }
 
     #[test]

@@ -34,4 +34,4 @@ pub use results::Results;
 pub use sample::{Sample, Summary};
 pub use session::{Plan, measure};
 pub use statistics::Spread;
-pub use table::print;
+pub use table::{METRICS, print};

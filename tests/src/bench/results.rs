@@ -92,22 +92,11 @@ impl Results {
                 "rounds": floors.rounds,
             })
         });
-        let verdicts = verdicts.iter().map(|verdict| {
-            json!({
-                "claim": verdict.claim,
-                "subject": verdict.subject,
-                "measured": verdict.measured,
-                "bound": verdict.bound,
-                "ratio": verdict.ratio(),
-                "holds": verdict.holds(),
-                "judgement": verdict.judgement(),
-            })
-        });
         let mut json = header("migrate");
         json["interrupted"] = json!(interrupted);
         json["floors"] = floors.collect();
         json["cells"] = summaries.iter().map(summary_json).collect();
-        json["verdicts"] = verdicts.collect();
+        json["verdicts"] = json!(verdicts);
         json["skipped"] = json!(skipped);
         json
     }

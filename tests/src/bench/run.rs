@@ -14,7 +14,7 @@ use super::guest::{GuestView, RATE_RECORDS, Record, stitch};
 use super::link::Link;
 use super::noise::Watch;
 use super::{BenchError, Sample};
-use crate::harness::{HarnessError, Host, Lines, Skiff, VmProcess};
+use crate::harness::{HarnessError, Host, Lines, Process, VmProcess};
 
 pub use options::{ReceiverOptions, refusal};
 pub use threads::VcpuTimes;
@@ -131,13 +131,13 @@ impl Mover<'_> {
     }
 
     /// Starts the monitor that waits, and returns where it does.
-    fn receive(&self, there: &Host) -> Result<(Skiff, String), BenchError> {
+    fn receive(&self, there: &Host) -> Result<(Process, String), BenchError> {
         let listen = format!("{}:0", self.link.destination_address());
         let mut words = vec!["receive", "--name", NAME, "--listen", &listen, "--insecure"];
         words.extend(self.receiver.for_link(self.link.kind()));
         let mut target = self
             .link
-            .at_destination(|| Skiff::start(there.runtime(), &words))??;
+            .at_destination(|| Process::skiff(there.runtime(), &words))??;
         let port = self.interrupt.wait("skiff receive", || {
             let messages = target.messages().all();
             let port = messages.iter().find_map(|line| listening_port(line));
@@ -167,7 +167,7 @@ impl Mover<'_> {
     }
 
     /// Waits until the guest has said so much more.
-    fn await_records(&self, skiff: &mut Skiff, count: usize) -> Result<(), BenchError> {
+    fn await_records(&self, skiff: &mut Process, count: usize) -> Result<(), BenchError> {
         let output = skiff.output().clone();
         let seen = |lines: &Lines| records(&lines.all()).len();
         let wanted = seen(&output) + count;
@@ -184,7 +184,7 @@ impl Mover<'_> {
     fn migrate(&self, here: &Host, address: &str, column: &Column) -> Result<Value, BenchError> {
         let mut words = vec!["migrate", NAME, "--to", address, "--report", "-"];
         words.extend(column.options.iter().map(String::as_str));
-        let mut command = Skiff::start(here.runtime(), &words)?;
+        let mut command = Process::skiff(here.runtime(), &words)?;
         let status = self.interrupt.wait("skiff migrate", || {
             if command.is_running() {
                 return Ok(None);

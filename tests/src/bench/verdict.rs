@@ -5,7 +5,8 @@ mod single;
 #[cfg(test)]
 mod tests;
 
-use serde::Serialize;
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
 
 use super::cell::LinkKind;
 use super::floors::Floors;
@@ -13,7 +14,7 @@ use super::results::LinkFloors;
 use super::sample::Summary;
 
 /// One claim held against the medians of one cell and column.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
     /// What is claimed.
     pub claim: &'static str,
@@ -47,6 +48,27 @@ pub enum Judgement {
     Fails,
     /// It does not, in runs all of which were disturbed by others.
     Undecided,
+}
+
+/// In results stands what is said of a claim, too.
+impl Serialize for Verdict {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self {
+            claim,
+            subject,
+            measured,
+            bound,
+            is_quiet: _, // a part of the judgement
+        } = self;
+        let mut verdict = serializer.serialize_struct("Verdict", 6)?;
+        verdict.serialize_field("claim", claim)?;
+        verdict.serialize_field("subject", subject)?;
+        verdict.serialize_field("measured", measured)?;
+        verdict.serialize_field("bound", bound)?;
+        verdict.serialize_field("ratio", &self.ratio())?;
+        verdict.serialize_field("judgement", &self.judgement())?;
+        verdict.end()
+    }
 }
 
 impl Verdict {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use ::tests::bench::balloon::drag::{CLAIMED_MS, Drag, Load};
 use ::tests::bench::balloon::{Giving, freed, moved};
 use ::tests::bench::results;
-use ::tests::harness::{remove_on_signal, skiff_binary};
+use ::tests::harness::{complain, remove_on_signal, skiff_binary};
 use ::tests::rig::{Echo, Input, Rig, RigEnd};
 use argh::FromArgs;
 use serde_json::{Value, json};
@@ -135,11 +135,7 @@ fn main() -> ExitCode {
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let mut cause = Some(&*error as &dyn Error);
-            while let Some(error) = cause {
-                eprintln!("bench-balloon: {error}");
-                cause = error.source();
-            }
+            complain("bench-balloon", &*error);
             ExitCode::FAILURE
         }
     }

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ::tests::bench::{BenchError, Spread, results};
-use ::tests::harness::{HarnessError, Host, VmProcess, remove_on_signal};
+use ::tests::harness::{HarnessError, Host, VmProcess, complain, remove_on_signal};
 use argh::FromArgs;
 use serde_json::json;
 
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("bench-boot: {error}");
+            complain("bench-boot", &error);
             ExitCode::FAILURE
         }
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use ::tests::bench::compare::{Comparison, compare};
+use ::tests::harness::complain;
 use argh::FromArgs;
 use serde_json::Value;
 
@@ -35,11 +36,7 @@ fn main() -> ExitCode {
         Ok(comparison) if comparison.worse.is_empty() => ExitCode::SUCCESS,
         Ok(_) => EXIT_WORSE.into(),
         Err(error) => {
-            let mut cause = Some(&*error as &dyn Error);
-            while let Some(error) = cause {
-                eprintln!("bench-compare: {error}");
-                cause = error.source();
-            }
+            complain("bench-compare", &*error);
             ExitCode::FAILURE
         }
     }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use ::tests::bench::devices::{Monitor, disk};
 use ::tests::bench::results;
-use ::tests::harness::{Qemu, remove_on_signal};
+use ::tests::harness::{complain, qemu_version, remove_on_signal};
 use argh::FromArgs;
 use serde_json::json;
 
@@ -30,11 +30,7 @@ fn main() -> ExitCode {
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let mut cause = Some(&*error as &dyn Error);
-            while let Some(error) = cause {
-                eprintln!("bench-devices: {error}");
-                cause = error.source();
-            }
+            complain("bench-devices", &*error);
             ExitCode::FAILURE
         }
     }
@@ -42,18 +38,13 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     remove_on_signal()?;
-    let version = Qemu::version();
-    let peers = match &version {
-        Some(version) => {
-            println!("to compare with: {version}");
-            vec![Monitor::Qemu]
-        }
-        None => {
-            println!("there is no qemu-system-x86_64 to compare with");
-            Vec::new()
-        }
-    };
-    let rows = disk::measure(args.rounds.max(1), &peers)?;
+    let version = qemu_version();
+    match &version {
+        Some(version) => println!("to compare with: {version}"),
+        None => println!("there is no qemu-system-x86_64 to compare with"),
+    }
+    let peer = version.as_ref().map(|_| Monitor::Qemu);
+    let rows = disk::measure(args.rounds.max(1), peer)?;
     disk::print(&rows);
     if let Some(path) = &args.out {
         let mut results = results::header("devices");

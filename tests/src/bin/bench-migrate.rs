@@ -10,6 +10,7 @@ use ::tests::bench::{
     BenchError, Column, Extent, LinkKind, Pace, Plan, Selection, Suite, Workload, measure, print,
     results,
 };
+use ::tests::harness::complain;
 use argh::FromArgs;
 use vmm::console::Signals;
 
@@ -74,11 +75,7 @@ fn main() -> ExitCode {
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let mut cause: Option<&dyn std::error::Error> = Some(&error);
-            while let Some(error) = cause {
-                eprintln!("bench-migrate: {error}");
-                cause = error.source();
-            }
+            complain("bench-migrate", &error);
             ExitCode::FAILURE
         }
     }

@@ -1,9 +1,9 @@
 //! `bench-page`: one page with what the benchmarks found, beside what the paper found.
 
-use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use ::tests::harness::complain;
 use ::tests::page;
 use argh::FromArgs;
 
@@ -27,11 +27,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            let mut cause = Some(&error as &dyn Error);
-            while let Some(error) = cause {
-                eprintln!("bench-page: {error}");
-                cause = error.source();
-            }
+            complain("bench-page", &error);
             ExitCode::FAILURE
         }
     }

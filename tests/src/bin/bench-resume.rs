@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use ::tests::bench::resume::{Findings, clones, first, set, speed, write};
 use ::tests::bench::{BenchError, results};
-use ::tests::harness::remove_on_signal;
+use ::tests::harness::{complain, remove_on_signal};
 use argh::FromArgs;
 use serde_json::json;
 
@@ -87,11 +87,7 @@ fn main() -> ExitCode {
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let mut cause = Some(&*error as &dyn Error);
-            while let Some(error) = cause {
-                eprintln!("bench-resume: {error}");
-                cause = error.source();
-            }
+            complain("bench-resume", &*error);
             ExitCode::FAILURE
         }
     }

@@ -1,12 +1,12 @@
 //! `relay`: a bad network between two TCP peers, the same one each time.
 
 use std::collections::BTreeSet;
-use std::error::Error;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use ::tests::harness::complain;
 use ::tests::relay::{ConnectionEnd, ConnectionStats, Cut, Effect, Plan, Relay, Rule, When};
 use argh::FromArgs;
 use vmm::config::{BitRate, ByteSize, TimeSpan};
@@ -111,13 +111,7 @@ fn main() -> ExitCode {
             tell(&relay)
         }
         Err(error) => {
-            eprint!("relay: {error}");
-            let mut cause = error.source();
-            while let Some(error) = cause {
-                eprint!(": {error}");
-                cause = error.source();
-            }
-            eprintln!();
+            complain("relay", &error);
             ExitCode::FAILURE
         }
     }

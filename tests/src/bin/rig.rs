@@ -3,12 +3,12 @@
 //! Exit codes besides the program's own: 124 when the time was up, 125 when the outer VM died
 //! or stood still or the rig itself failed, 2 for wrong usage.
 
-use std::error::Error as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ::tests::harness::complain;
 use ::tests::rig::{Echo, Input, Rig, RigEnd, RigError, RigOutcome};
 use argh::FromArgs;
 
@@ -122,13 +122,7 @@ fn main() -> ExitCode {
     match run(args) {
         Ok(outcome) => conclude(&outcome),
         Err(error) => {
-            eprint!("rig: {error}");
-            let mut cause = error.source();
-            while let Some(error) = cause {
-                eprint!(": {error}");
-                cause = error.source();
-            }
-            eprintln!();
+            complain("rig", &error);
             ExitCode::from(EXIT_RIG_FAILED)
         }
     }

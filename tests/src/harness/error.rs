@@ -1,5 +1,6 @@
 //! What can go wrong while a test drives a process.
 
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -71,4 +72,15 @@ impl HarnessError {
     pub fn process(action: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Process { action, source }
     }
+}
+
+/// Says on standard error what went wrong in `program`, and why, one cause after the other.
+pub fn complain(program: &str, error: &dyn Error) {
+    let mut line = format!("{program}: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    eprintln!("{line}");
 }

@@ -2,19 +2,19 @@
 //! pairs of monitors between which a VM moves.
 
 mod error;
+mod image;
 mod leavings;
 mod lines;
 mod network;
 mod process;
-mod qemu;
 mod report;
 mod vm;
 
-pub use error::HarnessError;
+pub use error::{HarnessError, complain};
+pub use image::write_numbered_image;
 pub use leavings::remove_on_signal;
 pub use lines::Lines;
 pub use network::Network;
-pub use process::{Skiff, skiff_binary};
-pub use qemu::Qemu;
+pub use process::{Process, qemu_version, skiff_binary};
 pub use report::contradiction;
 pub use vm::{Host, VmProcess, field};

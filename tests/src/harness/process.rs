@@ -1,4 +1,4 @@
-//! One `skiff` process: its consoles, its end.
+//! One process, mostly a `skiff`: its consoles, its end.
 
 use std::env;
 use std::ffi::OsStr;
@@ -16,6 +16,19 @@ const POLL: Duration = Duration::from_millis(2);
 
 /// How long the last lines of a process that has ended are waited for.
 const DRAINED: Duration = Duration::from_secs(10);
+
+/// Where `skiff` has its sockets.
+const RUNTIME: &str = "XDG_RUNTIME_DIR";
+
+const QEMU: &str = "qemu-system-x86_64";
+
+/// What QEMU says of its version, if there is one.
+#[must_use]
+pub fn qemu_version() -> Option<String> {
+    let output = Command::new(QEMU).arg("--version").output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    text.lines().next().map(str::to_owned)
+}
 
 /// The binary under test: `$SKIFF`, or the one beside this program in the build directory.
 ///
@@ -40,9 +53,9 @@ pub fn skiff_binary() -> Result<PathBuf, HarnessError> {
     }
 }
 
-/// A running `skiff`, killed when dropped.
+/// A running program, killed when dropped.
 #[derive(Debug)]
-pub struct Skiff {
+pub struct Process {
     what: String,
     child: Child,
     input: Option<ChildStdin>,
@@ -50,43 +63,48 @@ pub struct Skiff {
     messages: Lines,
 }
 
-impl Skiff {
+impl Process {
     /// Starts `skiff ARGUMENTS` with its sockets under `runtime`.
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn start<A: AsRef<OsStr>>(runtime: &Path, arguments: &[A]) -> Result<Self, HarnessError> {
-        Self::spawn(Command::new(skiff_binary()?), runtime, arguments)
+    pub fn skiff<A: AsRef<OsStr>>(runtime: &Path, arguments: &[A]) -> Result<Self, HarnessError> {
+        let mut command = Command::new(skiff_binary()?);
+        command.env(RUNTIME, runtime);
+        Self::spawn(command, arguments)
     }
 
     /// The same in the network namespace of another process.
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn start_beside<A: AsRef<OsStr>>(
+    pub fn skiff_beside<A: AsRef<OsStr>>(
         neighbour: u32,
         runtime: &Path,
         arguments: &[A],
     ) -> Result<Self, HarnessError> {
         let mut command = Command::new("nsenter");
         command.args(["-t", &neighbour.to_string(), "-n"]);
-        command.arg(skiff_binary()?);
-        Self::spawn(command, runtime, arguments)
+        command.arg(skiff_binary()?).env(RUNTIME, runtime);
+        Self::spawn(command, arguments)
     }
 
-    fn spawn<A: AsRef<OsStr>>(
-        mut command: Command,
-        runtime: &Path,
-        arguments: &[A],
-    ) -> Result<Self, HarnessError> {
+    /// Starts QEMU, to compare with.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn qemu<A: AsRef<OsStr>>(arguments: &[A]) -> Result<Self, HarnessError> {
+        Self::spawn(Command::new(QEMU), arguments)
+    }
+
+    fn spawn<A: AsRef<OsStr>>(mut command: Command, arguments: &[A]) -> Result<Self, HarnessError> {
         let mut child = command
             .args(arguments)
-            .env("XDG_RUNTIME_DIR", runtime)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(HarnessError::process("start skiff"))?;
+            .map_err(HarnessError::process("start a monitor"))?;
         leavings::add_process(child.id());
         let output = child.stdout.take().map(Lines::collect).unwrap_or_default();
         let messages = child.stderr.take().map(Lines::collect).unwrap_or_default();
@@ -109,7 +127,7 @@ impl Skiff {
         &self.output
     }
 
-    /// What skiff itself said on standard error.
+    /// What the program itself said on standard error.
     #[must_use]
     pub fn messages(&self) -> &Lines {
         &self.messages
@@ -207,7 +225,7 @@ impl Skiff {
     }
 }
 
-impl Drop for Skiff {
+impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
@@ -220,7 +238,7 @@ impl Drop for Skiff {
 pub fn run<A: AsRef<OsStr>>(runtime: &Path, arguments: &[A]) -> Result<String, HarnessError> {
     let output = Command::new(skiff_binary()?)
         .args(arguments)
-        .env("XDG_RUNTIME_DIR", runtime)
+        .env(RUNTIME, runtime)
         .stdin(Stdio::null())
         .output()
         .map_err(HarnessError::process("run skiff"))?;

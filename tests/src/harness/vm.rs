@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::process::{self, Skiff};
+use super::process::{self, Process};
 use super::{HarnessError, leavings};
 use crate::rig::guest_images;
 
@@ -25,7 +25,7 @@ pub struct Host {
 #[derive(Debug)]
 pub struct VmProcess {
     /// The process.
-    pub skiff: Skiff,
+    pub skiff: Process,
     name: String,
     runtime: PathBuf,
 }
@@ -203,8 +203,8 @@ impl Host {
 
     fn start(&self, name: &str, arguments: &[&str]) -> Result<VmProcess, HarnessError> {
         let skiff = match self.neighbour {
-            None => Skiff::start(self.runtime(), arguments),
-            Some(process) => Skiff::start_beside(process, self.runtime(), arguments),
+            None => Process::skiff(self.runtime(), arguments),
+            Some(process) => Process::skiff_beside(process, self.runtime(), arguments),
         }?;
         Ok(VmProcess {
             skiff,

@@ -2,15 +2,13 @@
 
 use serde_json::Value;
 
-use super::{Benchmark, Figure, Paper, Source};
+use super::{Benchmark, Figure, Source};
 use crate::bench::Spread;
+use crate::paper::Paper;
 use crate::picture::{Picture, Scale, Series};
 
 /// Pages in a MiB.
 const MIB_PAGES: f64 = 256.0;
-
-/// Seconds that the paper's kernel build took without a balloon (VEE 2009, figure 11).
-const BUILD_S: f64 = 439.0;
 
 const STRESS_REMARK: &str = "Ours is the probe guest, which visits each page of its working set and nothing else; \
      the rest of its 2 GiB was never touched, which is what ballooning made of the paper's. \
@@ -25,45 +23,47 @@ pub fn all(sources: &[Source], paper: &Paper) -> Vec<Figure> {
     let mut figures = Vec::new();
     if let Some(migrate) = of(Benchmark::Migrate) {
         figures.extend(stress(migrate, paper));
-        figures.push(sorts(migrate, paper));
+        figures.extend(sorts(migrate, paper));
     }
     if let Some(balloon) = of(Benchmark::Balloon) {
-        figures.push(intervals(&balloon["sweep"], paper));
-    }
-    // What was not measured is not shown.
-    let is_measured = |figure: &Figure| {
-        let mut ours = figure
-            .picture
-            .series
-            .iter()
-            .filter(|series| !series.name.starts_with("paper"));
-        ours.any(|series| !series.points.is_empty())
-    };
-    figures.retain(is_measured);
-    for figure in &mut figures {
-        figure
-            .picture
-            .series
-            .retain(|series| !series.points.is_empty());
+        figures.extend(intervals(&balloon["sweep"], paper));
     }
     figures
 }
 
+/// A figure with our lines, which the picture has, and the paper's; nothing if we have measured none.
+fn figure(
+    name: &'static str,
+    mut picture: Picture,
+    paper: Vec<Series>,
+    remark: &'static str,
+) -> Option<Figure> {
+    picture.series.retain(|series| !series.points.is_empty());
+    if picture.series.is_empty() {
+        return None;
+    }
+    picture.series.extend(paper);
+    Some(Figure {
+        name,
+        picture,
+        remark,
+    })
+}
+
 /// The paper's sequential stress.
-fn stress(migrate: &Value, paper: &Paper) -> [Figure; 4] {
-    let over_set = |title: &str, y: &str, y_scale, series| Picture {
+fn stress(migrate: &Value, paper: &Paper) -> impl Iterator<Item = Figure> {
+    let over_set = |title: &str, y: &str, y_scale, number: fn(&Value) -> Option<f64>| Picture {
         title: title.to_owned(),
         x: "working set, MB".to_owned(),
         x_scale: Scale::Logarithmic,
         y: y.to_owned(),
         y_scale,
-        series,
+        series: of_cells(migrate, "stress", number, set_mib),
     };
-    let ours = |number: fn(&Value) -> Option<f64>| of_cells(migrate, "stress", number, set_mib);
     let theirs = |figure: &str, names: &[(&str, &str)]| {
         let series = names.iter();
-        let series = series.map(|(key, name)| paper.series(figure, ["ws_mb", key], 1.0, name));
-        series.collect::<Vec<_>>()
+        let series = series.map(|(key, name)| paper.series(figure, ["ws_mb", key], name));
+        series.collect()
     };
     let modes = [
         ("post_read_dsb", "post-copy, read"),
@@ -71,141 +71,130 @@ fn stress(migrate: &Value, paper: &Paper) -> [Figure; 4] {
         ("pre_read_dsb", "pre-copy, read"),
         ("pre_write_dsb", "pre-copy, write"),
     ];
-    let [total, down, sent, share] = [
-        ours(|cell| Some(median(cell, "total_ms")? / 1e3)),
-        ours(|cell| median(cell, "downtime_ms")),
-        ours(|cell| Some(of_samples(cell, "transferred_pages")? / 1e3)),
-        ours(|cell| Some(median(cell, "network_faults")? / (set_mib(cell)? * MIB_PAGES) * 100.0)),
+    let ways = [
+        ("prepaging_network", "pre-paging"),
+        ("push_network", "active push alone"),
     ];
-    [
-        Figure {
-            name: "total-time",
-            picture: over_set(
+    let figures = [
+        figure(
+            "total-time",
+            over_set(
                 "Total migration time (VEE 2009, figure 4)",
                 "s",
                 Scale::Linear,
-                [total, theirs("fig4_total_s", &modes)].concat(),
+                |cell| Some(median(cell, "total_ms")? / 1e3),
             ),
-            remark: STRESS_REMARK,
-        },
-        Figure {
-            name: "downtime",
-            picture: over_set(
+            theirs("fig4_total_s", &modes),
+            STRESS_REMARK,
+        ),
+        figure(
+            "downtime",
+            over_set(
                 "Downtime (VEE 2009, figure 5)",
                 "ms",
                 Scale::Logarithmic,
-                [down, theirs("fig5_downtime_ms", &modes)].concat(),
+                |cell| median(cell, "downtime_ms"),
             ),
-            remark: STRESS_REMARK,
-        },
-        Figure {
-            name: "pages",
-            picture: over_set(
+            theirs("fig5_downtime_ms", &modes),
+            STRESS_REMARK,
+        ),
+        figure(
+            "pages",
+            over_set(
                 "Pages transferred (VEE 2009, figure 6)",
                 "thousands",
                 Scale::Linear,
-                [sent, theirs("fig6_kpages", &modes)].concat(),
+                |cell| Some(of_samples(cell, "transferred_pages")? / 1e3),
             ),
-            remark: STRESS_REMARK,
-        },
-        Figure {
-            name: "network-faults",
-            picture: over_set(
+            theirs("fig6_kpages", &modes),
+            STRESS_REMARK,
+        ),
+        figure(
+            "network-faults",
+            over_set(
                 "Pages that were faulted on before they came (VEE 2009, table 2)",
                 "% of the pages touched",
                 Scale::Linear,
-                [
-                    share,
-                    theirs(
-                        "table2_percent",
-                        &[
-                            ("prepaging_network", "pre-paging"),
-                            ("push_network", "active push alone"),
-                        ],
-                    ),
-                ]
-                .concat(),
+                |cell| {
+                    let pages = set_mib(cell)? * MIB_PAGES;
+                    Some(median(cell, "network_faults")? / pages * 100.0)
+                },
             ),
-            remark: "The paper counts network and minor faults; ours are network faults by the pages of the \
-                 working set, each of which is touched once before it is touched again. Pre-copy has none.",
-        },
-    ]
+            theirs("table2_percent", &ways),
+            "The paper counts network and minor faults; ours are network faults by the pages of the working \
+             set, each of which is touched once before it is touched again. Pre-copy has none.",
+        ),
+    ];
+    figures.into_iter().flatten()
 }
 
 /// The paper's table of sorts.
-fn sorts(migrate: &Value, paper: &Paper) -> Figure {
-    let ours = of_cells(
-        migrate,
-        "sorts",
-        |cell| median(cell, "network_faults"),
-        |cell| {
-            let procs = cell["workload"].as_str()?.strip_prefix("quicksort:")?;
-            procs.parse().ok()
-        },
-    );
+fn sorts(migrate: &Value, paper: &Paper) -> Option<Figure> {
+    let procs = |cell: &Value| {
+        let procs = cell["workload"].as_str()?.strip_prefix("quicksort:")?;
+        procs.parse().ok()
+    };
     let theirs = [
         ("push", "active push"),
         ("fwd", "forward"),
         ("dual", "dual"),
         ("dual_mp_lru", "dual, multi-pivot, LRU"),
     ];
-    let theirs = theirs.map(|(key, name)| paper.sorts(key, name));
-    Figure {
-        name: "sorts",
-        picture: Picture {
-            title: "Network faults while processes sort 512 MB (OSR 2009, figure 17)".to_owned(),
-            x: "processes".to_owned(),
-            x_scale: Scale::Logarithmic,
-            y: "network faults".to_owned(),
-            y_scale: Scale::Logarithmic,
-            series: [ours, theirs.to_vec()].concat(),
-        },
-        remark: "Ours are arrays that one vCPU of the probe guest sorts in turn, a few milliseconds each; the \
-             paper's are Linux processes. Of the paper's nine strategies four are shown.",
-    }
+    let picture = Picture {
+        title: "Network faults while processes sort 512 MB (OSR 2009, figure 17)".to_owned(),
+        x: "processes".to_owned(),
+        x_scale: Scale::Logarithmic,
+        y: "network faults".to_owned(),
+        y_scale: Scale::Logarithmic,
+        series: of_cells(
+            migrate,
+            "sorts",
+            |cell| median(cell, "network_faults"),
+            procs,
+        ),
+    };
+    figure(
+        "sorts",
+        picture,
+        theirs.map(|(key, name)| paper.sorts(key, name)).into(),
+        "Ours are arrays that one vCPU of the probe guest sorts in turn, a few milliseconds each; the paper's \
+         are Linux processes. Of the paper's nine strategies four are shown.",
+    )
 }
 
 /// The interval of self-ballooning.
-fn intervals(sweep: &Value, paper: &Paper) -> Figure {
-    let rows = sweep["rows"]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
+fn intervals(sweep: &Value, paper: &Paper) -> Option<Figure> {
     let ours = |key: &str, name: &str| {
+        let rows = sweep["rows"].as_array().into_iter().flatten();
         let point =
             |row: &Value| Some((row["interval_ms"].as_f64()?, row[key]["median"].as_f64()?));
         Series {
             name: name.to_owned(),
-            points: rows.iter().filter_map(point).collect(),
+            points: rows.filter_map(point).collect(),
         }
     };
-    let theirs = |vm: &str, name: &str| {
-        let figure = format!("fig11_dsb_slowdown_s/{vm}");
-        paper.series(
-            &figure,
-            ["interval_ms", "slowdown_s"],
-            100.0 / BUILD_S,
-            name,
-        )
+    let picture = Picture {
+        title: "What self-ballooning costs, by its interval (VEE 2009, figure 11)".to_owned(),
+        x: "interval, ms".to_owned(),
+        x_scale: Scale::Logarithmic,
+        y: "slow-down, %".to_owned(),
+        y_scale: Scale::Linear,
+        series: vec![
+            ours("slowdown_percent", "less work than the guest beside it"),
+            ours("balloon_percent", "time that the guest counts"),
+        ],
     };
-    Figure {
-        name: "self-ballooning",
-        picture: Picture {
-            title: "What self-ballooning costs, by its interval (VEE 2009, figure 11)".to_owned(),
-            x: "interval, ms".to_owned(),
-            x_scale: Scale::Logarithmic,
-            y: "slow-down, %".to_owned(),
-            y_scale: Scale::Linear,
-            series: vec![
-                ours("slowdown_percent", "less work than the guest beside it"),
-                ours("balloon_percent", "time that the guest counts"),
-                theirs("vm128", "kernel build in 128 MB"),
-                theirs("vm512", "kernel build in 512 MB"),
-            ],
-        },
-        remark: "Ours is a guest of 512 MiB whose working set grows to 400 MiB and shrinks to 50 in some twenty \
-             seconds; the paper's is a kernel build, which needs its memory for longer.",
-    }
+    let theirs = vec![
+        paper.slowdown_percent("vm128", "kernel build in 128 MB"),
+        paper.slowdown_percent("vm512", "kernel build in 512 MB"),
+    ];
+    figure(
+        "self-ballooning",
+        picture,
+        theirs,
+        "Ours is a guest of 512 MiB whose working set grows to 400 MiB and shrinks to 50 in a quarter of a \
+         minute or so; the paper's is a kernel build, which needs its memory for longer.",
+    )
 }
 
 fn set_mib(cell: &Value) -> Option<f64> {

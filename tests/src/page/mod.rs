@@ -7,7 +7,6 @@
 
 mod figures;
 mod html;
-mod paper;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -18,9 +17,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::paper::Paper;
 use crate::picture::{Picture, PictureError};
-
-pub use paper::Paper;
 
 /// A page that could not be made.
 #[derive(Debug, thiserror::Error)]

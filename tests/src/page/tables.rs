@@ -66,21 +66,23 @@ fn spread_of(values: impl IntoIterator<Item = f64>) -> String {
     )
 }
 
+/// What is shown of a move.
+pub const SHOWN: [&str; 7] = [
+    "total_ms",
+    "downtime_ms",
+    "longest_stall_ms",
+    "work_lost_percent",
+    "network_faults",
+    "fault_p99_us",
+    "wire_mib",
+];
+
 fn moves(migrate: &Value) -> Table {
-    const METRICS: [&str; 7] = [
-        "total_ms",
-        "downtime_ms",
-        "longest_stall_ms",
-        "work_lost_percent",
-        "network_faults",
-        "fault_p99_us",
-        "wire_mib",
-    ];
     let row = |cell: &Value| {
         let what = ["suite", "workload", "pace", "link"].map(|key| text(&cell[key]));
         let sizes = format!("{} of {} MiB", cell["hot_mib"], cell["memory_mib"]);
         let runs = format!("{}/{}", cell["quiet_runs"], cell["runs"]);
-        let numbers = METRICS.map(|metric| spread(&cell["spread"][metric]));
+        let numbers = SHOWN.map(|metric| spread(&cell["spread"][metric]));
         [&what.join(" "), &sizes, &text(&cell["column"]), &runs]
             .into_iter()
             .cloned()
@@ -89,30 +91,23 @@ fn moves(migrate: &Value) -> Table {
     };
     Table {
         title: "Moves: medians and ranges".to_owned(),
-        heads: [&["what", "hot", "how", "quiet runs"], &METRICS[..]].concat(),
+        heads: [&["what", "hot", "how", "quiet runs"], &SHOWN[..]].concat(),
         rows: list(&migrate["cells"]).iter().map(row).collect(),
     }
 }
 
 fn claims(title: &str, verdicts: &Value) -> Table {
     let row = |verdict: &Value| {
-        let bound = verdict["bound"]
-            .as_object()
-            .and_then(|bound| bound.iter().next());
-        let (side, limit) = bound.map_or(("-", f64::NAN), |(side, limit)| {
-            (side.as_str(), limit.as_f64().unwrap_or(f64::NAN))
-        });
-        let measured = verdict["measured"].as_f64().unwrap_or(f64::NAN);
-        let holds = match side {
-            "at-most" => measured <= limit,
-            _ => measured >= limit,
-        };
+        let bound = verdict["bound"].as_object();
+        let bound = bound.and_then(|bound| bound.iter().next());
+        let claimed =
+            bound.map(|(side, limit)| format!("{} {}", side.replace('-', " "), numeric(limit)));
         vec![
             text(&verdict["claim"]),
             text(&verdict["subject"]),
-            number(measured),
-            format!("{} {}", side.replace('-', " "), number(limit)),
-            if holds { "holds" } else { "does not hold" }.to_owned(),
+            numeric(&verdict["measured"]),
+            claimed.unwrap_or_default(),
+            text(&verdict["judgement"]),
         ]
     };
     Table {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use tests::harness::{Host, Network, Skiff, VmProcess};
+use tests::harness::{Host, Network, Process, VmProcess};
 
 use crate::ground::{has_kvm, has_network, key};
 
@@ -78,7 +78,7 @@ fn card_moves_with_its_address_to_the_interface_that_is_named_there() {
     }
     let net = format!("tap={}", network.stem());
     let words = [&copies[..], &["--net", &net]].concat();
-    let mut clones = Skiff::start(host.runtime(), &words).unwrap();
+    let mut clones = Process::skiff(host.runtime(), &words).unwrap();
     let ready = clones.output().wait(" copies are ready after", PATIENCE);
     ready.unwrap();
     for number in 0..2 {

@@ -1,13 +1,10 @@
 //! Reads of a disk under way while their guest moves: the probe keeps 32 of them under way, and checks what
 //! each brings.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tests::harness::{Host, VmProcess, field};
+use tests::harness::{Host, VmProcess, field, write_numbered_image};
 
 use crate::ground::{has_kvm, key};
 
@@ -18,16 +15,6 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Pages that are read before and after each move.
 const READ: u64 = 4000;
-
-/// An image of which every page begins with its number, as the probe expects.
-fn make_image(path: &Path) {
-    let mut file = BufWriter::new(File::create(path).unwrap());
-    for number in 0..PAGES {
-        file.write_all(&number.to_le_bytes()).unwrap();
-        file.write_all(&[0; 4088]).unwrap();
-    }
-    file.flush().unwrap();
-}
 
 fn pages(vm: &VmProcess) -> u64 {
     let lines = vm.skiff.output().all();
@@ -63,7 +50,7 @@ fn guest_moves_in_every_mode_with_reads_under_way_and_each_is_right() {
     }
     let place = tempfile::tempdir().unwrap();
     let image = place.path().join("disk.img");
-    make_image(&image);
+    write_numbered_image(&image, PAGES).unwrap();
     let key = key(place.path(), "key", "sixteen bytes or more");
     let host = Host::new().unwrap();
     let disk = format!("{},ro", image.display());

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use migration::snapshot::verify;
 use serde_json::Value;
-use tests::harness::{Host, Skiff};
+use tests::harness::{Host, Process};
 
 use crate::ground::{has_kvm, scaled};
 use crate::migrate::no_corruption;
@@ -91,7 +91,7 @@ fn clones_share_what_they_have_not_written_and_all_answer() {
         &report.to_string_lossy(),
     ]
     .map(str::to_owned);
-    let mut clones = Skiff::start(host.runtime(), &words).unwrap();
+    let mut clones = Process::skiff(host.runtime(), &words).unwrap();
     let line = clones
         .output()
         .wait(" copies are ready after", PATIENCE)

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use tests::harness::{Host, Skiff, VmProcess};
+use tests::harness::{Host, Process, VmProcess};
 
 use crate::ground::{has_kvm, key};
 
@@ -98,7 +98,7 @@ fn guest_is_found_at_its_path_wherever_it_is() {
     assert!(error.contains("--vsock socket=PATH"), "{error}");
     let stem = format!("socket={}", place.path().join("c").display());
     let words = [&copies[..], &["--vsock", &stem]].concat();
-    let mut clones = Skiff::start(host.runtime(), &words).unwrap();
+    let mut clones = Process::skiff(host.runtime(), &words).unwrap();
     let ready = clones.output().wait(" copies are ready after", PATIENCE);
     ready.unwrap();
     for (number, path) in [(1, &paths[2]), (2, &paths[3])] {
@@ -124,9 +124,12 @@ fn sender_that_may_be_anybody_names_no_socket_here() {
     // With a key both monitors have the path, one after the other.
     let key = key(place.path(), "key", "sixteen bytes or more");
     let (mut target, address) = host.receive_with("c", &["--key", &key]).unwrap();
+    // A paused guest is found as well.
+    source.tell("pause").unwrap();
     let report = source.migrate(&address, &["--key", &key]).unwrap();
     assert_eq!(report["outcome"], "completed", "{report}");
     source.skiff.succeed(PATIENCE).unwrap();
+    assert_eq!(target.info().unwrap()["state"], "paused");
     assert_eq!(device(&target)["socket"], path.to_str().unwrap());
     assert!(
         is_open(&path),

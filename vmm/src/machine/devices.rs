@@ -241,11 +241,15 @@ impl DeviceSet {
         }
     }
 
-    /// Serves all queues again, and is found by the programs of this host.
-    pub(super) fn start(&self) {
+    /// Is found by the programs of this host from now on.
+    pub(super) fn settle_in(&self) {
         if let Some(vsock) = &self.vsock {
             vsock.settle_in();
         }
+    }
+
+    /// Serves all queues again.
+    pub(super) fn start(&self) {
         self.virtio
             .iter()
             .for_each(|transport| lock(transport).resume());

@@ -104,12 +104,14 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Runs the guest for the first time, unless its user had paused it elsewhere.
+    /// Runs the guest for the first time, unless its user had paused it elsewhere; programs of this host
+    /// find it in either case.
     ///
     /// # Errors
     /// A device or vCPU does not start.
     pub fn start(&self) -> Result<(), MachineError> {
         let custody = self.lock();
+        self.devices.settle_in();
         if custody.runs() {
             self.apply(Change::Start)
         } else {

@@ -83,12 +83,25 @@ fn parse_bad_value_names_the_word() {
         "inject=x",
         "revisits=0",
         "balloon=on",
+        "block=0",
+        "block=5000",
+        "block=132K",
+        "depth=0",
+        "depth=33",
     ] {
         let line = format!("quiet {word} seed=3");
         let bad = Options::parse(line.as_bytes()).unwrap_err();
         assert_eq!(bad.word, word.as_bytes());
         assert!(!bad.wanted.is_empty());
     }
+}
+
+#[test]
+fn disk_is_read_by_the_workloads_named_after_it() {
+    let options = parse("workload=disk-random block=128K depth=1");
+    assert!(options.workload.reads_disk() && parse("workload=disk-seq").workload.reads_disk());
+    assert_eq!((options.block_bytes, options.depth), (128 << 10, 1));
+    assert!(!parse("workload=random").workload.reads_disk());
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! How much a guest reads of its disk.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,11 +12,9 @@ use super::Monitor;
 use crate::bench::noise::{Noise, Watch};
 use crate::bench::statistics::to_f64;
 use crate::bench::{BenchError, Spread};
-use crate::harness::field;
+use crate::harness::{field, write_numbered_image};
 
 const IMAGE_PAGES: u64 = 512 << 8;
-
-const PAGE_BYTES: usize = 4096;
 
 /// Until reading goes as it will go on.
 const WARM_UP: Duration = Duration::from_millis(500);
@@ -88,15 +85,15 @@ pub struct Row {
     pub rounds: Vec<Round>,
 }
 
-/// Measures every reading, in turns.
+/// Measures every reading on skiff and on its peer, in turns.
 ///
 /// # Errors
 /// A monitor or guest fails.
-pub fn measure(rounds: usize, peers: &[Monitor]) -> Result<Vec<Row>, BenchError> {
+pub fn measure(rounds: usize, peer: Option<Monitor>) -> Result<Vec<Row>, BenchError> {
     let directory = tempfile::tempdir().map_err(BenchError::system("make a directory"))?;
     let [probe, image] = ["probe.elf", "disk.img"].map(|name| directory.path().join(name));
     std::fs::write(&probe, PROBE).map_err(BenchError::system("write the probe"))?;
-    make_image(&image).map_err(BenchError::system("write an image"))?;
+    write_numbered_image(&image, IMAGE_PAGES).map_err(BenchError::system("write an image"))?;
     let mut rows = READINGS.map(|reading| Row {
         reading,
         rounds: Vec::new(),
@@ -106,20 +103,15 @@ pub fn measure(rounds: usize, peers: &[Monitor]) -> Result<Vec<Row>, BenchError>
             let reading = row.reading;
             let watch = Watch::begin()?;
             let host = preads(reading, &image).map_err(BenchError::system("read the image"))?;
-            let mut skiff = 0.0;
-            let mut qemu = None;
+            let rate = |monitor: Monitor| read(monitor, reading, &probe, &image);
             // Who comes first changes.
-            let mut order: Vec<_> = peers.iter().chain([&Monitor::Skiff]).collect();
-            if round % 2 == 1 {
-                order.reverse();
-            }
-            for monitor in order {
-                let rate = read(*monitor, reading, &probe, &image)?;
-                match monitor {
-                    Monitor::Skiff => skiff = rate,
-                    Monitor::Qemu => qemu = Some(rate),
+            let (skiff, qemu) = match peer {
+                Some(peer) if round % 2 == 1 => {
+                    let peers = rate(peer)?;
+                    (rate(Monitor::Skiff)?, Some(peers))
                 }
-            }
+                _ => (rate(Monitor::Skiff)?, peer.map(rate).transpose()?),
+            };
             let noise = watch.end()?;
             row.rounds.push(Round {
                 skiff,
@@ -178,17 +170,6 @@ fn verdict(to_qemu: Option<Spread>) -> &'static str {
         Some(ratio) if ratio.median >= 1.0 => "  holds",
         Some(_) => "  DOES NOT HOLD",
     }
-}
-
-/// An image of which every page begins with its number.
-fn make_image(path: &Path) -> std::io::Result<()> {
-    let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
-    let mut page = [0; PAGE_BYTES];
-    for number in 0..IMAGE_PAGES {
-        page[..8].copy_from_slice(&number.to_le_bytes());
-        file.write_all(&page)?;
-    }
-    file.flush()
 }
 
 /// What the host itself reads, in MiB/s.

@@ -2,11 +2,10 @@
 
 use std::fmt;
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::bench::BenchError;
-use crate::harness::{Host, Lines, Qemu, VmProcess};
+use crate::harness::{Host, Process, VmProcess};
 
 const MEMORY: &str = "256M";
 
@@ -14,9 +13,6 @@ const NAME: &str = "bench";
 
 /// A guest that says nothing for so long has ended: it speaks ten times a second.
 const SILENCE: Duration = Duration::from_secs(10);
-
-/// How often its lines are looked at.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// Who runs the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +42,7 @@ pub struct Running {
 #[derive(Debug)]
 enum Machine {
     Skiff(VmProcess),
-    Qemu(Qemu),
+    Qemu(Process),
 }
 
 impl Monitor {
@@ -67,7 +63,7 @@ impl Monitor {
             Self::Qemu => {
                 let drive =
                     format!("if=none,id=d,file={image},format=raw,read-only=on,aio=io_uring");
-                Machine::Qemu(Qemu::start(&[
+                Machine::Qemu(Process::qemu(&[
                     "-M",
                     // Without ACPI it names its devices on the command line.
                     "microvm,accel=kvm,acpi=off",
@@ -103,17 +99,10 @@ impl Monitor {
 }
 
 impl Running {
-    fn output(&self) -> &Lines {
+    fn process(&self) -> &Process {
         match &self.machine {
-            Machine::Skiff(vm) => vm.skiff.output(),
-            Machine::Qemu(qemu) => qemu.output(),
-        }
-    }
-
-    fn messages(&self) -> &Lines {
-        match &self.machine {
-            Machine::Skiff(vm) => vm.skiff.messages(),
-            Machine::Qemu(qemu) => qemu.messages(),
+            Machine::Skiff(vm) => &vm.skiff,
+            Machine::Qemu(qemu) => qemu,
         }
     }
 
@@ -122,10 +111,10 @@ impl Running {
     /// # Errors
     /// It reports damage, or has ended.
     pub fn wait<T>(&self, find: impl Fn(&str) -> Option<T>) -> Result<T, BenchError> {
+        let (output, messages) = (self.process().output(), self.process().messages());
         let mut seen = 0;
-        let mut heard = Instant::now();
         loop {
-            let lines = self.output().all();
+            let lines = output.all();
             for line in lines.get(seen..).unwrap_or_default() {
                 if line.contains("corrupt") {
                     let record = line.clone();
@@ -134,15 +123,13 @@ impl Running {
                 if let Some(found) = find(line) {
                     return Ok(found);
                 }
-                heard = Instant::now();
             }
             seen = lines.len();
-            if heard.elapsed() > SILENCE {
-                let text = [lines, self.messages().all()].concat().join("\n");
-                let what = "further record of the guest";
-                return Err(BenchError::Lacks { what, text });
-            }
-            thread::sleep(LOOK);
+            let next = output.wait_from(seen, "", SILENCE);
+            next.map_err(|_| BenchError::Lacks {
+                what: "further record of the guest",
+                text: [output.all(), messages.all()].concat().join("\n"),
+            })?;
         }
     }
 }

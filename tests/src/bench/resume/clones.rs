@@ -15,7 +15,7 @@ use crate::bench::BenchError;
 use crate::bench::noise::Watch;
 use crate::bench::statistics::to_f64;
 use crate::bench::verdict::Bound;
-use crate::harness::{Host, Skiff};
+use crate::harness::{Host, Process};
 
 const COPIES: u32 = 50;
 
@@ -83,7 +83,7 @@ fn names() -> impl Iterator<Item = String> {
 /// The process that makes the copies. They are processes of its own, which outlive it when it is
 /// killed; so it is told to end, whatever happens.
 struct Copies {
-    parent: Skiff,
+    parent: Process,
 }
 
 impl Copies {
@@ -101,7 +101,7 @@ impl Copies {
             "mapped",
         ];
         Ok(Self {
-            parent: Skiff::start(host.runtime(), &words)?,
+            parent: Process::skiff(host.runtime(), &words)?,
         })
     }
 

@@ -5,6 +5,7 @@ use crate::bench::cell::{LinkKind, Pace, Workload};
 use crate::bench::floors::Floors;
 use crate::bench::matrix::Suite;
 use crate::bench::sample::{Sample, Summary};
+use crate::paper::Paper;
 
 /// Bytes of earlier pages that the source's kernel may still hold when an urgent page follows: the
 /// window of a background connection, as the migration engine sets it for this link, and what its
@@ -16,19 +17,6 @@ const USUAL_MAX_DOWNTIME_MS: f64 = 300.0;
 
 /// Fewer faults have no percentiles worth the name.
 const FEW_FAULTS: f64 = 20.0;
-
-/// The fewest network faults of any strategy, by processes that sort 512 MB in all (OSR 2009,
-/// figure 17).
-const PAPER_FAULTS: [(u32, f64); 8] = [
-    (1, 40.0),
-    (2, 103.0),
-    (4, 348.0),
-    (8, 637.0),
-    (16, 803.0),
-    (32, 1391.0),
-    (64, 1577.0),
-    (128, 1748.0),
-];
 
 /// Size of the VM whose downtime is claimed.
 const CLAIMED_MEMORY_MIB: u32 = 1024;
@@ -185,9 +173,10 @@ impl Subject<'_> {
         if self.summary.prepaged_by("push") {
             return None;
         }
-        let (_, limit) = PAPER_FAULTS
-            .into_iter()
-            .find(|&(paper, _)| paper == procs && cell.suite == Suite::Sorts)?;
+        if cell.suite != Suite::Sorts {
+            return None;
+        }
+        let limit = Paper::load().fewest_faults(procs)?;
         self.of(
             "network faults; the paper's fewest",
             |sample| sample.faults,
