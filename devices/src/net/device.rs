@@ -203,6 +203,8 @@ impl VirtioDevice for Net {
             });
         }
         self.handle.set_counters(counters);
+        // The driver has stopped where it was, and had until then all that was sent to everybody.
+        self.handle.tap().forget();
         self.presence = Presence::Moved;
         Ok(())
     }

@@ -20,6 +20,9 @@ use super::TapError;
 use super::config::HEADER_BYTES;
 use crate::pieces::{MAX_PIECES, Slice, count_of, iovecs};
 
+/// Frames that an interface can be expected to have kept: some times its usual queue of 1000. Our choice.
+const MOST_FORGOTTEN: u32 = 10_000;
+
 /// Where interfaces are lent.
 const TUN: &str = "/dev/net/tun";
 
@@ -223,6 +226,16 @@ impl Tap {
             left -= here;
         }
         Ok(read)
+    }
+
+    /// Throws away the frames that are there; not for ever, if they come faster than that.
+    pub(super) fn forget(&self) {
+        for _ in 0..MOST_FORGOTTEN {
+            // What cannot be read now is told of when it is received.
+            if !matches!(self.receive(&[]), Ok(Some(_))) {
+                return;
+            }
+        }
     }
 
     /// Writes one frame, with its header; says whether it was taken.

@@ -6,6 +6,7 @@ pub mod balloon;
 pub mod boot_info;
 pub mod command;
 pub mod disk;
+pub mod frames;
 pub mod job;
 pub mod memory_map;
 pub mod mix;

@@ -3,7 +3,9 @@
 #[cfg(test)]
 mod tests;
 
+use super::frames::FRAME_BYTES;
 use super::pattern::WORDS;
+use super::virtio::Kind;
 
 /// Bytes in a page.
 pub const PAGE_BYTES: u64 = WORDS as u64 * 8;
@@ -44,9 +46,13 @@ pub enum Workload {
     DiskSeq,
     /// Reads blocks of the disk drawn evenly.
     DiskRandom,
+    /// Sends frames by the network card.
+    NetSend,
+    /// Receives frames from it.
+    NetReceive,
 }
 
-const WORKLOADS: [(&str, Workload); 10] = [
+const WORKLOADS: [(&str, Workload); 12] = [
     ("idle", Workload::Idle),
     ("seq-read", Workload::SeqRead),
     ("seq-write", Workload::SeqWrite),
@@ -57,6 +63,8 @@ const WORKLOADS: [(&str, Workload); 10] = [
     ("grow-shrink", Workload::GrowShrink),
     ("disk-seq", Workload::DiskSeq),
     ("disk-random", Workload::DiskRandom),
+    ("net-send", Workload::NetSend),
+    ("net-receive", Workload::NetReceive),
 ];
 
 impl Workload {
@@ -69,10 +77,14 @@ impl Workload {
             .map_or("", |(name, _)| name)
     }
 
-    /// Whether it reads the disk, and nothing else.
+    /// The device that it is about, if it is about one and nothing else.
     #[must_use]
-    pub fn reads_disk(self) -> bool {
-        matches!(self, Self::DiskSeq | Self::DiskRandom)
+    pub fn device(self) -> Option<Kind> {
+        match self {
+            Self::DiskSeq | Self::DiskRandom => Some(Kind::Disk),
+            Self::NetSend | Self::NetReceive => Some(Kind::Card),
+            _ => None,
+        }
     }
 }
 
@@ -109,6 +121,8 @@ pub struct Options {
     pub block_bytes: u64,
     /// `depth=`: how many reads are under way at once, 32 if not given.
     pub depth: usize,
+    /// `frame=`: bytes in a frame that is sent, Ethernet's header included; 1514 if not given.
+    pub frame_bytes: u64,
     /// `balloon=`, follow if not given.
     pub balloon: BalloonUse,
     /// `inject=`, a test aid: offset of the working set's byte that is flipped after the first fill.
@@ -140,6 +154,7 @@ impl Options {
             revisits: 1,
             block_bytes: PAGE_BYTES,
             depth: MOST_READS,
+            frame_bytes: *FRAME_BYTES.end(),
             balloon: BalloonUse::Follow,
             inject_offset_bytes: None,
         };
@@ -160,6 +175,7 @@ impl Options {
                 b"revisits" => options.revisits = at_least_one(value).map_err(bad)?,
                 b"block" => options.block_bytes = block_bytes(value).map_err(bad)?,
                 b"depth" => options.depth = depth(value).map_err(bad)?,
+                b"frame" => options.frame_bytes = frame_bytes(value).map_err(bad)?,
                 b"balloon" => options.balloon = balloon(value).map_err(bad)?,
                 b"inject" => options.inject_offset_bytes = Some(size_bytes(value).map_err(bad)?),
                 _ => {}
@@ -190,7 +206,7 @@ impl Options {
 fn workload(value: &[u8]) -> Result<Workload, &'static str> {
     let named = WORKLOADS.iter().find(|(name, _)| name.as_bytes() == value);
     named.map(|(_, workload)| *workload).ok_or(
-        "idle, seq-read, seq-write, random, zipf, chase, quicksort, grow-shrink, disk-seq or disk-random",
+        "idle, seq-read, seq-write, random, zipf, chase, quicksort, grow-shrink, disk-seq, disk-random, net-send or net-receive",
     )
 }
 
@@ -205,6 +221,11 @@ fn depth(value: &[u8]) -> Result<usize, &'static str> {
     depth
         .filter(|depth| (1..=MOST_READS).contains(depth))
         .ok_or("a number from 1 to 32")
+}
+
+fn frame_bytes(value: &[u8]) -> Result<u64, &'static str> {
+    let bytes = number(value).filter(|bytes| FRAME_BYTES.contains(bytes));
+    bytes.ok_or("a number from 64 to 1514")
 }
 
 fn balloon(value: &[u8]) -> Result<BalloonUse, &'static str> {

@@ -16,6 +16,8 @@ const VERSION_1: u64 = 1 << 32;
 /// What we have a driver for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// A network card (section 5.1).
+    Card,
     /// A disk (section 5.2).
     Disk,
     /// A balloon.
@@ -27,8 +29,19 @@ impl Kind {
     #[must_use]
     pub fn device_type(self) -> u32 {
         match self {
+            Self::Card => 1,
             Self::Disk => 2,
             Self::Balloon => 5,
+        }
+    }
+
+    /// What it is called.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Card => "network card",
+            Self::Disk => "disk",
+            Self::Balloon => "balloon",
         }
     }
 
@@ -37,7 +50,7 @@ impl Kind {
     #[must_use]
     pub fn agreed_features(self, offered: u64) -> Option<u64> {
         let known = match self {
-            Self::Disk => VERSION_1,
+            Self::Card | Self::Disk => VERSION_1,
             Self::Balloon => MUST_TELL_HOST | STATISTICS | DEFLATE_ON_OOM | REPORTING | VERSION_1,
         };
         (offered & VERSION_1 != 0).then_some(offered & known)

@@ -84,9 +84,12 @@ impl Walk {
         let random = Random::new(seed ^ part.first);
         let permutation = Permutation::new(part.pages, seed ^ part.first);
         let order = match options.workload {
-            Workload::Idle | Workload::Quicksort | Workload::DiskSeq | Workload::DiskRandom => {
-                return None;
-            }
+            Workload::Idle
+            | Workload::Quicksort
+            | Workload::DiskSeq
+            | Workload::DiskRandom
+            | Workload::NetSend
+            | Workload::NetReceive => return None,
             Workload::SeqRead => Order::Sequential {
                 next: 0,
                 action: Action::Check,

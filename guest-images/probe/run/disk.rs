@@ -1,15 +1,14 @@
-//! The disk: as many reads under way as wanted, each followed by the next as soon as it is back. The boot
-//! processor does nothing else, and looks for what is back all the time.
+//! The disk: as many reads under way as wanted, each followed by the next as soon as it is back.
 
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use super::Plan;
 use super::board::BOARD;
+use super::peripheral::Useless;
 use crate::hw::virtio_mmio::Window;
 use crate::pure::disk::{Read, Reads};
 use crate::pure::options::{MOST_READS, PAGE_BYTES};
 use crate::pure::pages::{Corrupt, Pages};
-use crate::pure::text::Line;
 use crate::pure::virtio::Kind;
 use crate::pure::virtqueue::{Buffer, Queue, Writer};
 
@@ -37,36 +36,6 @@ static SHARED: Shared = Shared {
     headers: [const { [AtomicU64::new(0), AtomicU64::new(0)] }; MOST_READS],
     statuses: [const { AtomicU8::new(0) }; MOST_READS],
 };
-
-/// Why the disk is of no use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Useless {
-    /// There is none.
-    Absent,
-    /// It is not as this driver knows them.
-    Unknown,
-    /// Not one block fits into it.
-    Small,
-    /// The working set has no room for what is under way.
-    NoRoom,
-    /// It answered so.
-    Status(u8),
-}
-
-impl Useless {
-    /// What is said of it.
-    pub fn line(self) -> Line {
-        let mut line = Line::record("error the disk ");
-        match self {
-            Self::Absent => line.text("is missing"),
-            Self::Unknown => line.text("is not one for this driver"),
-            Self::Small => line.text("is smaller than block="),
-            Self::NoRoom => line.text("does not get depth= blocks at once into ws="),
-            Self::Status(status) => line.text("answered ").decimal(status.into()),
-        };
-        line
-    }
-}
 
 /// The driver of the one disk.
 #[derive(Debug)]

@@ -3,9 +3,11 @@
 
 mod balloon;
 mod board;
+mod card;
 mod console;
 mod damage;
 mod disk;
+mod peripheral;
 mod worker;
 
 use crate::hw::clock::Clock;
@@ -22,7 +24,7 @@ use crate::pure::text::Line;
 use balloon::{Balloon, Chores};
 use board::BOARD;
 use console::Console;
-use disk::{Disk, Useless};
+use peripheral::Peripheral;
 use worker::Worker;
 
 /// Our choice: because starting a processor takes milliseconds even under software emulation.
@@ -93,15 +95,16 @@ pub fn boot_processor(protocol: Protocol, parameters_gpa: u64) -> ! {
         follows.then(|| Chores::new(order, &plan.clock)),
     );
     let mut worker = worker(plan, 0);
-    let reads_disk = options.workload.reads_disk();
-    let disk = reads_disk.then(|| Disk::open(plan, info.command_line()));
-    let give_up = |why: Useless| -> ! { fail(why.line()) };
-    let mut disk = disk.map(|disk| disk.unwrap_or_else(|why| give_up(why)));
+    let peripheral = Peripheral::open(plan, info.command_line(), worker.pages());
+    let mut peripheral = peripheral.unwrap_or_else(|failure| fail(failure.line()));
     loop {
         worker.tick();
         let wake = console.attend(&mut worker);
-        match &mut disk {
-            Some(disk) => disk.turn(worker.pages()).unwrap_or_else(|why| give_up(why)),
+        match &mut peripheral {
+            Some(device) => {
+                let turn = device.turn(worker.pages());
+                turn.unwrap_or_else(|failure| fail(failure.line()));
+            }
             None => worker.turn(wake),
         }
     }

@@ -118,7 +118,7 @@ fn measures(results: &Value) -> Vec<Measure> {
     match results["benchmark"].as_str() {
         Some("migrate") => of_moves(results),
         Some("resume") => of_resumes(results),
-        Some("devices") => of_disks(results),
+        Some("devices") => of_devices(results),
         _ => Vec::new(),
     }
 }
@@ -175,12 +175,15 @@ fn of_resumes(results: &Value) -> Vec<Measure> {
     rows.collect()
 }
 
-/// By what the host itself reads in the same round.
-fn of_disks(results: &Value) -> Vec<Measure> {
-    let rows = list(&results["disk"]).filter_map(|row| {
+/// By what the host itself does in the same round.
+fn of_devices(results: &Value) -> Vec<Measure> {
+    let rows = ["disk", "net"]
+        .into_iter()
+        .flat_map(|device| list(&results[device]).map(move |row| (device, row)));
+    let rows = rows.filter_map(|(device, row)| {
         let ratio = |round: &Value| Some(round["skiff"].as_f64()? / round["host"].as_f64()?);
         Some(Measure {
-            what: format!("disk: {}, by pread", row["reading"]["name"].as_str()?),
+            what: format!("{device}: {}, by the host", row["name"].as_str()?),
             spread: Spread::of(list(&row["rounds"]).filter_map(ratio))?,
             better: Better::More,
             least_change: 0.0,
@@ -241,7 +244,7 @@ mod tests {
                 .iter()
                 .map(|rate| json!({ "skiff": rate, "host": 1000.0 }))
                 .collect();
-            json!({ "benchmark": "devices", "disk": [{ "reading": { "name": "random" }, "rounds": rounds }] })
+            json!({ "benchmark": "devices", "disk": [{ "name": "random", "rounds": rounds }] })
         };
         let (fast, slow) = (disks(&[900.0, 910.0, 920.0]), disks(&[500.0, 510.0, 520.0]));
         assert_eq!(compare(&fast, &slow).worse.len(), 1);

@@ -1,20 +1,21 @@
-//! `bench-devices`: what a guest gets out of its disk, next to QEMU.
+//! `bench-devices`: what a guest gets out of its disk and its network card, next to QEMU.
 
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use ::tests::bench::devices::{Monitor, disk};
+use ::tests::bench::devices::{self, Monitor, disk, net};
 use ::tests::bench::results;
-use ::tests::harness::{complain, qemu_version, remove_on_signal};
+use ::tests::harness::{Network, complain, qemu_version, remove_on_signal};
 use argh::FromArgs;
 use serde_json::json;
 
-/// Says how much a guest reads of its disk, next to the same guest on QEMU and to the host itself.
+/// Says how much a guest reads of its disk and how many frames go through its network card, next to the same
+/// guest on QEMU and to the host itself.
 #[derive(FromArgs)]
 #[argh(note = "\
 The guest is the probe, the image 512 MiB under TMPDIR, in the host's page cache. QEMU is the one that
-the search path has; without it there is nothing to compare with. Without options it takes some minutes.")]
+the search path has; without it there is nothing to compare with. Network cards take root. Without options it takes some minutes.")]
 struct Args {
     /// rounds (default 5)
     #[argh(option, default = "5")]
@@ -44,12 +45,22 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         None => println!("there is no qemu-system-x86_64 to compare with"),
     }
     let peer = version.as_ref().map(|_| Monitor::Qemu);
-    let rows = disk::measure(args.rounds.max(1), peer)?;
-    disk::print(&rows);
+    let rounds = args.rounds.max(1);
+    let disk = disk::measure(rounds, peer)?;
+    devices::print(disk::TITLE, &disk);
+    let net = match Network::obstacle() {
+        None => net::measure(rounds, peer)?,
+        Some(obstacle) => {
+            println!("\nno network card is measured: {obstacle}");
+            Vec::new()
+        }
+    };
+    devices::print(net::TITLE, &net);
     if let Some(path) = &args.out {
         let mut results = results::header("devices");
         results["qemu"] = json!(version);
-        results["disk"] = json!(rows);
+        results["disk"] = json!(disk);
+        results["net"] = json!(net);
         results::write(path, &results)?;
     }
     Ok(())

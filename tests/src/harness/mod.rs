@@ -1,6 +1,7 @@
 //! Driving the real `skiff` binary from tests, demo and benchmark: processes, their consoles, and
 //! pairs of monitors between which a VM moves.
 
+mod datagram;
 mod error;
 mod image;
 mod leavings;
@@ -10,6 +11,7 @@ mod process;
 mod report;
 mod vm;
 
+pub use datagram::{Numberer, PORT as DATAGRAM_PORT, number_of};
 pub use error::{HarnessError, complain};
 pub use image::write_numbered_image;
 pub use leavings::remove_on_signal;

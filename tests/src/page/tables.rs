@@ -18,7 +18,10 @@ pub fn all(sources: &[Source]) -> Vec<Table> {
             ],
             Benchmark::Resume => resumes(results),
             Benchmark::Balloon => vec![drag(results)],
-            Benchmark::Devices => vec![disks(results)],
+            Benchmark::Devices => vec![
+                device(&results["disk"], "Reading a disk, MiB/s"),
+                device(&results["net"], "A network card, 1000 frames/s"),
+            ],
             Benchmark::Boot => vec![start(results)],
         }
     });
@@ -172,7 +175,7 @@ fn drag(balloon: &Value) -> Table {
     }
 }
 
-fn disks(devices: &Value) -> Table {
+fn device(rows: &Value, title: &str) -> Table {
     let row = |row: &Value| {
         let rounds = list(&row["rounds"]);
         let rate = |whose: &str| spread_of(rounds.iter().filter_map(|round| round[whose].as_f64()));
@@ -181,7 +184,7 @@ fn disks(devices: &Value) -> Table {
             spread_of(rounds.iter().filter_map(ratio))
         };
         vec![
-            text(&row["reading"]["name"]),
+            text(&row["name"]),
             rate("skiff"),
             rate("qemu"),
             rate("host"),
@@ -190,16 +193,16 @@ fn disks(devices: &Value) -> Table {
         ]
     };
     Table {
-        title: "Reading a disk".to_owned(),
+        title: title.to_owned(),
         heads: vec![
             "what",
-            "skiff MiB/s",
-            "QEMU MiB/s",
-            "pread MiB/s",
+            "skiff",
+            "QEMU",
+            "the host",
             "to QEMU",
-            "to pread",
+            "to the host",
         ],
-        rows: list(&devices["disk"]).iter().map(row).collect(),
+        rows: list(rows).iter().map(row).collect(),
     }
 }
 

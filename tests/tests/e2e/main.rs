@@ -25,6 +25,7 @@ mod nets;
 mod nets_linux;
 mod probe_balloon;
 mod probe_disk;
+mod probe_net;
 mod rig;
 mod rootfs_linux;
 mod secure;

@@ -1,5 +1,5 @@
-//! Network cards from the outside: what a user is told of them, and where they may go. Their guest has no
-//! driver; frames are the matter of `nets_linux`.
+//! Network cards from the outside: what a user is told of them, and where they may go. Their guest leaves
+//! them alone; frames are the matter of `nets_linux` and `probe_net`.
 
 use std::time::Duration;
 

@@ -61,6 +61,25 @@ fn card_that_moves_goes_on_with_its_buffers_and_says_where_it_is() {
 }
 
 #[test]
+fn frames_that_came_where_a_card_is_not_yet_are_none_of_its() {
+    let (mut driver, _left) = started(0);
+    for number in 0..2 {
+        driver.offer(RECEIVE, &[writable(FREE_MEMORY + number * 0x1000, 2000)]);
+    }
+    let (fresh, far) = card();
+    for _ in 0..5 {
+        far.send(&with_header(&[1; 60])).unwrap();
+    }
+    let (mut driver, _) = driver.move_to(fresh);
+    // What came since the driver has stopped is.
+    far.send(&with_header(&[2; 60])).unwrap();
+    driver.transport.resume();
+    assert_eq!(driver.wait_used(RECEIVE, 1), [72]);
+    assert_eq!(driver.get(FREE_MEMORY + 12, 60), [2; 60]);
+    assert_eq!(driver.take_used(RECEIVE), []);
+}
+
+#[test]
 fn driver_that_cannot_announce_itself_is_not_asked() {
     let (driver, _left) = started(0);
     let (fresh, far) = card();

@@ -1,5 +1,6 @@
 //! Tests of the command line.
 
+use super::super::virtio::Kind;
 use super::{BalloonUse, Options, Workload};
 
 fn parse(line: &str) -> Options {
@@ -88,6 +89,8 @@ fn parse_bad_value_names_the_word() {
         "block=132K",
         "depth=0",
         "depth=33",
+        "frame=63",
+        "frame=1515",
     ] {
         let line = format!("quiet {word} seed=3");
         let bad = Options::parse(line.as_bytes()).unwrap_err();
@@ -97,11 +100,20 @@ fn parse_bad_value_names_the_word() {
 }
 
 #[test]
-fn disk_is_read_by_the_workloads_named_after_it() {
-    let options = parse("workload=disk-random block=128K depth=1");
-    assert!(options.workload.reads_disk() && parse("workload=disk-seq").workload.reads_disk());
+fn device_is_the_one_that_the_workload_is_named_after() {
+    let device = |name: &str| parse(&format!("workload={name}")).workload.device();
+    assert_eq!(
+        ["disk-seq", "disk-random"].map(device),
+        [Some(Kind::Disk); 2]
+    );
+    assert_eq!(
+        ["net-send", "net-receive"].map(device),
+        [Some(Kind::Card); 2]
+    );
+    assert_eq!(device("random"), None);
+    let options = parse("block=128K depth=1 frame=64");
     assert_eq!((options.block_bytes, options.depth), (128 << 10, 1));
-    assert!(!parse("workload=random").workload.reads_disk());
+    assert_eq!(options.frame_bytes, 64);
 }
 
 #[test]

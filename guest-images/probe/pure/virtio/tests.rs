@@ -23,13 +23,15 @@ fn agreed_features_of_an_old_device_are_none_and_unknown_ones_are_left() {
     let all = VERSION_1 | u64::from(u32::MAX);
     assert_eq!(balloon(all), Some(VERSION_1 | 0b10_0111));
     assert_eq!(balloon(VERSION_1 | 0b10), Some(VERSION_1 | 0b10));
+    assert_eq!(Kind::Card.agreed_features(all), Some(VERSION_1));
     assert_eq!(Kind::Disk.agreed_features(all), Some(VERSION_1));
 }
 
 #[test]
 fn devices_are_told_by_the_numbers_of_the_specification() {
-    let types = [Kind::Disk, Kind::Balloon].map(Kind::device_type);
-    assert_eq!(types, [2, 5]);
+    let kinds = [Kind::Card, Kind::Disk, Kind::Balloon];
+    let told = kinds.map(|kind| (kind.device_type(), kind.name()));
+    assert_eq!(told, [(1, "network card"), (2, "disk"), (5, "balloon")]);
 }
 
 #[test]

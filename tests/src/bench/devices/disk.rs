@@ -1,18 +1,18 @@
 //! How much a guest reads of its disk.
+//!
+//! The image is in the host's page cache, so that what is compared is the monitors' work and no disk's.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use guest_images::PROBE;
-use serde::Serialize;
-
-use super::Monitor;
-use crate::bench::noise::{Noise, Watch};
+use super::monitor::Equipment;
+use super::{Monitor, Row, Title};
+use crate::bench::BenchError;
 use crate::bench::statistics::to_f64;
-use crate::bench::{BenchError, Spread};
 use crate::harness::{field, write_numbered_image};
+use guest_images::PROBE;
 
 const IMAGE_PAGES: u64 = 512 << 8;
 
@@ -23,10 +23,10 @@ const WARM_UP: Duration = Duration::from_millis(500);
 const MEASURED: Duration = Duration::from_secs(3);
 
 /// What the guest reads.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Reading {
+#[derive(Debug, Clone, Copy)]
+struct Reading {
     /// For people.
-    pub name: &'static str,
+    name: &'static str,
     /// The probe's workload.
     workload: &'static str,
     /// KiB in a read.
@@ -35,8 +35,7 @@ pub struct Reading {
     depth: u16,
 }
 
-/// All of them.
-pub const READINGS: [Reading; 4] = [
+const READINGS: [Reading; 4] = [
     Reading {
         name: "sequential, 128 KiB, 32 at a time",
         workload: "disk-seq",
@@ -63,27 +62,13 @@ pub const READINGS: [Reading; 4] = [
     },
 ];
 
-/// One run of each, in MiB/s.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Round {
-    /// The guest on skiff.
-    pub skiff: f64,
-    /// The guest on QEMU, if there is one.
-    pub qemu: Option<f64>,
-    /// The same reads by pread(2), one after the other, on the host.
-    pub host: f64,
-    /// What else the machine did.
-    pub noise: Noise,
-}
-
-/// All rounds of one reading.
-#[derive(Debug, Clone, Serialize)]
-pub struct Row {
-    /// What was read.
-    pub reading: Reading,
-    /// The rounds.
-    pub rounds: Vec<Round>,
-}
+/// What the table is of.
+pub const TITLE: Title = Title {
+    device: "disk",
+    unit: "MiB/s",
+    host: "pread",
+    claimed: Some(1.0),
+};
 
 /// Measures every reading on skiff and on its peer, in turns.
 ///
@@ -94,82 +79,18 @@ pub fn measure(rounds: usize, peer: Option<Monitor>) -> Result<Vec<Row>, BenchEr
     let [probe, image] = ["probe.elf", "disk.img"].map(|name| directory.path().join(name));
     std::fs::write(&probe, PROBE).map_err(BenchError::system("write the probe"))?;
     write_numbered_image(&image, IMAGE_PAGES).map_err(BenchError::system("write an image"))?;
-    let mut rows = READINGS.map(|reading| Row {
-        reading,
-        rounds: Vec::new(),
-    });
+    let mut rows = READINGS.map(|reading| Row::new(reading.name));
     for round in 0..rounds {
-        for row in &mut rows {
-            let reading = row.reading;
-            let watch = Watch::begin()?;
-            let host = preads(reading, &image).map_err(BenchError::system("read the image"))?;
-            let rate = |monitor: Monitor| read(monitor, reading, &probe, &image);
-            // Who comes first changes.
-            let (skiff, qemu) = match peer {
-                Some(peer) if round % 2 == 1 => {
-                    let peers = rate(peer)?;
-                    (rate(Monitor::Skiff)?, Some(peers))
-                }
-                _ => (rate(Monitor::Skiff)?, peer.map(rate).transpose()?),
-            };
-            let noise = watch.end()?;
-            row.rounds.push(Round {
-                skiff,
-                qemu,
-                host,
-                noise,
-            });
+        for (row, reading) in rows.iter_mut().zip(READINGS) {
+            row.measure(
+                peer,
+                || preads(reading, &image).map_err(BenchError::system("read the image")),
+                |monitor| read(monitor, reading, &probe, &image),
+            )?;
         }
-        eprintln!("round {}/{rounds}", round + 1);
+        eprintln!("disk: round {}/{rounds}", round + 1);
     }
     Ok(rows.into())
-}
-
-/// Prints what was measured.
-pub fn print(rows: &[Row]) {
-    println!(
-        "\n{:34} {:>6} {:>12} {:>12} {:>12} {:>8} {:>8} {:>8} {:>8}",
-        "disk",
-        "rounds",
-        "skiff MiB/s",
-        "QEMU MiB/s",
-        "pread MiB/s",
-        "to QEMU",
-        "min",
-        "max",
-        "to pread"
-    );
-    for row in rows {
-        let spread =
-            |number: fn(&Round) -> Option<f64>| Spread::of(row.rounds.iter().filter_map(number));
-        let shown = |spread: Option<Spread>, of: fn(&Spread) -> f64| match &spread {
-            Some(spread) => format!("{:.2}", of(spread)),
-            None => "-".to_owned(),
-        };
-        let median = |number| shown(spread(number), |spread| spread.median);
-        let to_qemu = || spread(|round| Some(round.skiff / round.qemu?));
-        println!(
-            "{:34} {:6} {:>12} {:>12} {:>12} {:>8} {:>8} {:>8} {:>8}{}",
-            row.reading.name,
-            row.rounds.len(),
-            median(|round| Some(round.skiff)),
-            median(|round| round.qemu),
-            median(|round| Some(round.host)),
-            shown(to_qemu(), |spread| spread.median),
-            shown(to_qemu(), |spread| spread.min),
-            shown(to_qemu(), |spread| spread.max),
-            median(|round| Some(round.skiff / round.host)),
-            verdict(to_qemu())
-        );
-    }
-}
-
-fn verdict(to_qemu: Option<Spread>) -> &'static str {
-    match to_qemu {
-        None => "",
-        Some(ratio) if ratio.median >= 1.0 => "  holds",
-        Some(_) => "  DOES NOT HOLD",
-    }
 }
 
 /// What the host itself reads, in MiB/s.
@@ -204,7 +125,7 @@ fn read(monitor: Monitor, reading: Reading, probe: &Path, image: &Path) -> Resul
         ..
     } = reading;
     let words = format!("workload={workload} block={block_kib}K depth={depth} ws=8M");
-    let guest = monitor.run(probe, image, &words)?;
+    let guest = monitor.run(probe, Equipment::Disk(image), &words)?;
     let after = |from_ms: u64, time: Duration| {
         move |line: &str| {
             let t_ms: u64 = field(line, "t_ms").ok()?;

@@ -19,7 +19,8 @@ const SILENCE: Duration = Duration::from_secs(10);
 pub enum Monitor {
     /// We.
     Skiff,
-    /// QEMU with the machine `microvm`: its disk on a thread of its own, by `io_uring`.
+    /// QEMU with the machine `microvm`: a disk on a thread of its own, by `io_uring`; a network card on its
+    /// main thread, in its own process as ours.
     Qemu,
 }
 
@@ -46,49 +47,29 @@ enum Machine {
 }
 
 impl Monitor {
-    /// Starts the probe, which is in the file `probe` too, with a disk that it may read.
+    /// Starts the probe, which is in the file `probe` too, with a device.
     ///
     /// # Errors
     /// The monitor does not start.
-    pub fn run(self, probe: &Path, image: &Path, words: &str) -> Result<Running, BenchError> {
+    pub fn run(
+        self,
+        probe: &Path,
+        equipment: Equipment<'_>,
+        words: &str,
+    ) -> Result<Running, BenchError> {
         let host = Host::new()?;
-        let (probe, image) = (probe.display().to_string(), image.display().to_string());
+        let probe = probe.display().to_string();
         let machine = match self {
             Self::Skiff => {
-                let disk = format!("{image},ro");
-                let options = ["--kernel", &probe, "--memory", MEMORY, "--disk", &disk];
-                let words = ["--cmdline", words];
-                Machine::Skiff(host.boot(NAME, &[&options[..], &words].concat())?)
+                let options = ["--kernel", &probe, "--memory", MEMORY, "--cmdline", words];
+                let device = equipment.for_skiff();
+                Machine::Skiff(host.boot(NAME, &[&options[..], &words_of(&device)].concat())?)
             }
             Self::Qemu => {
-                let drive =
-                    format!("if=none,id=d,file={image},format=raw,read-only=on,aio=io_uring");
-                Machine::Qemu(Process::qemu(&[
-                    "-M",
-                    // Without ACPI it names its devices on the command line.
-                    "microvm,accel=kvm,acpi=off",
-                    "-m",
-                    MEMORY,
-                    "-nodefaults",
-                    "-no-user-config",
-                    "-no-reboot",
-                    "-display",
-                    "none",
-                    "-serial",
-                    "stdio",
-                    "-global",
-                    "virtio-mmio.force-legacy=false",
-                    "-object",
-                    "iothread,id=io",
-                    "-drive",
-                    &drive,
-                    "-device",
-                    "virtio-blk-device,drive=d,iothread=io",
-                    "-kernel",
-                    &probe,
-                    "-append",
-                    words,
-                ])?)
+                let [backend, front] = equipment.for_qemu();
+                let guest = ["-kernel", &probe, "-append", words];
+                let options = [QEMU, &words_of(&backend), &words_of(&front), &guest];
+                Machine::Qemu(Process::qemu(&options.concat())?)
             }
         };
         Ok(Running {
@@ -96,6 +77,73 @@ impl Monitor {
             machine,
         })
     }
+}
+
+/// The options that QEMU gets whatever the device: without ACPI it names its devices on the command line.
+const QEMU: &[&str] = &[
+    "-M",
+    "microvm,accel=kvm,acpi=off",
+    "-m",
+    MEMORY,
+    "-nodefaults",
+    "-no-user-config",
+    "-no-reboot",
+    "-display",
+    "none",
+    "-serial",
+    "stdio",
+    "-global",
+    "virtio-mmio.force-legacy=false",
+    "-object",
+    "iothread,id=io",
+];
+
+/// What a guest has beside the serial line.
+#[derive(Debug, Clone, Copy)]
+pub enum Equipment<'a> {
+    /// A disk that it may read.
+    Disk(&'a Path),
+    /// A network card whose cable ends in this TAP interface.
+    Card(&'a str),
+}
+
+impl Equipment<'_> {
+    /// An option and its value.
+    fn for_skiff(self) -> [String; 2] {
+        match self {
+            Self::Disk(image) => ["--disk".to_owned(), format!("{},ro", image.display())],
+            Self::Card(tap) => ["--net".to_owned(), format!("tap={tap}")],
+        }
+    }
+
+    /// An option and its value for what is behind the device, and the device.
+    fn for_qemu(self) -> [[String; 2]; 2] {
+        let [backend, front] = match self {
+            Self::Disk(image) => {
+                let image = image.display();
+                let drive =
+                    format!("if=none,id=d,file={image},format=raw,read-only=on,aio=io_uring");
+                [
+                    ["-drive", &drive],
+                    ["-device", "virtio-blk-device,drive=d,iothread=io"],
+                ]
+                .map(|option| option.map(str::to_owned))
+            }
+            Self::Card(tap) => {
+                let netdev = format!("tap,id=n,ifname={tap},script=no,downscript=no");
+                [
+                    ["-netdev", &netdev],
+                    ["-device", "virtio-net-device,netdev=n"],
+                ]
+                .map(|option| option.map(str::to_owned))
+            }
+        };
+        [backend, front]
+    }
+}
+
+fn words_of(option: &[String; 2]) -> [&str; 2] {
+    option.each_ref().map(String::as_str)
 }
 
 impl Running {
