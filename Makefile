@@ -9,7 +9,7 @@ endif
 
 step := @setup/step.sh
 
-.PHONY: help setup build guest-images demo test fuzz fuzz-corpus bench bench-balloon bench-boot bench-devices bench-migrate bench-page bench-resume rootfs clean
+.PHONY: help setup build guest-images demo test fuzz fuzz-corpus bench bench-balloon bench-boot bench-devices bench-migrate bench-page bench-peers bench-resume rootfs clean
 
 help: ## prints this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -58,6 +58,7 @@ bench: setup ## measures the most telling part of everything and draws it: resul
 	$(step) "devices" target/release/bench-devices --rounds 2 --out results/devices.json
 	$(step) "resumes" target/release/bench-resume --runs 3 --out results/resume.json
 	$(step) "moves" target/release/bench-migrate --suite stress --suite sorts --suite sizes --runs 1 --patience 5 --out results/migrate.json
+	$(step) "moves beside QEMU's" target/release/bench-peers --rounds 1 --out results/peers.json
 	$(step) "balloon" target/release/bench-balloon --suite sweep --rounds 1 --interval-ms 100 --interval-ms 1000 --interval-ms 5000 --out results/balloon.json
 	$(step) "page" target/release/bench-page results
 
@@ -73,13 +74,17 @@ bench-boot: setup ## measures the start of a VM and the memory of an idle one
 	$(step) "programs" cargo build --release -p vmm -p tests --bins
 	$(step) "start and size" target/release/bench-boot --out results/boot.json
 
-bench-devices: setup ## measures what a guest reads of its disk, next to QEMU where there is one
+bench-devices: setup ## measures what a guest gets out of disk and network card, next to QEMU where there is one
 	$(step) "programs" cargo build --release -p vmm -p tests --bins
 	$(step) "devices" target/release/bench-devices --out results/devices.json
 
 bench-migrate: setup ## measures what a move costs guest, network and user, half an hour; needs root for slow links
 	$(step) "programs" cargo build --release -p vmm -p tests --bins
 	$(step) "moves" target/release/bench-migrate --out results/migrate.json
+
+bench-peers: setup ## measures moves on skiff and on QEMU, in turns, ten minutes; needs root for the slow link
+	$(step) "programs" cargo build --release -p vmm -p tests --bins
+	$(step) "moves beside QEMU's" target/release/bench-peers --out results/peers.json
 
 bench-resume: setup ## measures how soon a saved guest runs again at full speed, and what its snapshot and copies cost
 	$(step) "programs" cargo build --release -p vmm -p tests --bins

@@ -70,6 +70,17 @@ pub enum BenchError {
         /// The guest's own words.
         record: String,
     },
+    /// A peer does not do what it is told.
+    #[error("QEMU does not {command}: {reason}")]
+    Peer {
+        /// The command.
+        command: String,
+        /// What QEMU says.
+        reason: String,
+    },
+    /// There is nobody to compare with.
+    #[error("there is no qemu-system-x86_64 to compare with: `make setup` installs it")]
+    NoPeer,
     /// The user wants no more.
     #[error("interrupted")]
     Interrupted,

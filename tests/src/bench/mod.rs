@@ -17,6 +17,7 @@ pub mod guest;
 pub mod link;
 mod matrix;
 pub mod noise;
+pub mod peers;
 pub mod results;
 pub mod resume;
 pub mod run;

@@ -19,7 +19,7 @@ const FOREIGN_SHARE: f64 = 0.2;
 const STOLEN_SHARE: f64 = 0.01;
 
 /// The load around one run.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Noise {
     /// Load average over the last minute before the run.
     pub load: f64,

@@ -14,7 +14,7 @@ use super::guest::{GuestView, RATE_RECORDS, Record, stitch};
 use super::link::Link;
 use super::noise::Watch;
 use super::{BenchError, Sample};
-use crate::harness::{HarnessError, Host, Lines, Process, VmProcess};
+use crate::harness::{HarnessError, Host, Lines, Process};
 
 pub use options::{ReceiverOptions, refusal};
 pub use threads::VcpuTimes;
@@ -53,7 +53,7 @@ impl Interrupt {
     }
 
     /// Waits until `look` has found something.
-    fn wait<T>(
+    pub(super) fn wait<T>(
         &self,
         what: &str,
         mut look: impl FnMut() -> Result<Option<T>, BenchError>,
@@ -99,7 +99,7 @@ impl Mover<'_> {
         let mut source = self
             .link
             .at_source(|| here.boot_probe(NAME, &memory, &words))??;
-        self.warm_up(cell, &mut source)?;
+        self.warm_up(cell, &mut source.skiff)?;
 
         let before = records(&source.skiff.output().all()).len() - 1;
         let report = self.migrate(&here, &address, column)?;
@@ -110,7 +110,7 @@ impl Mover<'_> {
         // A VM that did not move says why in the report, and prints nothing here.
         let arrived = report["outcome"] == "completed";
         if arrived {
-            self.await_records(&mut target, SETTLING_RECORDS + RATE_RECORDS)?;
+            self.settle(&mut target)?;
             source.skiff.succeed(PATIENCE)?;
         }
         let noise = watch.end()?;
@@ -152,29 +152,29 @@ impl Mover<'_> {
     }
 
     /// Lets the guest fill its working set and then work undisturbed for a while.
-    fn warm_up(&self, cell: &Cell, source: &mut VmProcess) -> Result<(), BenchError> {
-        let output = source.skiff.output().clone();
+    pub(super) fn warm_up(&self, cell: &Cell, source: &mut Process) -> Result<(), BenchError> {
+        let output = source.output().clone();
         self.interrupt.wait("the guest's first pass", || {
             let last = records(&output.all()).pop();
             let filled = last.filter(|record| record.pages >= cell.filled_pages());
-            if filled.is_none() && !source.skiff.is_running() {
-                let status = source.skiff.wait(PATIENCE)?;
-                return Err(source.skiff.failure(status).into());
+            if filled.is_none() && !source.is_running() {
+                let status = source.wait(PATIENCE)?;
+                return Err(source.failure(status).into());
             }
             Ok(filled)
         })?;
-        self.await_records(&mut source.skiff, SETTLING_RECORDS + RATE_RECORDS)
+        self.settle(source)
     }
 
-    /// Waits until the guest has said so much more.
-    fn await_records(&self, skiff: &mut Process, count: usize) -> Result<(), BenchError> {
-        let output = skiff.output().clone();
+    /// Waits until the guest has said so much more that its rate is known.
+    pub(super) fn settle(&self, monitor: &mut Process) -> Result<(), BenchError> {
+        let output = monitor.output().clone();
         let seen = |lines: &Lines| records(&lines.all()).len();
-        let wanted = seen(&output) + count;
+        let wanted = seen(&output) + SETTLING_RECORDS + RATE_RECORDS;
         self.interrupt.wait("the guest", || {
-            if !skiff.is_running() {
-                let status = skiff.wait(PATIENCE)?;
-                return Err(skiff.failure(status).into());
+            if !monitor.is_running() {
+                let status = monitor.wait(PATIENCE)?;
+                return Err(monitor.failure(status).into());
             }
             Ok((seen(&output) >= wanted).then_some(()))
         })
@@ -207,7 +207,7 @@ impl Mover<'_> {
 }
 
 /// The progress lines among all lines.
-fn records(lines: &[String]) -> Vec<Record> {
+pub(super) fn records(lines: &[String]) -> Vec<Record> {
     lines
         .iter()
         .filter_map(|line| Record::parse(line))

@@ -139,7 +139,7 @@ fn print_cells(summaries: &[Summary]) {
     println!("runs: quiet/all; only quiet ones count, unless there are none");
 }
 
-fn print_verdicts(verdicts: &[Verdict]) {
+pub(super) fn print_verdicts(verdicts: &[Verdict]) {
     if verdicts.is_empty() {
         return;
     }

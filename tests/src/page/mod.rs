@@ -70,6 +70,8 @@ pub enum Benchmark {
     Boot,
     /// Moves.
     Migrate,
+    /// Moves beside QEMU's.
+    Peers,
     /// Resumes.
     Resume,
     /// Devices.
@@ -80,8 +82,9 @@ pub enum Benchmark {
 
 impl Benchmark {
     /// In the order in which they are shown.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Migrate,
+        Self::Peers,
         Self::Resume,
         Self::Balloon,
         Self::Devices,
@@ -94,6 +97,7 @@ impl Benchmark {
         match self {
             Self::Boot => "boot",
             Self::Migrate => "migrate",
+            Self::Peers => "peers",
             Self::Resume => "resume",
             Self::Devices => "devices",
             Self::Balloon => "balloon",

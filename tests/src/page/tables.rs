@@ -16,6 +16,10 @@ pub fn all(sources: &[Source]) -> Vec<Table> {
                 moves(results),
                 claims("Claims about moves", &results["verdicts"]),
             ],
+            Benchmark::Peers => vec![
+                peers(results),
+                claims("Claims about moves beside QEMU's", &results["verdicts"]),
+            ],
             Benchmark::Resume => resumes(results),
             Benchmark::Balloon => vec![drag(results)],
             Benchmark::Devices => vec![
@@ -96,6 +100,43 @@ fn moves(migrate: &Value) -> Table {
         title: "Moves: medians and ranges".to_owned(),
         heads: [&["what", "hot", "how", "quiet runs"], &SHOWN[..]].concat(),
         rows: list(&migrate["cells"]).iter().map(row).collect(),
+    }
+}
+
+/// What is shown of a move beside a peer's.
+const BESIDE: [&str; 7] = [
+    "total_ms",
+    "downtime_ms",
+    "lost_s",
+    "blocked_ms",
+    "longest_stall_ms",
+    "requests",
+    "wire_bytes",
+];
+
+fn peers(peers: &Value) -> Table {
+    let rows = list(&peers["contests"]).iter().flat_map(|contest| {
+        let what = ["workload", "pace", "link"].map(|key| text(&contest[key]));
+        let what = what.join(" ");
+        list(&contest["entries"]).iter().map(move |entry| {
+            let moves = list(&entry["moves"]);
+            let ended = moves.iter().filter(|one| !one.is_null()).count();
+            let numbers =
+                BESIDE.map(|key| spread_of(moves.iter().filter_map(|one| one[key].as_f64())));
+            [
+                what.clone(),
+                text(&entry["contestant"]),
+                format!("{ended}/{}", moves.len()),
+            ]
+            .into_iter()
+            .chain(numbers)
+            .collect()
+        })
+    });
+    Table {
+        title: "Moves beside QEMU's".to_owned(),
+        heads: [&["what", "who", "moves that ended"], &BESIDE[..]].concat(),
+        rows: rows.collect(),
     }
 }
 

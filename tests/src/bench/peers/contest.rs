@@ -1,0 +1,383 @@
+//! Who moves how, what it cost in each round, and whether that is what we claim.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::qemu::{self, Way};
+use crate::bench::cell::{Cell, LinkKind, Pace, Workload};
+use crate::bench::column::Column;
+use crate::bench::matrix::{Extent, Suite};
+use crate::bench::noise::{Noise, Watch};
+use crate::bench::run::Mover;
+use crate::bench::statistics::to_f64;
+use crate::bench::table::print_verdicts;
+use crate::bench::verdict::{Bound, Verdict};
+use crate::bench::{BenchError, Sample, Spread};
+
+/// What a move cost, as far as every monitor says it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Cost {
+    /// From the start until nothing depends on the source.
+    pub total_ms: f64,
+    /// While the guest ran nowhere.
+    pub downtime_ms: f64,
+    /// What was sent.
+    pub wire_bytes: f64,
+    /// Pages or runs of pages that were asked for.
+    pub requests: f64,
+    /// How long vCPUs waited for pages, in post-copy.
+    pub blocked_ms: Option<f64>,
+    /// Time for which the guest would have had to work undisturbed to do what it did not do.
+    pub lost_s: Option<f64>,
+    /// The longest time in which it made no step.
+    pub longest_stall_ms: f64,
+    /// What else the machine did.
+    pub noise: Noise,
+}
+
+impl From<Sample> for Cost {
+    fn from(sample: Sample) -> Self {
+        Self {
+            total_ms: sample.total_ms,
+            downtime_ms: sample.downtime_ms,
+            wire_bytes: sample.wire_bytes,
+            requests: sample.faults,
+            blocked_ms: Some(sample.blocked_ms),
+            lost_s: sample.cost.lost_s,
+            longest_stall_ms: sample.cost.longest_stall_ms,
+            noise: sample.noise,
+        }
+    }
+}
+
+/// Who moves a VM.
+#[derive(Debug, Clone)]
+enum Contestant {
+    Skiff(Column),
+    Qemu(Way),
+}
+
+impl Contestant {
+    /// Ours first: post-copy, and as the VM itself chooses.
+    fn all() -> [Self; 5] {
+        let column = |text: &str| text.parse().expect("a name and options");
+        [
+            Self::Skiff(column("skiff post-copy:--mode post-copy")),
+            Self::Skiff(column("skiff auto:--mode auto")),
+            Self::Qemu(Way::PreCopy),
+            Self::Qemu(Way::PostCopy),
+            Self::Qemu(Way::Preempt),
+        ]
+    }
+
+    fn run(&self, mover: &Mover<'_>, cell: &Cell, watch: Watch) -> Result<Cost, BenchError> {
+        match self {
+            Self::Skiff(column) => mover.run(cell, column, watch).map(Cost::from),
+            Self::Qemu(way) => qemu::run(mover, cell, *way, watch),
+        }
+    }
+}
+
+impl fmt::Display for Contestant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Skiff(column) => column.fmt(f),
+            Self::Qemu(way) => way.fmt(f),
+        }
+    }
+}
+
+/// What became of a move; a reason if it failed.
+type Outcome = Result<Cost, String>;
+
+/// All rounds of one guest over one link.
+#[derive(Debug)]
+pub struct Contest {
+    /// The guest and the link.
+    pub cell: Cell,
+    entries: Vec<(Contestant, Vec<Outcome>)>,
+}
+
+/// The guests and links.
+#[must_use]
+pub fn cells(extent: Extent) -> Vec<Cell> {
+    let (workloads, paces): (&[_], &[_]) = match extent {
+        Extent::Small => (&[Workload::SeqWrite, Workload::Random], &[Pace::Full]),
+        Extent::Full => (
+            &[Workload::SeqWrite, Workload::Random, Workload::Zipf],
+            &[Pace::Full, Pace::PagesPerS(20_000)],
+        ),
+    };
+    let links = [LinkKind::Loopback, LinkKind::GIGABIT];
+    let mut cells = Vec::new();
+    for link in links {
+        for &workload in workloads {
+            for &pace in paces {
+                cells.push(Cell {
+                    suite: Suite::Moves,
+                    workload,
+                    pace,
+                    link,
+                    memory_mib: 1024,
+                    hot_mib: 256,
+                });
+            }
+        }
+    }
+    cells
+}
+
+impl Contest {
+    /// Nobody has moved yet.
+    #[must_use]
+    pub fn new(cell: Cell) -> Self {
+        let entries = Contestant::all().map(|contestant| (contestant, Vec::new()));
+        Self {
+            cell,
+            entries: entries.into(),
+        }
+    }
+
+    /// Lets each move the guest once; who comes first changes from round to round.
+    ///
+    /// # Errors
+    /// The user wants no more. A move that fails is part of the results.
+    pub fn round(&mut self, mover: &Mover<'_>) -> Result<(), BenchError> {
+        let count = self.entries.len();
+        let first = self.entries[0].1.len() % count;
+        for turn in 0..count {
+            let (contestant, costs) = &mut self.entries[(first + turn) % count];
+            let cost = contestant.run(mover, &self.cell, Watch::begin()?);
+            mover.interrupt.check()?;
+            let cost = cost.map_err(|error| error.to_string());
+            match &cost {
+                Ok(cost) => eprintln!("{} {contestant}: {:.0} ms", self.cell, cost.total_ms),
+                Err(error) => eprintln!("{} {contestant}: {error}", self.cell),
+            }
+            costs.push(cost);
+        }
+        Ok(())
+    }
+
+    /// As JSON: every single move.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        let entries = self.entries.iter().map(|(contestant, costs)| {
+            let failures: Vec<_> = costs
+                .iter()
+                .filter_map(|cost| cost.as_ref().err())
+                .collect();
+            let costs: Vec<_> = costs.iter().map(|cost| cost.as_ref().ok()).collect();
+            serde_json::json!({
+                "contestant": contestant.to_string(),
+                "moves": costs,
+                "failures": failures,
+            })
+        });
+        serde_json::json!({
+            "workload": self.cell.workload.to_string(),
+            "pace": self.cell.pace.to_string(),
+            "link": self.cell.link.to_string(),
+            "memory_mib": self.cell.memory_mib,
+            "hot_mib": self.cell.hot_mib,
+            "entries": entries.collect::<Vec<_>>(),
+        })
+    }
+
+    /// What is claimed of our post-copy against either of QEMU's, and of our own choice where QEMU's
+    /// pre-copy does not end.
+    #[must_use]
+    pub fn verdicts(&self) -> Vec<Verdict> {
+        let [(_, ours), (_, auto), (_, pre_copy), theirs @ ..] = &self.entries[..] else {
+            return Vec::new();
+        };
+        let mut verdicts = Vec::new();
+        for (way, theirs) in theirs {
+            let pairs = || ours.iter().zip(theirs).filter_map(both);
+            let is_quiet =
+                pairs().any(|(ours, theirs)| ours.noise.is_quiet() && theirs.noise.is_quiet());
+            for metric in &METRICS {
+                let ratios = pairs().filter_map(|(ours, theirs)| {
+                    let theirs = (metric.number)(theirs).filter(|&number| number > 0.0)?;
+                    Some((metric.number)(ours)? / theirs)
+                });
+                verdicts.extend(Spread::of(ratios).map(|ratio| Verdict {
+                    claim: metric.claim,
+                    subject: format!("{}, {way}", self.cell),
+                    measured: ratio.median,
+                    bound: Bound::AtMost(metric.limit),
+                    is_quiet,
+                }));
+            }
+        }
+        if !pre_copy.is_empty() && pre_copy.iter().all(Result::is_err) {
+            let ended = auto.iter().filter(|cost| cost.is_ok()).count();
+            verdicts.push(Verdict {
+                claim: "moves that end, of those where QEMU's pre-copy does not",
+                subject: self.cell.to_string(),
+                measured: to_f64(ended as u64) / to_f64(auto.len() as u64),
+                bound: Bound::AtLeast(1.0),
+                is_quiet: true,
+            });
+        }
+        verdicts
+    }
+}
+
+/// A round in which both moved their guests.
+fn both<'a>((ours, theirs): (&'a Outcome, &'a Outcome)) -> Option<(&'a Cost, &'a Cost)> {
+    ours.as_ref().ok().zip(theirs.as_ref().ok())
+}
+
+/// Something of which ours is at most so much of QEMU's, in the median of all rounds.
+struct Metric {
+    claim: &'static str,
+    limit: f64,
+    number: fn(&Cost) -> Option<f64>,
+}
+
+const METRICS: [Metric; 5] = [
+    Metric {
+        claim: "work lost, by QEMU's",
+        limit: 0.5,
+        number: |cost| cost.lost_s,
+    },
+    Metric {
+        claim: "time blocked, by QEMU's",
+        limit: 0.3,
+        number: |cost| cost.blocked_ms,
+    },
+    Metric {
+        claim: "longest stall, by QEMU's",
+        limit: 0.3,
+        number: |cost| Some(cost.longest_stall_ms),
+    },
+    Metric {
+        claim: "total time, by QEMU's",
+        limit: 0.95,
+        number: |cost| Some(cost.total_ms),
+    },
+    Metric {
+        claim: "downtime, by QEMU's",
+        limit: 1.0,
+        number: |cost| Some(cost.downtime_ms),
+    },
+];
+
+/// Prints medians, and which claims hold.
+pub fn print(contests: &[Contest]) {
+    println!(
+        "\n{:44} {:24} {:>5} {:>9} {:>8} {:>9} {:>9} {:>8} {:>9} {:>8}",
+        "guest and link",
+        "who",
+        "moves",
+        "total ms",
+        "down ms",
+        "lost s",
+        "blocked ms",
+        "stall ms",
+        "requests",
+        "MiB sent"
+    );
+    for contest in contests {
+        for (contestant, costs) in &contest.entries {
+            let median = |number: fn(&Cost) -> Option<f64>, places: usize| {
+                let numbers = costs.iter().filter_map(|cost| number(cost.as_ref().ok()?));
+                Spread::of(numbers).map_or("-".to_owned(), |spread| {
+                    format!("{:.places$}", spread.median)
+                })
+            };
+            let ended = costs.iter().filter(|cost| cost.is_ok()).count();
+            println!(
+                "{:44} {:24} {:>5} {:>9} {:>8} {:>9} {:>10} {:>8} {:>9} {:>8}",
+                contest.cell.to_string(),
+                contestant.to_string(),
+                format!("{ended}/{}", costs.len()),
+                median(|cost| Some(cost.total_ms), 0),
+                median(|cost| Some(cost.downtime_ms), 1),
+                median(|cost| cost.lost_s, 2),
+                median(|cost| cost.blocked_ms, 0),
+                median(|cost| Some(cost.longest_stall_ms), 1),
+                median(|cost| Some(cost.requests), 0),
+                median(|cost| Some(cost.wire_bytes / f64::from(1 << 20)), 0),
+            );
+        }
+    }
+    let verdicts: Vec<_> = contests.iter().flat_map(Contest::verdicts).collect();
+    print_verdicts(&verdicts);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cost(total_ms: f64, blocked_ms: Option<f64>) -> Outcome {
+        Ok(Cost {
+            total_ms,
+            downtime_ms: 1.0,
+            wire_bytes: 1.0,
+            requests: 1.0,
+            blocked_ms,
+            lost_s: Some(1.0),
+            longest_stall_ms: 1.0,
+            noise: Noise::default(),
+        })
+    }
+
+    fn contest(costs: [Vec<Outcome>; 5]) -> Contest {
+        let mut contest = Contest::new(cells(Extent::Small)[0]);
+        for ((_, entry), costs) in contest.entries.iter_mut().zip(costs) {
+            *entry = costs;
+        }
+        contest
+    }
+
+    fn measured(contest: &Contest, claim: &str) -> Vec<f64> {
+        let verdicts = contest.verdicts().into_iter();
+        let named = verdicts.filter(|verdict| verdict.claim.starts_with(claim));
+        named.map(|verdict| verdict.measured).collect()
+    }
+
+    #[test]
+    fn ratio_is_of_the_moves_of_one_round_and_a_move_that_failed_has_none() {
+        let failed = || Err("never over".to_owned());
+        let contest = contest([
+            vec![
+                cost(100.0, Some(1.0)),
+                cost(900.0, Some(1.0)),
+                cost(300.0, Some(1.0)),
+            ],
+            vec![],
+            vec![],
+            vec![cost(1000.0, Some(10.0)), failed(), cost(1000.0, Some(0.0))],
+            vec![cost(200.0, None), cost(1000.0, None), cost(1000.0, None)],
+        ]);
+        assert_eq!(measured(&contest, "total time"), [0.2, 0.5]);
+        // What the peer does not say, or says to be nothing, has no ratio.
+        assert_eq!(measured(&contest, "time blocked"), [0.1]);
+        assert_eq!(measured(&contest, "moves that end"), [0.0; 0]);
+    }
+
+    #[test]
+    fn our_own_choice_has_to_end_where_pre_copy_never_does() {
+        let failed = || Err("never over".to_owned());
+        let of = |pre_copy: Outcome| {
+            let auto = vec![cost(1.0, None), failed()];
+            contest([vec![], auto, vec![failed(), pre_copy], vec![], vec![]])
+        };
+        assert_eq!(measured(&of(failed()), "moves that end"), [0.5]);
+        assert_eq!(measured(&of(cost(1.0, None)), "moves that end"), [0.0; 0]);
+    }
+
+    #[test]
+    fn guests_and_links_are_different_from_each_other() {
+        for extent in [Extent::Small, Extent::Full] {
+            let mut names: Vec<_> = cells(extent).iter().map(Cell::to_string).collect();
+            let count = names.len();
+            names.sort();
+            names.dedup();
+            assert_eq!(names.len(), count);
+        }
+    }
+}

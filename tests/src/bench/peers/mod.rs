@@ -1,0 +1,9 @@
+//! Moves on skiff and on QEMU, side by side: the same probe guest with the same work, over the same link,
+//! in turns. What the guest felt is in its own words on both; time and bytes are what each monitor reports.
+
+mod contest;
+mod qemu;
+mod qmp;
+
+pub use contest::{Contest, cells, print};
+pub use qemu::Way;
