@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::announce::{FRAME_BYTES, frame};
 use super::config::{Announcing, HEADER_BYTES};
-use super::{MacAddress, NetCounters, Tap};
+use super::{Link, MacAddress, NetCounters, Tap};
 use crate::Misbehaviour;
 
 /// A card; clones mean the same one.
@@ -19,6 +19,8 @@ struct Card {
     tap: Tap,
     mac: MacAddress,
     counters: Mutex<NetCounters>,
+    /// What the driver finds of its link.
+    is_link_up: AtomicBool,
     /// The driver is asked to announce itself, and has not said that it did.
     is_asked: AtomicBool,
     /// A failure of the host was logged.
@@ -29,6 +31,7 @@ struct Card {
 impl NetHandle {
     pub(super) fn new(tap: Tap, mac: MacAddress) -> Self {
         Self(Arc::new(Card {
+            is_link_up: AtomicBool::new(tap.link() == Link::Up),
             tap,
             mac,
             counters: Mutex::default(),
@@ -62,6 +65,33 @@ impl NetHandle {
 
     pub(super) fn count(&self, more: NetCounters) {
         lock(&self.0.counters).add(more);
+    }
+
+    /// Whether its interface is up.
+    #[must_use]
+    pub fn link(&self) -> Link {
+        self.0.tap.link()
+    }
+
+    /// The link as the driver finds it.
+    pub(super) fn shown_link(&self) -> Link {
+        if self.0.is_link_up.load(Ordering::SeqCst) {
+            Link::Up
+        } else {
+            Link::Down
+        }
+    }
+
+    /// Shows the driver its link as it is, and says how that is if it was shown another.
+    pub(super) fn look_at_link(&self) -> Option<Link> {
+        // First, so that a change after the look is told.
+        if let Some(watch) = self.0.tap.link_watch() {
+            watch.settle();
+        }
+        let link = self.link();
+        let is_up = link == Link::Up;
+        let was_up = self.0.is_link_up.swap(is_up, Ordering::SeqCst);
+        (is_up != was_up).then_some(link)
     }
 
     pub(super) fn announcing(&self) -> Announcing {

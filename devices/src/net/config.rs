@@ -2,8 +2,8 @@
 
 use libc::{TUN_F_CSUM, TUN_F_TSO_ECN, TUN_F_TSO4, TUN_F_TSO6};
 
-use super::MacAddress;
 use super::tap::Offloads;
+use super::{Link, MacAddress};
 use crate::virtio::QueueIndex;
 
 /// VIRTIO_NET_F_CSUM: the device finishes checksums of frames that are sent.
@@ -120,6 +120,22 @@ pub(super) fn announces_itself(features: u64) -> bool {
     features & all == all
 }
 
+/// Whether a driver is told when its link changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LinkNews {
+    Wanted,
+    /// It takes its link to be up.
+    Unwanted,
+}
+
+/// What a driver with these features hears of its link.
+pub(super) fn link_news(features: u64) -> LinkNews {
+    match features & STATUS {
+        0 => LinkNews::Unwanted,
+        _ => LinkNews::Wanted,
+    }
+}
+
 /// Whether the driver is asked to announce itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Announcing {
@@ -135,11 +151,20 @@ pub(super) enum Announcing {
 /// | 6 | 2 | status |
 ///
 /// What is not in the table is zero.
-pub(super) fn config_space(mac: MacAddress, announcing: Announcing) -> [u8; CONFIG_BYTES] {
-    let status = match announcing {
-        Announcing::Asked => LINK_UP | ANNOUNCE,
-        Announcing::No => LINK_UP,
+pub(super) fn config_space(
+    mac: MacAddress,
+    link: Link,
+    announcing: Announcing,
+) -> [u8; CONFIG_BYTES] {
+    let link = match link {
+        Link::Up => LINK_UP,
+        Link::Down => 0,
     };
+    let announce = match announcing {
+        Announcing::Asked => ANNOUNCE,
+        Announcing::No => 0,
+    };
+    let status = link | announce;
     let [m0, m1, m2, m3, m4, m5] = mac.bytes();
     let [low, high] = status.to_le_bytes();
     [m0, m1, m2, m3, m4, m5, low, high]
@@ -152,12 +177,14 @@ mod tests {
     #[test]
     fn config_space_has_the_fields_at_their_places() {
         let mac = "52:54:00:12:34:56".parse().unwrap();
-        let space = |announcing| config_space(mac, announcing);
+        let space = |link, announcing| config_space(mac, link, announcing);
         assert_eq!(
-            space(Announcing::No),
+            space(Link::Up, Announcing::No),
             [0x52, 0x54, 0, 0x12, 0x34, 0x56, 1, 0]
         );
-        assert_eq!(space(Announcing::Asked)[6..], [3, 0]);
+        assert_eq!(space(Link::Up, Announcing::Asked)[6..], [3, 0]);
+        assert_eq!(space(Link::Down, Announcing::Asked)[6..], [2, 0]);
+        assert_eq!(space(Link::Down, Announcing::No)[6..], [0, 0]);
         assert_eq!(FEATURES, 0x0023_bba3);
     }
 
@@ -173,5 +200,7 @@ mod tests {
         assert_eq!(offloads(FEATURES), Offloads(15));
         assert!(announces_itself(FEATURES));
         assert!(!announces_itself(FEATURES & !CTRL_VQ));
+        assert_eq!(link_news(FEATURES), LinkNews::Wanted);
+        assert_eq!(link_news(FEATURES & !STATUS), LinkNews::Unwanted);
     }
 }

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::announce::Announcements;
 use super::config::{
-    Announcing, FEATURES, QUEUE_SIZES, RECEIVE, announces_itself, buffers, config_space, offloads,
+    Announcing, FEATURES, LinkNews, QUEUE_SIZES, RECEIVE, announces_itself, config_space,
+    link_news, offloads,
 };
 use super::worker::Engine;
 use super::{MacAddress, NetCounters, NetHandle, Tap};
@@ -89,21 +90,29 @@ impl Net {
         self.handle.clone()
     }
 
-    /// What is to be said to the network, now and by the driver, about a card that has moved.
-    fn announcements(&mut self, activation: &Activation) -> Option<Announcements> {
-        let presence = std::mem::replace(&mut self.presence, Presence::Known);
+    /// What is to be said to the network about a card that has moved, and what its driver is to say.
+    fn announcements(&self, presence: Presence, features: u64) -> Option<Announcements> {
         if presence == Presence::Known {
             return None;
         }
-        if announces_itself(activation.features) {
+        if announces_itself(features) {
             self.handle.set_announcing(Announcing::Asked);
-            activation.signals.config_changed();
         }
         Some(Announcements::new(Instant::now()))
     }
 
+    /// Has the driver look at its status, unless it has seen it as it is. What it saw elsewhere is not known.
+    fn show_status(&self, presence: Presence, activation: &Activation) {
+        let is_news = self.handle.look_at_link().is_some() || presence == Presence::Moved;
+        if is_news && link_news(activation.features) == LinkNews::Wanted {
+            activation.signals.config_changed();
+        }
+    }
+
     fn run(&mut self, activation: Activation) -> Running {
-        let announcements = self.announcements(&activation);
+        let presence = std::mem::replace(&mut self.presence, Presence::Known);
+        let announcements = self.announcements(presence, activation.features);
+        self.show_status(presence, &activation);
         let Activation {
             features,
             memory,
@@ -119,7 +128,7 @@ impl Net {
         let engine = Engine::new(
             self.handle.clone(),
             memory,
-            buffers(features),
+            features,
             self.limit,
             announcements,
         );
@@ -151,7 +160,11 @@ impl VirtioDevice for Net {
     }
 
     fn read_config(&self, offset: u64, data: &mut [u8]) {
-        let space = config_space(self.handle.mac(), self.handle.announcing());
+        let space = config_space(
+            self.handle.mac(),
+            self.handle.shown_link(),
+            self.handle.announcing(),
+        );
         read_config_bytes(&space, offset, data);
     }
 

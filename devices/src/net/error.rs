@@ -37,6 +37,15 @@ pub enum TapError {
         #[source]
         source: io::Error,
     },
+    /// The kernel does not tell when it goes up or down.
+    #[error("cannot follow whether the network interface `{name}` is up")]
+    Watch {
+        /// Its name.
+        name: InterfaceName,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
 }
 
 impl TapError {
@@ -57,6 +66,10 @@ impl TapError {
             Self::Attach { name, .. } => format!(
                 "it has to be a TAP interface with one queue that is yours: ip tuntap add dev {name} mode tap user $USER"
             ),
+            Self::Watch { .. } => {
+                "see that you may open netlink sockets, and raise the limit of open files (ulimit -n)"
+                    .to_owned()
+            }
         }
     }
 }

@@ -6,7 +6,7 @@
 )]
 
 use std::fmt;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
@@ -16,8 +16,11 @@ use libc::{c_char, c_int, c_short, c_uint};
 use serde::{Deserialize, Serialize};
 use vm_memory::bitmap::Bitmap;
 
-use super::TapError;
 use super::config::HEADER_BYTES;
+use super::link::LinkWatch;
+#[cfg(test)]
+use super::link::switch::LinkSwitch;
+use super::{Link, TapError};
 use crate::pieces::{MAX_PIECES, Slice, count_of, iovecs};
 
 /// Frames that an interface can be expected to have kept: some times its usual queue of 1000. Our choice.
@@ -111,12 +114,16 @@ pub struct Tap {
 }
 
 /// Who takes the frames.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum FarEnd {
-    Kernel,
-    /// A test, by a socket that keeps frames apart.
+    /// It tells when the interface goes up or down.
+    Kernel(LinkWatch),
+    /// A test, by a socket that keeps frames apart. The link is up.
     #[cfg(any(test, fuzzing, feature = "test-utils"))]
     Socket,
+    /// The same with a link that the test sets.
+    #[cfg(test)]
+    Switched(LinkSwitch),
 }
 
 impl Tap {
@@ -139,19 +146,23 @@ impl Tap {
                 name: name.clone(),
                 source,
             })?;
-        let tap = Self {
-            name: name.clone(),
-            descriptor: tun.into(),
-            far_end: FarEnd::Kernel,
-        };
-        tap.attach().map_err(|source| match source.raw_os_error() {
+        attach(&tun, name).map_err(|source| match source.raw_os_error() {
             Some(libc::EBUSY) => TapError::InUse { name: name.clone() },
             _ => TapError::Attach {
                 name: name.clone(),
                 source,
             },
         })?;
-        Ok(tap)
+        // A descriptor without an interface would never wake who waits.
+        let watch = LinkWatch::of_tap(tun.as_fd()).map_err(|source| TapError::Watch {
+            name: name.clone(),
+            source,
+        })?;
+        Ok(Self {
+            name: name.clone(),
+            descriptor: tun.into(),
+            far_end: FarEnd::Kernel(watch),
+        })
     }
 
     /// One end of a socket pair that keeps frames apart, in place of an interface.
@@ -165,34 +176,48 @@ impl Tap {
         }
     }
 
+    /// The same with a link that goes up and down.
+    #[cfg(test)]
+    pub(super) fn of_socket_with_link(descriptor: OwnedFd, link: LinkSwitch) -> Self {
+        Self {
+            far_end: FarEnd::Switched(link),
+            ..Self::of_socket(descriptor)
+        }
+    }
+
     /// The interface.
     #[must_use]
     pub fn name(&self) -> &InterfaceName {
         &self.name
     }
 
-    fn attach(&self) -> io::Result<()> {
-        let flags = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
-        let request = libc::ifreq {
-            ifr_name: self.name.request(),
-            ifr_ifru: libc::__c_anonymous_ifr_ifru {
-                ifru_flags: c_short::try_from(flags).expect("the flags have 15 bits"),
-            },
-        };
-        // SAFETY: the request is an `ifreq`, as TUNSETIFF expects, and lives until the call returns.
-        let done = unsafe { libc::ioctl(self.raw(), libc::TUNSETIFF, &raw const request) };
-        check(done)?;
-        let header_bytes = c_int::try_from(HEADER_BYTES).expect("it is small");
-        // SAFETY: TUNSETVNETHDRSZ reads an int, which lives until the call returns.
-        let done =
-            unsafe { libc::ioctl(self.raw(), libc::TUNSETVNETHDRSZ, &raw const header_bytes) };
-        check(done)
+    /// Whether it is up.
+    #[must_use]
+    pub fn link(&self) -> Link {
+        match &self.far_end {
+            FarEnd::Kernel(_) => Link::of_tap(self.as_fd()),
+            #[cfg(any(test, fuzzing, feature = "test-utils"))]
+            FarEnd::Socket => Link::Up,
+            #[cfg(test)]
+            FarEnd::Switched(switch) => switch.link(),
+        }
+    }
+
+    /// What tells that this may have changed, if it can.
+    pub(super) fn link_watch(&self) -> Option<&LinkWatch> {
+        match &self.far_end {
+            FarEnd::Kernel(watch) => Some(watch),
+            #[cfg(any(test, fuzzing, feature = "test-utils"))]
+            FarEnd::Socket => None,
+            #[cfg(test)]
+            FarEnd::Switched(switch) => Some(switch.watch()),
+        }
     }
 
     /// Says what frames that are read may leave undone.
     pub(super) fn set_offloads(&self, offloads: Offloads) -> io::Result<()> {
         match self.far_end {
-            FarEnd::Kernel => {
+            FarEnd::Kernel(_) => {
                 let Offloads(bits) = offloads;
                 // SAFETY: TUNSETOFFLOAD takes a number, and no pointer.
                 let done = unsafe {
@@ -202,6 +227,8 @@ impl Tap {
             }
             #[cfg(any(test, fuzzing, feature = "test-utils"))]
             FarEnd::Socket => Ok(()),
+            #[cfg(test)]
+            FarEnd::Switched(_) => Ok(()),
         }
     }
 
@@ -263,6 +290,25 @@ impl AsFd for Tap {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
     }
+}
+
+/// Makes `tun` the interface of that name.
+fn attach(tun: &File, name: &InterfaceName) -> io::Result<()> {
+    let flags = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
+    let request = libc::ifreq {
+        ifr_name: name.request(),
+        ifr_ifru: libc::__c_anonymous_ifr_ifru {
+            ifru_flags: c_short::try_from(flags).expect("the flags have 15 bits"),
+        },
+    };
+    let tun = tun.as_raw_fd();
+    // SAFETY: the request is an `ifreq`, as TUNSETIFF expects, and lives until the call returns.
+    let done = unsafe { libc::ioctl(tun, libc::TUNSETIFF, &raw const request) };
+    check(done)?;
+    let header_bytes = c_int::try_from(HEADER_BYTES).expect("it is small");
+    // SAFETY: TUNSETVNETHDRSZ reads an int, which lives until the call returns.
+    let done = unsafe { libc::ioctl(tun, libc::TUNSETVNETHDRSZ, &raw const header_bytes) };
+    check(done)
 }
 
 fn check(done: c_int) -> io::Result<()> {

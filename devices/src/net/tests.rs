@@ -2,7 +2,9 @@
 //! the interface.
 
 mod hostile;
+mod interface;
 mod limits;
+mod link;
 mod moves;
 mod receiving;
 mod sending;
@@ -18,7 +20,19 @@ use crate::virtio::{GuestRange, QueueIndex, VirtioTransport as _};
 const GUEST_CSUM: u64 = 1 << 1;
 const GUEST_TSO4: u64 = 1 << 7;
 const MRG_RXBUF: u64 = 1 << 15;
-const ANNOUNCE: u64 = 1 << 16 | 1 << 17 | 1 << 21;
+const STATUS: u64 = 1 << 16;
+const ANNOUNCE: u64 = STATUS | 1 << 17 | 1 << 21;
+
+/// Where registers are.
+const CONFIG_GENERATION: u64 = 0xfc;
+const CONFIG: u64 = 0x100;
+
+/// Bits of the status that the driver reads.
+const LINK_UP: u32 = 1;
+const ANNOUNCED: u32 = 2;
+
+/// What an interrupt is about when they changed.
+const CONFIG_CHANGED: u32 = 1 << 1;
 
 /// Longest that a frame may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -80,6 +94,20 @@ impl FakeDriver<Net> {
     fn get(&self, address: u64, len_bytes: u32) -> Vec<u8> {
         let address = vm_memory::GuestAddress(address);
         self.bytes(GuestRange { address, len_bytes })
+    }
+
+    fn link_status(&mut self) -> u32 {
+        self.read(CONFIG + 4) >> 16
+    }
+
+    /// Waits for news of the status, and reads it.
+    fn wait_status(&mut self) -> u32 {
+        let began = Instant::now();
+        while self.take_interrupt().unwrap_or(0) & CONFIG_CHANGED == 0 {
+            assert!(began.elapsed() < PATIENCE, "the status does not change");
+            std::thread::yield_now();
+        }
+        self.link_status()
     }
 
     fn counters(&self) -> NetCounters {

@@ -1,14 +1,14 @@
-//! The work of a card's thread: frames both ways, commands and announcements, until it is to end.
+//! The work of a card's thread: frames both ways, commands, announcements and the link, until it is to end.
 
 use std::os::fd::AsFd;
 use std::time::Instant;
 
-use super::NetHandle;
 use super::announce::Announcements;
-use super::config::{Buffers, CONTROL, RECEIVE, TRANSMIT};
+use super::config::{CONTROL, LinkNews, RECEIVE, TRANSMIT, buffers, link_news};
 use super::control;
 use super::receive::{Receiver, Reception};
 use super::transmit::Transmitter;
+use super::{Link, NetHandle};
 use crate::event::{descriptor, lower, wait_for};
 use crate::virtio::{DeviceSignals, Orders, Progress, QueueIndex, Queues};
 use crate::{DeviceError, GuestMemory, RateLimit};
@@ -25,20 +25,23 @@ pub(super) struct Engine {
     memory: GuestMemory,
     receiver: Receiver,
     transmitter: Transmitter,
+    link_news: LinkNews,
     announcements: Option<Announcements>,
 }
 
 impl Engine {
+    /// For a driver with these features.
     pub(super) fn new(
         card: NetHandle,
         memory: GuestMemory,
-        buffers: Buffers,
+        features: u64,
         limit: RateLimit,
         announcements: Option<Announcements>,
     ) -> Self {
         Self {
-            receiver: Receiver::new(card.clone(), memory.clone(), buffers, limit),
+            receiver: Receiver::new(card.clone(), memory.clone(), buffers(features), limit),
             transmitter: Transmitter::new(card.clone(), memory.clone(), limit),
+            link_news: link_news(features),
             card,
             memory,
             announcements,
@@ -63,6 +66,9 @@ impl Engine {
         let mut ready = Ready::EVERYTHING;
         let mut progress = (Reception::More, Progress::More);
         while orders.go_on() {
+            if ready.link {
+                self.follow_link(&orders.signals);
+            }
             self.announce();
             if ready.receives(progress.0) {
                 progress.0 = self.receive(queues)?;
@@ -86,6 +92,7 @@ impl Engine {
         queues: &mut Queues,
         signals: &DeviceSignals,
     ) -> Result<Progress, DeviceError> {
+        self.follow_link(signals);
         self.announce();
         match queue {
             RECEIVE => Ok(match self.receive(queues)? {
@@ -123,6 +130,21 @@ impl Engine {
         Ok(())
     }
 
+    /// Has the driver look at its link when that has changed.
+    fn follow_link(&mut self, signals: &DeviceSignals) {
+        let Some(link) = self.card.look_at_link() else {
+            return;
+        };
+        log::info!("the network interface {} is {link}", self.card.tap().name());
+        if self.link_news == LinkNews::Wanted {
+            signals.config_changed();
+        }
+        // What was said into a link that was down, nobody has heard.
+        if let (Link::Up, Some(announcements)) = (link, &mut self.announcements) {
+            *announcements = Announcements::new(Instant::now());
+        }
+    }
+
     /// Says where the card is, when it is time to.
     fn announce(&mut self) {
         if let Some(announcements) = &mut self.announcements
@@ -154,8 +176,9 @@ impl Engine {
             Reception::Idle => Some(self.card.tap().as_fd()),
             Reception::More | Reception::NoRoom | Reception::Gone => None,
         };
-        let [receive, transmit, control, tap] =
-            wait_for([receive, transmit, control, tap], patience)?;
+        let link = self.card.tap().link_watch().map(AsFd::as_fd);
+        let [receive, transmit, control, tap, link] =
+            wait_for([receive, transmit, control, tap, link], patience)?;
         for (kick, is_raised) in kicks.into_iter().zip([receive, transmit, control]) {
             if let Some(kick) = kick.filter(|_| is_raised) {
                 lower(kick);
@@ -163,6 +186,7 @@ impl Engine {
         }
         Ok(Ready {
             tap,
+            link,
             receive,
             transmit,
             control,
@@ -173,8 +197,9 @@ impl Engine {
 /// What may have something to do.
 #[derive(Clone, Copy, Debug)]
 struct Ready {
-    /// The interface.
+    /// The interface: a frame, or a change of its link.
     tap: bool,
+    link: bool,
     /// The queues.
     receive: bool,
     transmit: bool,
@@ -184,6 +209,7 @@ struct Ready {
 impl Ready {
     const EVERYTHING: Self = Self {
         tap: true,
+        link: true,
         receive: true,
         transmit: true,
         control: true,

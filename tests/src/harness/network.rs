@@ -137,6 +137,14 @@ impl Network {
         &self.taps[number]
     }
 
+    /// Does to one of its interfaces, counted from 0, what `ip link set` does: takes it `down` or brings it `up`.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn set(&self, number: usize, word: &str) -> Result<(), HarnessError> {
+        sh(&format!("ip link set {} {word}", self.tap(number)))
+    }
+
     /// Its places.
     #[must_use]
     pub fn places(&self) -> &[Place] {

@@ -1,12 +1,12 @@
 //! Network cards from the outside: what a user is told of them, and where they may go. Their guest leaves
 //! them alone; frames are the matter of `nets_linux` and `probe_net`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tests::harness::{Host, Network, Process, VmProcess};
 
-use crate::ground::{has_kvm, has_network, key};
+use crate::ground::{has_kvm, has_network, key, scaled};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const MAC: &str = "52:54:00:12:34:56";
@@ -91,6 +91,42 @@ fn card_moves_with_its_address_to_the_interface_that_is_named_there() {
         host.command(&["stop", &name]).unwrap();
     }
     clones.succeed(PATIENCE).unwrap();
+}
+
+/// Waits until the card's link is shown as that.
+fn wait_link(vm: &VmProcess, link: &str) {
+    let patience = scaled(Duration::from_secs(1), Duration::from_secs(20));
+    let began = Instant::now();
+    while card(vm)["link"] != link {
+        assert!(began.elapsed() < patience, "not {link}: {}", card(vm));
+    }
+}
+
+#[test]
+fn link_of_a_card_is_shown_as_its_interface_is_taken_down_and_brought_up() {
+    if !has_kvm("nets") || !has_network("nets") {
+        return;
+    }
+    let (host, network) = (Host::new().unwrap(), Network::new(2).unwrap());
+    let mut vm = boot(&host, "a", &format!("tap={}", network.tap(0)));
+    for word in ["up", "down", "up", "down"] {
+        network.set(0, word).unwrap();
+        wait_link(&vm, word);
+        let said = host.command(&["info", "a"]).unwrap();
+        assert!(said.contains(&format!(", link {word}: ")), "{said}");
+    }
+    // It moves with its link down, and finds the one that is there.
+    let there = format!("tap={}", network.tap(1));
+    let (mut target, address) = host.receive_with("b", &["--net", &there]).unwrap();
+    let report = vm.migrate(&address, &[]).unwrap();
+    assert_eq!(report["outcome"], "completed", "{report}");
+    vm.skiff.succeed(PATIENCE).unwrap();
+    wait_link(&target, "up");
+    network.set(1, "down").unwrap();
+    wait_link(&target, "down");
+    assert_eq!(target.info().unwrap()["state"], "running");
+    target.tell("stop").unwrap();
+    target.skiff.succeed(PATIENCE).unwrap();
 }
 
 #[test]

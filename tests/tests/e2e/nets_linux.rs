@@ -182,6 +182,45 @@ fn connection_survives_twenty_moves_between_two_namespaces_without_a_reset() {
     vm.skiff.succeed(PATIENCE).unwrap();
 }
 
+/// Waits until the guest's own driver says that there is a carrier, 1, or none, 0; `number` tells the times apart.
+fn wait_carrier(vm: &mut VmProcess, number: u32, carrier: u8) {
+    let read = "cat /sys/class/net/eth0/carrier";
+    let until = format!("until [ $({read}) = {carrier} ]; do sleep 0.1; done");
+    let began = Instant::now();
+    say(vm, &until, &format!("carrier{number}"));
+    println!("carrier {carrier} seen {:.0?} later", began.elapsed());
+}
+
+#[test]
+fn stock_driver_finds_its_link_down_and_up_as_the_interface_is_and_after_a_move() {
+    if !has_hardware("linux_link") || !has_network("linux_link") {
+        return;
+    }
+    let (host, network) = (Host::new().unwrap(), Network::new(2).unwrap());
+    let mut vm = boot(&host, network.tap(0));
+    wait_carrier(&mut vm, 0, 1);
+    network.set(0, "down").unwrap();
+    wait_carrier(&mut vm, 1, 0);
+    network.set(0, "up").unwrap();
+    wait_carrier(&mut vm, 2, 1);
+    network.set(1, "down").unwrap();
+    let tap = format!("tap={}", network.tap(1));
+    let (next, address) = host.receive_with("vm1", &["--net", &tap]).unwrap();
+    vm.migrate(&address, &[]).unwrap();
+    vm.skiff.succeed(PATIENCE).unwrap();
+    vm = next;
+    wait_carrier(&mut vm, 3, 0);
+    network.set(1, "up").unwrap();
+    wait_carrier(&mut vm, 4, 1);
+    // Frames go through as before.
+    say(&mut vm, "(echo through | nc -ll -p 80 &)", "serves");
+    let mut said = [0; 7];
+    connect(80).read_exact(&mut said).unwrap();
+    assert_eq!(&said, b"through");
+    vm.tell("stop").unwrap();
+    vm.skiff.succeed(PATIENCE).unwrap();
+}
+
 #[test]
 fn large_file_arrives_at_a_guest_that_moves_meanwhile() {
     const MIB: usize = 24;

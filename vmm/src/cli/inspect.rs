@@ -199,7 +199,12 @@ fn disk_line(disk: &DiskInfo) -> String {
 
 /// What a network card is, and what it has done.
 fn net_line(net: &NetInfo) -> String {
-    let NetInfo { tap, mac, counters } = net;
+    let NetInfo {
+        tap,
+        mac,
+        link,
+        counters,
+    } = net;
     let NetCounters {
         received_frames,
         received_bytes,
@@ -210,8 +215,8 @@ fn net_line(net: &NetInfo) -> String {
     } = counters;
     let (received, sent) = (bytes(*received_bytes), bytes(*sent_bytes));
     format!(
-        "{tap}, {mac}: {received_frames} frames received ({received}, {receive_drops} dropped), \
-         {sent_frames} sent ({sent}, {send_drops} dropped)"
+        "{tap}, {mac}, link {link}: {received_frames} frames received ({received}, {receive_drops} \
+         dropped), {sent_frames} sent ({sent}, {send_drops} dropped)"
     )
 }
 
@@ -347,6 +352,7 @@ mod tests {
         let net = NetInfo {
             tap: "tap0".into(),
             mac: "52:54:00:12:34:56".into(),
+            link: devices::net::Link::Down,
             counters: NetCounters {
                 received_frames: 3,
                 received_bytes: 2048,
@@ -356,7 +362,7 @@ mod tests {
         };
         let nets = vec![net];
         let text = text_info(&VmInfo { nets, ..web() });
-        let line = "net       tap0, 52:54:00:12:34:56: 3 frames received (2.0 KiB, 0 dropped), \
+        let line = "net       tap0, 52:54:00:12:34:56, link down: 3 frames received (2.0 KiB, 0 dropped), \
                     0 sent (0 B, 1 dropped)\n";
         assert!(text.ends_with(line), "{text}");
     }

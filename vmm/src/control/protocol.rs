@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use balloon::{SelfBallooningSettings, Statistics};
 use devices::blk::DiskCounters;
-use devices::net::NetCounters;
+use devices::net::{Link, NetCounters};
 use devices::vsock::VsockCounters;
 
 use super::Failure;
@@ -171,6 +171,9 @@ pub struct NetInfo {
     pub tap: String,
     /// Its address.
     pub mac: String,
+    /// Whether that interface is up.
+    #[serde(default)]
+    pub link: Link,
     /// What it has done since the guest booted.
     #[serde(flatten)]
     pub counters: NetCounters,
@@ -386,6 +389,9 @@ mod tests {
             VmState::Snapshotting,
         ] {
             assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+        }
+        for link in [Link::Up, Link::Down] {
+            assert_eq!(serde_json::to_value(link).unwrap(), link.to_string());
         }
     }
 }

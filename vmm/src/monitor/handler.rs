@@ -241,6 +241,7 @@ fn net_infos(nets: &[NetHandle]) -> Vec<NetInfo> {
     let info = |net: &NetHandle| NetInfo {
         tap: net.tap().name().to_string(),
         mac: net.mac().to_string(),
+        link: net.link(),
         counters: net.counters(),
     };
     nets.iter().map(info).collect()

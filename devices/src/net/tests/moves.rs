@@ -2,16 +2,6 @@
 
 use super::*;
 
-const CONFIG: u64 = 0x100;
-const LINK_UP: u32 = 1;
-const ANNOUNCED: u32 = 2;
-
-impl FakeDriver<Net> {
-    fn link_status(&mut self) -> u32 {
-        self.read(CONFIG + 4) >> 16
-    }
-}
-
 #[test]
 fn card_that_pauses_keeps_its_buffers_and_finds_the_frames_that_came() {
     let (mut driver, far) = started(MRG_RXBUF);
