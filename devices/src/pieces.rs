@@ -1,5 +1,6 @@
 //! Guest memory as the pieces that a vectored system call takes (readv(2)).
 
+use smallvec::SmallVec;
 use vm_memory::bitmap::{AtomicBitmap, BS, BitmapSlice};
 use vm_memory::{GuestMemoryBackend, VolatileSlice};
 
@@ -11,6 +12,9 @@ pub(crate) const MAX_PIECES: usize = 1024;
 
 /// A piece of guest memory, which knows where to note what is written to it.
 pub(crate) type Slice<'a> = VolatileSlice<'a, BS<'a, AtomicBitmap>>;
+
+/// Pieces of one request. Most have less, which takes no allocation.
+pub(crate) type Slices<'a> = SmallVec<[Slice<'a>; 8]>;
 
 /// The guest memory of `ranges`, each of which may lie in more than one piece.
 pub(crate) fn each_slice<'a, 'r>(
@@ -27,13 +31,15 @@ pub(crate) fn each_slice<'a, 'r>(
 pub(crate) fn slices_of<'a, 'r>(
     memory: &'a GuestMemory,
     ranges: impl IntoIterator<Item = &'r GuestRange>,
-) -> Result<Vec<Slice<'a>>, DeviceError> {
+) -> Result<Slices<'a>, DeviceError> {
     each_slice(memory, ranges).collect()
 }
 
 /// The same as the kernel wants it. The pointers are good as long as the slices are: the guards, which
 /// this drops, only matter to mappings made on demand.
-pub(crate) fn iovecs<B: BitmapSlice>(slices: &[VolatileSlice<'_, B>]) -> Vec<libc::iovec> {
+pub(crate) fn iovecs<B: BitmapSlice>(
+    slices: &[VolatileSlice<'_, B>],
+) -> SmallVec<[libc::iovec; 8]> {
     slices.iter().map(iovec).collect()
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::{QUEUE_SIZE, config_space, features};
 use super::server::Server;
-use super::worker::{Depth, serve};
+use super::worker::serve;
 use super::{DiskCounters, DiskHandle, DiskImage, DiskSerial, SECTOR_BYTES};
 use crate::rate::Limiter;
 use crate::virtio::{
@@ -25,7 +25,6 @@ const REQUESTS_PER_TURN: u16 = 4;
 #[derive(Debug)]
 pub struct Blk {
     handle: DiskHandle,
-    depth: Depth,
     limit: RateLimit,
     service: Service,
     running: Option<Running>,
@@ -58,18 +57,10 @@ impl Blk {
     pub fn new(image: DiskImage, serial: DiskSerial) -> Self {
         Self {
             handle: DiskHandle::new(image, serial),
-            depth: Depth::Many,
             limit: RateLimit::default(),
             service: Service::OwnThreads,
             running: None,
         }
-    }
-
-    /// The same where the kernel has no io_uring.
-    #[cfg(test)]
-    pub(super) fn one_at_a_time(mut self) -> Self {
-        self.depth = Depth::One;
-        self
     }
 
     /// The same with at most so much in a second.
@@ -134,9 +125,9 @@ impl VirtioDevice for Blk {
         self.running = Some(match self.service {
             Service::EventLoop => Running::OnTheEventLoop(server, queues),
             Service::OwnThreads => {
-                let (depth, limiter) = (self.depth, Limiter::new(self.limit));
+                let limiter = Limiter::new(self.limit);
                 let work = move |queues: &mut Queues, orders: &Orders| {
-                    serve(server, depth, limiter, queues, orders)
+                    serve(&server, limiter, queues, orders)
                 };
                 let thread = QueueThread::start("disk", queues, signals, REQUESTS, work);
                 Running::OnItsThread(thread)

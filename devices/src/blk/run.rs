@@ -57,6 +57,11 @@ impl Run {
         &self.taken[0].request
     }
 
+    /// Whether it is more than one request.
+    pub(super) fn has_several(&self) -> bool {
+        self.taken.len() > 1
+    }
+
     /// Bytes of the disk that it is about.
     pub(super) fn len_bytes(&self) -> u64 {
         self.len_bytes

@@ -1,115 +1,24 @@
-//! Requests done on the host's storage, and what is known of the disk by others meanwhile.
+//! Requests done on the host's storage, and their drivers told how they went.
 
+use std::fs::File;
 use std::io;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::{Deserialize, Serialize};
 use vm_memory::{Bytes, GuestAddress};
 
-use super::DiskImage;
+use super::DiskHandle;
 use super::config::FLUSH;
-use super::counters::{Counters, DiskCounters, count};
-use super::request::{HEAD_BYTES, Request, Rules, Zeroing, parse, status_place};
-use super::ring::{Ring, Slot};
-use super::run::Run;
-use super::vectored::{self, Durability};
+use super::counters::count;
+use super::engine::Served;
+use super::request::{Extent, HEAD_BYTES, Request, Rules, Zeroing, parse, status_place};
+use super::run::{Run, Taken};
+use super::vectored::{self, Durability, Source};
 use crate::virtio::{Activation, Chain, GuestRange};
-use crate::{DeviceError, GuestMemory, Misbehaviour};
+use crate::{DeviceError, GuestMemory};
 
 /// VIRTIO_BLK_S_OK and so on (virtio 1.2, section 5.2.6).
 const OK: u8 = 0;
 const IOERR: u8 = 1;
 const UNSUPP: u8 = 2;
-
-/// A serial number as drivers get it: VIRTIO_BLK_ID_BYTES, filled up with zeroes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DiskSerial([u8; Self::MAX_BYTES]);
-
-impl DiskSerial {
-    /// The longest serial number.
-    pub const MAX_BYTES: usize = 20;
-
-    /// A serial number, unless it is too long or has other characters than printable ASCII ones.
-    #[must_use]
-    pub fn new(text: &str) -> Option<Self> {
-        let is_printable = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-        let mut bytes = [0; Self::MAX_BYTES];
-        bytes
-            .get_mut(..text.len())
-            .filter(|_| is_printable)?
-            .copy_from_slice(text.as_bytes());
-        Some(Self(bytes))
-    }
-}
-
-/// A disk, for those who watch and move it; clones mean the same disk.
-#[derive(Clone, Debug)]
-pub struct DiskHandle(Arc<Disk>);
-
-#[derive(Debug)]
-struct Disk {
-    image: DiskImage,
-    serial: DiskSerial,
-    counters: Counters,
-    /// The kinds of failure of the host that were logged, a bit each.
-    told: AtomicU32,
-    misbehaviour: Mutex<Misbehaviour>,
-}
-
-impl DiskHandle {
-    pub(super) fn new(image: DiskImage, serial: DiskSerial) -> Self {
-        Self(Arc::new(Disk {
-            image,
-            serial,
-            counters: Counters::default(),
-            told: AtomicU32::new(0),
-            misbehaviour: Mutex::default(),
-        }))
-    }
-
-    /// The disk on the host.
-    #[must_use]
-    pub fn image(&self) -> &DiskImage {
-        &self.0.image
-    }
-
-    /// What it has done so far.
-    #[must_use]
-    pub fn counters(&self) -> DiskCounters {
-        self.0.counters.get()
-    }
-
-    pub(super) fn set_counters(&self, counters: DiskCounters) {
-        self.0.counters.set(counters);
-    }
-
-    fn complain(&self, what: &dyn std::fmt::Display) {
-        let subject = format_args!("disk {}", self.0.image.path().display());
-        self.0
-            .misbehaviour
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .note(&subject, what);
-    }
-
-    /// Logs a failure of the host, once for each kind of request.
-    fn tell(&self, request: &Request, error: &io::Error) {
-        let (bit, what) = match request {
-            Request::Read(..) => (1, "read"),
-            Request::Write(..) => (2, "written"),
-            Request::Flush => (4, "flushed"),
-            Request::Identify(_) => (8, "identified"),
-            Request::Zero(_) => (16, "discarded or zeroed"),
-        };
-        if self.0.told.fetch_or(bit, Ordering::Relaxed) & bit == 0 {
-            let path = self.0.image.path().display();
-            log::warn!(
-                "disk {path} cannot be {what}: {error}; the guest gets an I/O error, and `skiff info` counts them"
-            );
-        }
-    }
-}
 
 /// What became of a chain that was looked at.
 #[derive(Debug)]
@@ -124,9 +33,9 @@ pub(super) enum Understood {
 #[derive(Debug)]
 pub(super) struct Server {
     disk: DiskHandle,
-    memory: GuestMemory,
+    pub(super) memory: GuestMemory,
     rules: Rules,
-    durability: Durability,
+    pub(super) durability: Durability,
 }
 
 impl Server {
@@ -148,6 +57,10 @@ impl Server {
             },
             durability,
         }
+    }
+
+    pub(super) fn file(&self) -> &File {
+        self.disk.image().file()
     }
 
     /// Does what a chain asks for and says how many bytes were written into it.
@@ -198,10 +111,7 @@ impl Server {
 
     /// Tells the driver how its request went, which wrote that many bytes of data into memory, and says
     /// how many were written in all.
-    ///
-    /// # Errors
-    /// Guest memory cannot be accessed.
-    pub(super) fn conclude(
+    fn conclude(
         &self,
         request: &Request,
         status_place: GuestAddress,
@@ -226,7 +136,7 @@ impl Server {
         data_bytes: u32,
     ) -> Result<u32, DeviceError> {
         if status != OK {
-            count(&self.disk.0.counters.errors, 1);
+            count(&self.disk.counting().errors, 1);
         }
         self.memory
             .write_obj(status, status_place)
@@ -236,7 +146,7 @@ impl Server {
 
     /// Counts a request that was done.
     fn count(&self, request: &Request) {
-        let counters = &self.disk.0.counters;
+        let counters = self.disk.counting();
         match request {
             Request::Read(extent, _) => {
                 count(&counters.reads, 1);
@@ -254,61 +164,98 @@ impl Server {
 
     /// Does a request, and waits for the host's storage until it is done; says how many bytes of data
     /// were written to memory.
-    pub(super) fn attempt(&self, request: &Request) -> io::Result<u32> {
-        let image = &self.disk.0.image;
+    fn attempt(&self, request: &Request) -> io::Result<u32> {
         match request {
-            Request::Read(extent, data) => {
-                vectored::read(image.file(), &self.memory, data, extent.offset_bytes)?;
-                Ok(request.data_bytes())
-            }
-            Request::Write(extent, data) => {
-                let what = (&data[..], extent.offset_bytes);
-                vectored::write(image.file(), &self.memory, what, self.durability)?;
-                Ok(0)
-            }
-            Request::Flush => {
-                image.file().sync_data()?;
-                Ok(0)
-            }
-            Request::Identify(data) => self.identify(&self.disk.0.serial, data),
-            Request::Zero(parts) => {
-                for (extent, zeroing) in parts.iter().filter(|(extent, _)| extent.len_bytes > 0) {
-                    match zeroing {
-                        Zeroing::Discard => image.discard(extent.offset_bytes, extent.len_bytes)?,
-                        Zeroing::Keep => image.zero(extent.offset_bytes, extent.len_bytes)?,
-                    }
-                }
-                if self.durability == Durability::Stable {
-                    image.file().sync_data()?;
-                }
-                Ok(0)
-            }
+            Request::Read(extent, data) => self.read(*extent, data, Source::Storage)?,
+            Request::Write(extent, data) => self.write(*extent, data)?,
+            Request::Flush => self.file().sync_data()?,
+            Request::Identify(data) => return self.identify(data),
+            Request::Zero(parts) => self.zero(parts)?,
+        }
+        Ok(request.data_bytes())
+    }
+
+    /// Does reads or writes side by side as one; some of them may be done even if that fails.
+    fn attempt_together(&self, run: &Run) -> io::Result<()> {
+        match run.first() {
+            Request::Read(extent, _) => self.read(*extent, run.data(), Source::Storage),
+            Request::Write(extent, _) => self.write(*extent, run.data()),
+            alone => self.attempt(alone).map(drop),
         }
     }
 
-    /// Queues a run for the kernel; says whether it is one for it.
+    fn read<'r>(
+        &self,
+        extent: Extent,
+        data: impl IntoIterator<Item = &'r GuestRange>,
+        source: Source,
+    ) -> io::Result<()> {
+        let what = (extent.offset_bytes, source);
+        vectored::read(self.file(), &self.memory, data, what)
+    }
+
+    fn write<'r>(
+        &self,
+        extent: Extent,
+        data: impl IntoIterator<Item = &'r GuestRange>,
+    ) -> io::Result<()> {
+        let what = (data, extent.offset_bytes);
+        vectored::write(self.file(), &self.memory, what, self.durability)
+    }
+
+    fn zero(&self, parts: &[(Extent, Zeroing)]) -> io::Result<()> {
+        let image = self.disk.image();
+        for (extent, zeroing) in parts.iter().filter(|(extent, _)| extent.len_bytes > 0) {
+            match zeroing {
+                Zeroing::Discard => image.discard(extent.offset_bytes, extent.len_bytes)?,
+                Zeroing::Keep => image.zero(extent.offset_bytes, extent.len_bytes)?,
+            }
+        }
+        match self.durability {
+            Durability::Stable => self.file().sync_data(),
+            Durability::Cached => Ok(()),
+        }
+    }
+
+    /// Does a run, and waits for the host's storage until it is done.
     ///
     /// # Errors
-    /// Guest memory cannot be accessed.
-    pub(super) fn hand_over(
+    /// Guest memory cannot be accessed. Whatever else fails, the driver is told by the status.
+    pub(super) fn perform(&self, run: Run) -> Result<Served, DeviceError> {
+        if run.has_several() && self.attempt_together(&run).is_ok() {
+            self.conclude_whole(run)
+        } else {
+            self.perform_each(run)
+        }
+    }
+
+    /// Reads a run from the host's cache, without a wait; says whether it could, and was to be read.
+    pub(super) fn read_cached(&self, run: &Run) -> bool {
+        match run.first() {
+            Request::Read(extent, _) => self.read(*extent, run.data(), Source::Cache).is_ok(),
+            _ => false,
+        }
+    }
+
+    /// Concludes a run of which the kernel says how many bytes it has transferred. If that is not all, it
+    /// is done here once more, request by request, which shows why.
+    ///
+    /// # Errors
+    /// As for [`Self::perform`].
+    pub(super) fn finish(
         &self,
-        ring: &mut Ring,
-        slot: Slot,
-        run: &Run,
-    ) -> Result<bool, DeviceError> {
-        let how = (self.disk.image().file(), self.durability);
-        ring.queue(slot, run, how, &self.memory)
+        run: Run,
+        result: &io::Result<usize>,
+    ) -> Result<Served, DeviceError> {
+        if self.accept(&run, result)? {
+            self.conclude_whole(run)
+        } else {
+            self.perform_each(run)
+        }
     }
 
     /// Accepts what the kernel has done of a run: whether it was all done.
-    ///
-    /// # Errors
-    /// Guest memory cannot be accessed.
-    pub(super) fn accept(
-        &self,
-        run: &Run,
-        result: &io::Result<usize>,
-    ) -> Result<bool, DeviceError> {
+    fn accept(&self, run: &Run, result: &io::Result<usize>) -> Result<bool, DeviceError> {
         let Ok(transferred) = result else {
             return Ok(false);
         };
@@ -318,9 +265,36 @@ impl Server {
         Ok(*transferred as u64 == run.len_bytes())
     }
 
+    /// Concludes a run of which all is done.
+    ///
+    /// # Errors
+    /// Guest memory cannot be accessed.
+    pub(super) fn conclude_whole(&self, run: Run) -> Result<Served, DeviceError> {
+        self.conclude_each(run, |request| Ok(request.data_bytes()))
+    }
+
+    fn perform_each(&self, run: Run) -> Result<Served, DeviceError> {
+        self.conclude_each(run, |request| self.attempt(request))
+    }
+
+    /// Tells the driver of each request how it went.
+    fn conclude_each(
+        &self,
+        run: Run,
+        done: impl Fn(&Request) -> io::Result<u32>,
+    ) -> Result<Served, DeviceError> {
+        let conclude = |taken: Taken| {
+            let done = done(&taken.request);
+            let written_bytes = self.conclude(&taken.request, taken.status_place, done)?;
+            Ok((taken.chain, written_bytes))
+        };
+        run.into_taken().into_iter().map(conclude).collect()
+    }
+
     /// Writes as much of the serial number as there is room for.
-    fn identify(&self, serial: &DiskSerial, data: &[GuestRange]) -> io::Result<u32> {
-        let mut rest = &serial.0[..];
+    fn identify(&self, data: &[GuestRange]) -> io::Result<u32> {
+        let serial = self.disk.serial();
+        let mut rest = &serial[..];
         for range in data {
             let (now, later) = rest.split_at(rest.len().min(range.len_bytes as usize));
             self.memory
@@ -328,7 +302,7 @@ impl Server {
                 .map_err(io::Error::other)?;
             rest = later;
         }
-        let written = serial.0.len() - rest.len();
+        let written = serial.len() - rest.len();
         Ok(u32::try_from(written).expect("it is at most 20"))
     }
 }

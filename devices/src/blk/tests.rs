@@ -1,10 +1,12 @@
 //! The disk behind its registers, with a driver that waits for its interrupts.
 
+mod engines;
 mod hostile;
 mod images;
 mod limits;
 mod moves;
 mod requests;
+mod threads;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -12,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::NamedTempFile;
 
+use self::engines::with_each_engine;
 use super::*;
 use crate::virtio::fake_driver::{Access as Use, Buffer, FREE_MEMORY, FakeDriver};
 use crate::virtio::{GuestRange, QueueIndex};
@@ -126,6 +129,18 @@ impl FakeDriver<Blk> {
                 return used;
             }
             assert!(began.elapsed() < PATIENCE, "{} of {count}", used.len());
+            std::thread::yield_now();
+        }
+    }
+
+    /// Waits for an interrupt, which follows what is used; its status bits.
+    fn wait_interrupt(&mut self) -> u32 {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.take_interrupt() {
+                return status;
+            }
+            assert!(began.elapsed() < PATIENCE);
             std::thread::yield_now();
         }
     }

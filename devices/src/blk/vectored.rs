@@ -1,4 +1,4 @@
-//! Transfers between a disk and guest memory without a copy in between (preadv(2), pwritev2(2)).
+//! Transfers between a disk and guest memory without a copy in between (preadv2(2), pwritev2(2)).
 #![expect(
     unsafe_code,
     reason = "system calls on raw pieces of guest memory, into which no reference may point"
@@ -24,19 +24,32 @@ pub(super) enum Durability {
     Stable,
 }
 
+/// What a read may take its data from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The host's storage, which is waited for.
+    Storage,
+    /// The host's cache; without a wait it fails where that is not enough.
+    Cache,
+}
+
 /// Fills `ranges` from `offset_bytes` on, and marks them as dirty whether that succeeds or not.
-pub(super) fn read(
+pub(super) fn read<'r>(
     file: &File,
     memory: &GuestMemory,
-    ranges: &[GuestRange],
-    offset_bytes: u64,
+    ranges: impl IntoIterator<Item = &'r GuestRange>,
+    (offset_bytes, source): (u64, Source),
 ) -> io::Result<()> {
+    let flags = match source {
+        Source::Storage => 0,
+        Source::Cache => libc::RWF_NOWAIT,
+    };
     let slices = slices_of(memory, ranges).map_err(io::Error::other)?;
     let done = transfer(&slices, offset_bytes, |pieces, offset| {
         let (count, fd) = (count_of(pieces), file.as_raw_fd());
         // SAFETY: the pieces are guest memory that stays mapped as long as `memory` is borrowed; that
         // others access it at the same time is what it is for, and no reference points into it.
-        unsafe { libc::preadv(fd, pieces.as_ptr(), count, offset) }
+        unsafe { libc::preadv2(fd, pieces.as_ptr(), count, offset, flags) }
     });
     slices.iter().for_each(mark);
     done
@@ -55,10 +68,10 @@ fn mark(slice: &Slice<'_>) {
 }
 
 /// Writes `ranges` from `offset_bytes` on.
-pub(super) fn write(
+pub(super) fn write<'r>(
     file: &File,
     memory: &GuestMemory,
-    (ranges, offset_bytes): (&[GuestRange], u64),
+    (ranges, offset_bytes): (impl IntoIterator<Item = &'r GuestRange>, u64),
     durability: Durability,
 ) -> io::Result<()> {
     let flags = match durability {

@@ -108,7 +108,9 @@ impl Receiver {
         let mut slices = slices_of(&self.memory, ranges)?;
         slices.truncate(MAX_PIECES - 1);
         let room_bytes: usize = slices.iter().map(|slice| slice.len()).sum();
-        match self.card.tap().receive(&slices) {
+        let received = self.card.tap().receive(&slices);
+        drop(slices);
+        match received {
             Ok(None) => Ok(Reception::Idle),
             Ok(Some(frame_bytes)) if (HEADER_BYTES..=room_bytes).contains(&frame_bytes) => {
                 self.deliver(queue, frame_bytes as u64)?;
@@ -138,7 +140,7 @@ impl Receiver {
     /// Takes buffers until the longest frame would fit; not more than the ring has.
     fn make_room(&mut self, queue: &mut VirtQueue) -> Result<bool, DeviceError> {
         for _ in 0..queue.size() {
-            let Some(chain) = queue.take()? else {
+            let Some(chain) = take_quietly(queue)? else {
                 return Ok(false);
             };
             let writable_bytes = chain.writable_bytes();
@@ -173,6 +175,15 @@ impl Receiver {
             (chain, u32::try_from(written_bytes).unwrap_or(u32::MAX))
         });
         queue.put_back_together(used)
+    }
+}
+
+/// Takes the next buffer. The driver is asked for a kick when there is none, and as long as there are some
+/// for none, which each time it adds one would stop its vCPU.
+fn take_quietly(queue: &mut VirtQueue) -> Result<Option<Chain>, DeviceError> {
+    match queue.take_unasked()? {
+        None if queue.ask_for_kicks()? => queue.take_unasked(),
+        taken => Ok(taken),
     }
 }
 

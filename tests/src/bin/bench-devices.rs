@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use ::tests::bench::devices::{self, Monitor, disk, net};
 use ::tests::bench::results;
@@ -21,9 +22,31 @@ struct Args {
     #[argh(option, default = "5")]
     rounds: usize,
 
+    /// disk or net; may be repeated (default: both)
+    #[argh(option)]
+    device: Vec<Device>,
+
     /// also write everything to this file, as JSON
     #[argh(option)]
     out: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Device {
+    Disk,
+    Net,
+}
+
+impl FromStr for Device {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "disk" => Ok(Self::Disk),
+            "net" => Ok(Self::Net),
+            _ => Err(format!("no device `{word}`; there are disk and net")),
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -46,16 +69,19 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     }
     let peer = version.as_ref().map(|_| Monitor::Qemu);
     let rounds = args.rounds.max(1);
-    let disk = disk::measure(rounds, peer)?;
-    devices::print(disk::TITLE, &disk);
-    let net = match Network::obstacle() {
-        None => net::measure(rounds, peer)?,
-        Some(obstacle) => {
-            println!("\nno network card is measured: {obstacle}");
-            Vec::new()
+    let is_wanted = |device| args.device.is_empty() || args.device.contains(&device);
+    let (mut disk, mut net) = (Vec::new(), Vec::new());
+    if is_wanted(Device::Disk) {
+        disk = disk::measure(rounds, peer)?;
+        devices::print(disk::TITLE, &disk);
+    }
+    if is_wanted(Device::Net) {
+        match Network::obstacle() {
+            None => net = net::measure(rounds, peer)?,
+            Some(obstacle) => println!("\nno network card is measured: {obstacle}"),
         }
-    };
-    devices::print(net::TITLE, &net);
+        devices::print(net::TITLE, &net);
+    }
     if let Some(path) = &args.out {
         let mut results = results::header("devices");
         results["qemu"] = json!(version);

@@ -2,59 +2,46 @@
 
 use std::num::NonZeroU64;
 
-use super::worker::Depth;
 use super::*;
 use crate::RateLimit;
 use crate::virtio::VirtioTransport as _;
 
-fn limited(requests_per_s: u64, depth: Depth) -> (NamedTempFile, FakeDriver<Blk>) {
+fn limited(requests_per_s: u64) -> (NamedTempFile, FakeDriver<Blk>) {
     let file = file();
     let limit = RateLimit {
         bits_per_s: None,
         requests_per_s: NonZeroU64::new(requests_per_s),
     };
     let disk = disk(&file, Access::ReadWrite).with_limit(limit);
-    let disk = match depth {
-        Depth::Many => disk,
-        Depth::One => disk.one_at_a_time(),
-    };
     (file, driver_of(disk, ALL))
 }
 
 #[test]
 fn requests_beyond_the_limit_wait_their_turn() {
-    for depth in [Depth::Many, Depth::One] {
-        wait_their_turn(depth);
-    }
-}
-
-fn wait_their_turn(depth: Depth) {
-    let (_file, mut driver) = limited(50, depth);
-    for _ in 0..16 {
-        driver.ask(0, 3, &[writable(DATA, 512)]);
-    }
-    let began = Instant::now();
-    assert_eq!(driver.wait_used(16), [513; 16]);
-    // 15 of them have to be paid for, but for a burst of a tenth of a second.
-    assert!(began.elapsed() >= Duration::from_millis(200), "{began:?}");
+    with_each_engine(|| {
+        let (_file, mut driver) = limited(50);
+        for _ in 0..16 {
+            driver.ask(0, 3, &[writable(DATA, 512)]);
+        }
+        let began = Instant::now();
+        assert_eq!(driver.wait_used(16), [513; 16]);
+        // 15 of them have to be paid for, but for a burst of a tenth of a second.
+        assert!(began.elapsed() >= Duration::from_millis(200), "{began:?}");
+    });
 }
 
 #[test]
 fn disk_at_its_limit_stops_at_once_and_does_the_rest_later() {
-    for depth in [Depth::Many, Depth::One] {
-        stops_at_once(depth);
-    }
-}
-
-fn stops_at_once(depth: Depth) {
-    let (_file, mut driver) = limited(1, depth);
-    for _ in 0..3 {
-        driver.ask(0, 3, &[writable(DATA, 512)]);
-    }
-    assert_eq!(driver.wait_used(1), [513]);
-    let began = Instant::now();
-    driver.transport.pause();
-    assert!(began.elapsed() < Duration::from_millis(500), "{began:?}");
-    driver.transport.resume();
-    assert_eq!(driver.wait_used(1), [513]);
+    with_each_engine(|| {
+        let (_file, mut driver) = limited(1);
+        for _ in 0..3 {
+            driver.ask(0, 3, &[writable(DATA, 512)]);
+        }
+        assert_eq!(driver.wait_used(1), [513]);
+        let began = Instant::now();
+        driver.transport.pause();
+        assert!(began.elapsed() < Duration::from_millis(500), "{began:?}");
+        driver.transport.resume();
+        assert_eq!(driver.wait_used(1), [513]);
+    });
 }

@@ -6,64 +6,63 @@ use crate::virtio::{MmioTransport, VirtioTransport};
 
 #[test]
 fn disk_moved_with_requests_waiting_does_each_of_them_once() {
-    does_each_once(|file| disk(file, Access::ReadWrite));
-    does_each_once(|file| disk(file, Access::ReadWrite).one_at_a_time());
-}
-
-fn does_each_once(make: impl Fn(&NamedTempFile) -> Blk) {
-    let file = file();
-    let mut driver = driver_of(make(&file), ALL);
-    for number in 0..16_u8 {
-        let (header, data) = (
-            HEADER + 32 * u64::from(number),
-            DATA + 512 * u64::from(number),
-        );
-        driver.put(
-            header,
-            &[1, 0, 0, 0, 0, 0, 0, 0, number, 0, 0, 0, 0, 0, 0, 0],
-        );
-        driver.put(data, &[0xb0 + number; 512]);
-        let status = STATUS + u64::from(number);
-        let request = [
-            readable(header, 16),
-            readable(data, 512),
-            writable(status, 1),
-        ];
-        driver.offer(QUEUE, &request);
-    }
-    // The thread is in the middle of them, or not yet, or done: nothing may depend on it.
-    driver.kick(QUEUE);
-    let counters = driver.transport.device().handle();
-    let (mut driver, state) = driver.move_to(make(&file));
-    let there = driver.transport.device().handle();
-    assert_eq!(counters.counters(), there.counters());
-    let done_before = u64::from(state.queues[0].next_used);
-    assert_eq!(done_before, counters.counters().writes);
-    driver.transport.resume();
-    assert_eq!(driver.wait_used(16), [1; 16]);
-    assert_eq!(there.counters().writes, 16);
-    for number in 0..16_u8 {
-        assert_eq!(sector_of(&file, number.into()), [0xb0 + number; 512]);
-        assert_eq!(driver.get(STATUS + u64::from(number), 1), [0]);
-    }
+    with_each_engine(|| {
+        let file = file();
+        let mut driver = driver_of(disk(&file, Access::ReadWrite), ALL);
+        for number in 0..16_u8 {
+            let (header, data) = (
+                HEADER + 32 * u64::from(number),
+                DATA + 512 * u64::from(number),
+            );
+            driver.put(
+                header,
+                &[1, 0, 0, 0, 0, 0, 0, 0, number, 0, 0, 0, 0, 0, 0, 0],
+            );
+            driver.put(data, &[0xb0 + number; 512]);
+            let status = STATUS + u64::from(number);
+            let request = [
+                readable(header, 16),
+                readable(data, 512),
+                writable(status, 1),
+            ];
+            driver.offer(QUEUE, &request);
+        }
+        // The thread is in the middle of them, or not yet, or done: nothing may depend on it.
+        driver.kick(QUEUE);
+        let counters = driver.transport.device().handle();
+        let (mut driver, state) = driver.move_to(disk(&file, Access::ReadWrite));
+        let there = driver.transport.device().handle();
+        assert_eq!(counters.counters(), there.counters());
+        let done_before = u64::from(state.queues[0].next_used);
+        assert_eq!(done_before, counters.counters().writes);
+        driver.transport.resume();
+        assert_eq!(driver.wait_used(16), [1; 16]);
+        assert_eq!(there.counters().writes, 16);
+        for number in 0..16_u8 {
+            assert_eq!(sector_of(&file, number.into()), [0xb0 + number; 512]);
+            assert_eq!(driver.get(STATUS + u64::from(number), 1), [0]);
+        }
+    });
 }
 
 #[test]
 fn disk_that_was_paused_takes_nothing_until_it_is_resumed() {
-    let (file, mut driver) = started();
-    driver.transport.pause();
-    driver.put(DATA, &[0xcc; 512]);
-    driver.ask(1, 4, &[readable(DATA, 512)]);
-    driver.kick(QUEUE);
-    let state = driver.transport.save().unwrap();
-    assert_eq!(
-        (state.queues[0].next_available, state.queues[0].next_used),
-        (0, 0)
-    );
-    assert_eq!(sector_of(&file, 4), [4; 512]);
-    driver.transport.resume();
-    assert_eq!(driver.wait_used(1), [1]);
-    assert_eq!(sector_of(&file, 4), [0xcc; 512]);
+    with_each_engine(|| {
+        let (file, mut driver) = started();
+        driver.transport.pause();
+        driver.put(DATA, &[0xcc; 512]);
+        driver.ask(1, 4, &[readable(DATA, 512)]);
+        driver.kick(QUEUE);
+        let state = driver.transport.save().unwrap();
+        assert_eq!(
+            (state.queues[0].next_available, state.queues[0].next_used),
+            (0, 0)
+        );
+        assert_eq!(sector_of(&file, 4), [4; 512]);
+        driver.transport.resume();
+        assert_eq!(driver.wait_used(1), [1]);
+        assert_eq!(sector_of(&file, 4), [0xcc; 512]);
+    });
 }
 
 #[test]
