@@ -120,6 +120,7 @@ impl SendOrder {
             by_address: Row::by_address(unsent),
             policy: match plan.prepaging {
                 Prepaging::None => Policy::Demand,
+                _ if cfg!(feature = "planted-regression") => Policy::Demand,
                 Prepaging::Push => Policy::Push,
                 Prepaging::Forward => Policy::bubbles(&[Direction::Up], pivots, plan.growth),
                 Prepaging::Bubble => {
