@@ -20,8 +20,8 @@ use crate::bench::{BenchError, Sample, Spread};
 pub struct Cost {
     /// From the start until nothing depends on the source.
     pub total_ms: f64,
-    /// While the guest ran nowhere.
-    pub downtime_ms: f64,
+    /// While the guest ran nowhere; `None` if what the monitor says cannot be.
+    pub downtime_ms: Option<f64>,
     /// What was sent.
     pub wire_bytes: f64,
     /// Pages or runs of pages that were asked for.
@@ -40,7 +40,7 @@ impl From<Sample> for Cost {
     fn from(sample: Sample) -> Self {
         Self {
             total_ms: sample.total_ms,
-            downtime_ms: sample.downtime_ms,
+            downtime_ms: Some(sample.downtime_ms),
             wire_bytes: sample.wire_bytes,
             requests: sample.faults,
             blocked_ms: Some(sample.blocked_ms),
@@ -261,7 +261,7 @@ const METRICS: [Metric; 5] = [
     Metric {
         claim: "downtime, by QEMU's",
         limit: 1.0,
-        number: |cost| Some(cost.downtime_ms),
+        number: |cost| cost.downtime_ms,
     },
 ];
 
@@ -295,7 +295,7 @@ pub fn print(contests: &[Contest]) {
                 contestant.to_string(),
                 format!("{ended}/{}", costs.len()),
                 median(|cost| Some(cost.total_ms), 0),
-                median(|cost| Some(cost.downtime_ms), 1),
+                median(|cost| cost.downtime_ms, 1),
                 median(|cost| cost.lost_s, 2),
                 median(|cost| cost.blocked_ms, 0),
                 median(|cost| Some(cost.longest_stall_ms), 1),
@@ -315,7 +315,7 @@ mod tests {
     fn cost(total_ms: f64, blocked_ms: Option<f64>) -> Outcome {
         Ok(Cost {
             total_ms,
-            downtime_ms: 1.0,
+            downtime_ms: Some(1.0),
             wire_bytes: 1.0,
             requests: 1.0,
             blocked_ms,
