@@ -4,10 +4,11 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub use record::{Record, stitch};
+pub use record::{Record, records, stitch};
 
 use serde::Serialize;
 
+use super::BenchError;
 use super::statistics::to_f64;
 
 /// Bytes of a page visit's page.
@@ -42,6 +43,38 @@ pub struct GuestCost {
 }
 
 impl GuestView {
+    /// What the guest printed at the source and then at the destination of a move, before which there were
+    /// `before` records and one more.
+    ///
+    /// # Errors
+    /// It reports damage.
+    pub fn of_move(
+        source: &[String],
+        destination: &[String],
+        before: usize,
+    ) -> Result<Self, BenchError> {
+        let lines = stitch(source, destination);
+        if let Some(record) = lines.iter().find(|line| line.contains("corrupt")) {
+            let record = record.clone();
+            return Err(BenchError::Corrupt { record });
+        }
+        Ok(Self {
+            records: records(&lines),
+            before,
+        })
+    }
+
+    /// Weighs the move.
+    ///
+    /// # Errors
+    /// The guest said too little.
+    pub fn weigh(&self) -> Result<GuestCost, BenchError> {
+        self.cost().ok_or_else(|| BenchError::Lacks {
+            what: "progress before and after the move",
+            text: format!("{:?}", self.records),
+        })
+    }
+
     /// Weighs the move; `None` unless there are [`RATE_RECORDS`] intervals before the move and as
     /// many after it.
     #[must_use]

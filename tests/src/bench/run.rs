@@ -10,7 +10,7 @@ use vmm::console::Signals;
 
 use super::cell::{Cell, Pace};
 use super::column::Column;
-use super::guest::{GuestView, RATE_RECORDS, Record, stitch};
+use super::guest::{GuestView, RATE_RECORDS, records};
 use super::link::Link;
 use super::noise::Watch;
 use super::{BenchError, Sample};
@@ -115,15 +115,8 @@ impl Mover<'_> {
         }
         let noise = watch.end()?;
 
-        let lines = stitch(&source.skiff.output().all(), &target.output().all());
-        if let Some(record) = lines.iter().find(|line| line.contains("corrupt")) {
-            let record = record.clone();
-            return Err(BenchError::Corrupt { record });
-        }
-        let view = GuestView {
-            records: records(&lines),
-            before,
-        };
+        let (here, later) = (source.skiff.output().all(), target.output().all());
+        let view = GuestView::of_move(&here, &later, before)?;
         let sample = Sample::new(&report, view, vcpu, noise)?;
         there.command(&["stop", NAME])?;
         target.succeed(PATIENCE)?;
@@ -204,14 +197,6 @@ impl Mover<'_> {
             Ok(report)
         })
     }
-}
-
-/// The progress lines among all lines.
-pub(super) fn records(lines: &[String]) -> Vec<Record> {
-    lines
-        .iter()
-        .filter_map(|line| Record::parse(line))
-        .collect()
 }
 
 /// The port in what `skiff receive` says when it is ready.

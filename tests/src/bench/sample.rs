@@ -92,22 +92,10 @@ impl Sample {
         if let Some(contradiction) = contradiction(report) {
             return Err(BenchError::Contradiction { contradiction });
         }
-        let number = |path: &'static str| {
-            let lacks = || BenchError::Lacks {
-                what: path,
-                text: report.to_string(),
-            };
-            report
-                .pointer(path)
-                .and_then(Value::as_f64)
-                .ok_or_else(lacks)
-        };
+        let number = |path: &'static str| number_in(report, path);
         let faults = number("/faults/network")?;
         let underway = number("/faults/underway")?;
-        let cost = guest.cost().ok_or_else(|| BenchError::Lacks {
-            what: "progress before and after the move",
-            text: format!("{:?}", guest.records),
-        })?;
+        let cost = guest.weigh()?;
         Ok(Self {
             mode: text("mode"),
             prepaging: text("prepaging"),
@@ -156,6 +144,15 @@ impl Sample {
     pub fn content_bytes(&self) -> f64 {
         self.transferred_pages * f64::from(guest::PAGE_BYTES)
     }
+}
+
+/// The number at a place of a report.
+pub(super) fn number_in(report: &Value, path: &'static str) -> Result<f64, BenchError> {
+    let number = report.pointer(path).and_then(Value::as_f64);
+    number.ok_or_else(|| BenchError::Lacks {
+        what: path,
+        text: report.to_string(),
+    })
 }
 
 fn parts_of(parts: &Value) -> BTreeMap<String, f64> {

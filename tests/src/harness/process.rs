@@ -22,6 +22,19 @@ const RUNTIME: &str = "XDG_RUNTIME_DIR";
 
 const QEMU: &str = "qemu-system-x86_64";
 
+/// Without ACPI it names its devices on the command line.
+const MICROVM: &[&str] = &[
+    "-M",
+    "microvm,accel=kvm,acpi=off",
+    "-nodefaults",
+    "-no-user-config",
+    "-no-reboot",
+    "-display",
+    "none",
+    "-serial",
+    "stdio",
+];
+
 /// What QEMU says of its version, if there is one.
 #[must_use]
 pub fn qemu_version() -> Option<String> {
@@ -89,12 +102,14 @@ impl Process {
         Self::spawn(command, arguments)
     }
 
-    /// Starts QEMU, to compare with.
+    /// Starts QEMU, to compare with: its machine `microvm` with a serial port, and with what `arguments` say.
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn qemu<A: AsRef<OsStr>>(arguments: &[A]) -> Result<Self, HarnessError> {
-        Self::spawn(Command::new(QEMU), arguments)
+    pub fn microvm<A: AsRef<OsStr>>(arguments: &[A]) -> Result<Self, HarnessError> {
+        let mut command = Command::new(QEMU);
+        command.args(MICROVM);
+        Self::spawn(command, arguments)
     }
 
     fn spawn<A: AsRef<OsStr>>(mut command: Command, arguments: &[A]) -> Result<Self, HarnessError> {

@@ -1,12 +1,16 @@
-//! What this machine can run.
+//! What this machine can run, and what several cases do on it.
 
 use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use tests::harness::Network;
+use tests::harness::{Network, VmProcess};
 use vmm::host::HostKvm;
+
+/// Longest that a monitor may take to end whose VM has moved away.
+const MOVED: Duration = Duration::from_secs(120);
 
 /// Whether the caller may go on: `false`, with the reason printed, if there is no KVM at all.
 ///
@@ -69,4 +73,26 @@ pub fn system_program(name: &str) -> PathBuf {
     let found = ["/usr/sbin", "/sbin"].map(|place| Path::new(place).join(name));
     let found = found.into_iter().find(|path| path.exists());
     found.unwrap_or_else(|| name.into())
+}
+
+/// Moves a VM in every mode, each time to a monitor that `receive` starts; `go_on` comes back when the guest
+/// has worked enough before the next move, and after the last.
+pub fn move_in_every_mode(
+    mut here: VmProcess,
+    key: &str,
+    receive: impl Fn(usize) -> (VmProcess, String),
+    mut go_on: impl FnMut(&VmProcess),
+) {
+    for (number, mode) in (1..).zip(["post-copy", "pre-copy", "hybrid", "stop-and-copy"]) {
+        go_on(&here);
+        let (there, address) = receive(number);
+        let report = here
+            .migrate(&address, &["--mode", mode, "--verify", "--key", key])
+            .unwrap();
+        assert_eq!(report["outcome"], "completed", "{report}");
+        here.skiff.succeed(MOVED).unwrap();
+        here = there;
+    }
+    go_on(&here);
+    here.tell("stop").unwrap();
 }

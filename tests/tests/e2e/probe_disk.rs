@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tests::harness::{Host, VmProcess, field, write_numbered_image};
 
-use crate::ground::{has_kvm, key};
+use crate::ground::{has_kvm, key, move_in_every_mode};
 
 const PAGES: u64 = 4096;
 
@@ -57,20 +57,11 @@ fn guest_moves_in_every_mode_with_reads_under_way_and_each_is_right() {
     let words = "workload=disk-random block=8K ws=8M";
     let options = ["--kernel", "probe", "--memory", "64M", "--disk", &disk];
     let options = [&options[..], &["--cmdline", words]].concat();
-    let mut here = host.boot("disk0", &options).unwrap();
+    let vm = host.boot("disk0", &options).unwrap();
+    let receive = |number| {
+        let received = host.receive_with(&format!("disk{number}"), &["--key", &key]);
+        received.unwrap()
+    };
     let mut read = 0;
-    for (number, mode) in (1..).zip(["post-copy", "pre-copy", "hybrid", "stop-and-copy"]) {
-        read = read_on(&here, read + READ);
-        let (there, address) = host
-            .receive_with(&format!("disk{number}"), &["--key", &key])
-            .unwrap();
-        let report = here
-            .migrate(&address, &["--mode", mode, "--verify", "--key", &key])
-            .unwrap();
-        assert_eq!(report["outcome"], "completed", "{report}");
-        here.skiff.succeed(PATIENCE).unwrap();
-        here = there;
-    }
-    read_on(&here, read + READ);
-    here.tell("stop").unwrap();
+    move_in_every_mode(vm, &key, receive, |vm| read = read_on(vm, read + READ));
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tests::harness::{DATAGRAM_PORT, Host, Network, Numberer, VmProcess, field, number_of};
 
-use crate::ground::{has_kvm, has_network, key};
+use crate::ground::{has_kvm, has_network, key, move_in_every_mode};
 
 /// Longest that anything may take.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -19,29 +19,20 @@ const FRAMES: u64 = 500;
 
 /// Moves a guest with that workload in every mode, from interface to interface and back; `go_on` comes back
 /// when so many frames have come through.
-fn move_on(words: &str, go_on: impl Fn(&Network, &VmProcess)) {
+fn move_on(words: &str, go_on: impl Fn(&VmProcess)) {
     let (host, network) = (Host::new().unwrap(), Network::new(2).unwrap());
     let place = tempfile::tempdir().unwrap();
     let key = key(place.path(), "key", "sixteen bytes or more");
     let tap = |number: usize| format!("tap={}", network.tap(number % 2));
     let (kernel, first) = (["--kernel", "probe", "--cmdline", words], tap(0));
     let options = [&kernel[..], &["--memory", "64M", "--net", &first]].concat();
-    let mut here = host.boot("net0", &options).unwrap();
-    for (number, mode) in (1..).zip(["post-copy", "pre-copy", "hybrid", "stop-and-copy"]) {
-        go_on(&network, &here);
+    let vm = host.boot("net0", &options).unwrap();
+    let receive = |number| {
         let options = ["--key", &key, "--net", &tap(number)];
-        let (there, address) = host
-            .receive_with(&format!("net{number}"), &options)
-            .unwrap();
-        let report = here
-            .migrate(&address, &["--mode", mode, "--verify", "--key", &key])
-            .unwrap();
-        assert_eq!(report["outcome"], "completed", "{report}");
-        here.skiff.succeed(PATIENCE).unwrap();
-        here = there;
-    }
-    go_on(&network, &here);
-    here.tell("stop").unwrap();
+        let received = host.receive_with(&format!("net{number}"), &options);
+        received.unwrap()
+    };
+    move_in_every_mode(vm, &key, receive, go_on);
 }
 
 #[test]
@@ -52,7 +43,7 @@ fn frames_of_a_guest_that_moves_in_every_mode_come_whole_and_in_order() {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, DATAGRAM_PORT)).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let last = Cell::new(None);
-    move_on("workload=net-send ws=8M frame=1000", |_, _| {
+    move_on("workload=net-send ws=8M frame=1000", |_| {
         let mut datagram = [0; 2048];
         for _ in 0..FRAMES {
             let bytes = socket.recv(&mut datagram).unwrap();
@@ -72,7 +63,7 @@ fn guest_that_moves_in_every_mode_receives_frames_whole_and_in_order() {
     thread::scope(|scope| {
         let _at_the_end = Raise(&is_over);
         let sender = RefCell::new(None);
-        move_on("workload=net-receive ws=8M", |_, vm| {
+        move_on("workload=net-receive ws=8M", |vm| {
             // There is nothing to send from before there is a network.
             sender.borrow_mut().get_or_insert_with(|| {
                 let mut numberer = Numberer::new(Network::HOST, 1000).unwrap();

@@ -11,7 +11,7 @@ use super::monitor::Equipment;
 use super::{Monitor, Row, Title};
 use crate::bench::BenchError;
 use crate::bench::statistics::to_f64;
-use crate::harness::{field, write_numbered_image};
+use crate::harness::write_numbered_image;
 use guest_images::PROBE;
 
 const IMAGE_PAGES: u64 = 512 << 8;
@@ -126,15 +126,5 @@ fn read(monitor: Monitor, reading: Reading, probe: &Path, image: &Path) -> Resul
     } = reading;
     let words = format!("workload={workload} block={block_kib}K depth={depth} ws=8M");
     let guest = monitor.run(probe, Equipment::Disk(image), &words)?;
-    let after = |from_ms: u64, time: Duration| {
-        move |line: &str| {
-            let t_ms: u64 = field(line, "t_ms").ok()?;
-            let pages: u64 = field(line, "pages").ok()?;
-            (u128::from(t_ms - from_ms.min(t_ms)) >= time.as_millis()).then_some((t_ms, pages))
-        }
-    };
-    let first = guest.wait(after(0, WARM_UP))?;
-    let last = guest.wait(after(first.0, MEASURED))?;
-    let seconds = to_f64(last.0 - first.0) / 1e3;
-    Ok(to_f64(last.1 - first.1) / 256.0 / seconds)
+    Ok(guest.rate(WARM_UP, MEASURED)? / 256.0)
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::bench::BenchError;
-use crate::harness::{Host, Process, VmProcess};
+use crate::bench::statistics::to_f64;
+use crate::harness::{Host, Process, VmProcess, field};
 
 const MEMORY: &str = "256M";
 
@@ -67,9 +68,9 @@ impl Monitor {
             }
             Self::Qemu => {
                 let [backend, front] = equipment.for_qemu();
-                let guest = ["-kernel", &probe, "-append", words];
-                let options = [QEMU, &words_of(&backend), &words_of(&front), &guest];
-                Machine::Qemu(Process::qemu(&options.concat())?)
+                let guest = ["-m", MEMORY, "-kernel", &probe, "-append", words];
+                let options = [&guest[..], QEMU, &words_of(&backend), &words_of(&front)];
+                Machine::Qemu(Process::microvm(&options.concat())?)
             }
         };
         Ok(Running {
@@ -79,19 +80,8 @@ impl Monitor {
     }
 }
 
-/// The options that QEMU gets whatever the device: without ACPI it names its devices on the command line.
+/// What QEMU is told whatever the device.
 const QEMU: &[&str] = &[
-    "-M",
-    "microvm,accel=kvm,acpi=off",
-    "-m",
-    MEMORY,
-    "-nodefaults",
-    "-no-user-config",
-    "-no-reboot",
-    "-display",
-    "none",
-    "-serial",
-    "stdio",
     "-global",
     "virtio-mmio.force-legacy=false",
     "-object",
@@ -152,6 +142,25 @@ impl Running {
             Machine::Skiff(vm) => &vm.skiff,
             Machine::Qemu(qemu) => qemu,
         }
+    }
+
+    /// How many `pages` a second the guest does by its own count, once it does some.
+    ///
+    /// # Errors
+    /// As for [`Self::wait`].
+    pub fn rate(&self, warm_up: Duration, measured: Duration) -> Result<f64, BenchError> {
+        let after = |from_ms: u64, time: Duration| {
+            move |line: &str| {
+                let t_ms: u64 = field(line, "t_ms").ok()?;
+                let pages: u64 = field(line, "pages").ok()?;
+                let is_late = u128::from(t_ms.saturating_sub(from_ms)) >= time.as_millis();
+                (pages > 0 && is_late).then_some((t_ms, pages))
+            }
+        };
+        let began = self.wait(after(0, Duration::ZERO))?;
+        let first = self.wait(after(began.0, warm_up))?;
+        let last = self.wait(after(first.0, measured))?;
+        Ok(to_f64(last.1 - first.1) * 1e3 / to_f64(last.0 - first.0))
     }
 
     /// Waits for the first of the guest's lines of which `find` makes something.

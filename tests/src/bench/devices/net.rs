@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use guest_images::PROBE;
 
-use super::monitor::{Equipment, Running};
+use super::monitor::Equipment;
 use super::{Monitor, Row, Title};
 use crate::bench::BenchError;
 use crate::bench::statistics::to_f64;
@@ -132,7 +132,8 @@ impl Bench {
             Direction::Receive => {
                 let guest = run("workload=net-receive ws=8M")?;
                 guest.wait(|line| field(line, "t_ms").ok())?;
-                flood(load, || received(&guest)).map(|(rate, _)| rate)
+                let (rate, _) = flood(load, || guest.rate(WARM_UP, MEASURED))?;
+                Ok(rate / 1e3)
             }
         }
     }
@@ -156,22 +157,6 @@ fn frames_from(tap: &str) -> Result<u64, BenchError> {
         what: "number",
         text,
     })
-}
-
-/// Thousands a second that a guest says to have received.
-fn received(guest: &Running) -> Result<f64, BenchError> {
-    let after = |from_ms: u64, time: Duration| {
-        move |line: &str| {
-            let t_ms: u64 = field(line, "t_ms").ok()?;
-            let frames: u64 = field(line, "pages").ok()?;
-            let is_late = u128::from(t_ms.saturating_sub(from_ms)) >= time.as_millis();
-            (frames > 0 && is_late).then_some((t_ms, frames))
-        }
-    };
-    let began = guest.wait(after(0, Duration::ZERO))?;
-    let first = guest.wait(after(began.0, WARM_UP))?;
-    let last = guest.wait(after(first.0, MEASURED))?;
-    Ok(to_f64(last.1 - first.1) / to_f64(last.0 - first.0))
 }
 
 /// Sends datagrams to everybody in the network as fast as the host can while `act` lasts, and says how

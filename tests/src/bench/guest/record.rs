@@ -32,6 +32,12 @@ impl Record {
     }
 }
 
+/// The progress lines among all lines.
+pub fn records(lines: &[String]) -> Vec<Record> {
+    let records = lines.iter().filter_map(|line| Record::parse(line));
+    records.collect()
+}
+
 /// The guest's lines of before and after the move as one sequence. The guest may have been paused in
 /// the middle of a line: then the first thing it says at the destination is the rest of it.
 #[must_use]

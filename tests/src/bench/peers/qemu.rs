@@ -11,9 +11,10 @@ use super::contest::Cost;
 use super::qmp::Qmp;
 use crate::bench::BenchError;
 use crate::bench::cell::Cell;
-use crate::bench::guest::{GuestView, stitch};
+use crate::bench::guest::{GuestView, records};
 use crate::bench::noise::Watch;
-use crate::bench::run::{Mover, records};
+use crate::bench::run::Mover;
+use crate::bench::sample::number_in;
 use crate::harness::Process;
 
 /// A move that takes longer never ends. Our choice: eight times what the bytes of the largest guest need.
@@ -60,26 +61,9 @@ impl Machine {
         let (memory, words) = (format!("{}M", cell.memory_mib), cell.command_line());
         let control = format!("unix:{},server=on,wait=off", socket.display());
         let probe = directory.join("probe.elf").display().to_string();
-        let options = [
-            "-M",
-            "microvm,accel=kvm,acpi=off",
-            "-m",
-            &memory,
-            "-nodefaults",
-            "-no-user-config",
-            "-no-reboot",
-            "-display",
-            "none",
-            "-serial",
-            "stdio",
-            "-qmp",
-            &control,
-            "-kernel",
-            &probe,
-            "-append",
-            &words,
-        ];
-        let process = Process::qemu(&[&options, further].concat())?;
+        let guest = ["-m", &memory, "-kernel", &probe, "-append", &words];
+        let options = [&guest[..], &["-qmp", &control], further];
+        let process = Process::microvm(&options.concat())?;
         let qmp = Qmp::connect(&socket)?;
         Ok(Self { process, qmp })
     }
@@ -140,32 +124,9 @@ pub(super) fn run(
     mover.settle(&mut target.process)?;
     let noise = watch.end()?;
 
-    let lines = stitch(
-        &source.process.output().all(),
-        &target.process.output().all(),
-    );
-    if let Some(record) = lines.iter().find(|line| line.contains("corrupt")) {
-        let record = record.clone();
-        return Err(BenchError::Corrupt { record });
-    }
-    let view = GuestView {
-        records: records(&lines),
-        before,
-    };
-    let number = |path: &'static str| {
-        let lacks = || BenchError::Lacks {
-            what: path,
-            text: report.to_string(),
-        };
-        report
-            .pointer(path)
-            .and_then(Value::as_f64)
-            .ok_or_else(lacks)
-    };
-    let cost = view.cost().ok_or_else(|| BenchError::Lacks {
-        what: "progress before and after the move",
-        text: format!("{:?}", view.records),
-    })?;
+    let [here, there] = [&source, &target].map(|machine| machine.process.output().all());
+    let cost = GuestView::of_move(&here, &there, before)?.weigh()?;
+    let number = |path: &'static str| number_in(&report, path);
     let (total_ms, downtime_ms) = (number("/total-time")?, number("/downtime")?);
     Ok(Cost {
         total_ms,
