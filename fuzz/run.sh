@@ -14,6 +14,9 @@ found=$root/target/fuzz/found
 failures=$root/target/fuzz/failures
 rm -rf "$found" "$failures"
 mkdir -p "$failures"
+TMPDIR=$(mktemp -d)
+export TMPDIR
+trap 'rm -rf "$TMPDIR"' EXIT
 status=0
 for source in fuzz_targets/*.rs; do
     target=$(basename "$source" .rs)

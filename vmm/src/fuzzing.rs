@@ -100,9 +100,7 @@ fn check_state(state: &MachineState) {
         let disk = MmioTransport::restore(disk, memory(), interrupt(), state.clone());
         let (net, _far) = net::net();
         let net = MmioTransport::restore(net, memory(), interrupt(), state.clone());
-        let directory = vsock::Directory::new();
-        let vsock = directory.vsock();
-        let vsock = MmioTransport::restore(vsock, memory(), interrupt(), state);
+        let vsock = MmioTransport::restore(vsock::vsock(), memory(), interrupt(), state);
         let errors = [rng.err(), balloon.err(), disk.err(), net.err(), vsock.err()];
         for error in errors.into_iter().flatten() {
             drop(error.to_string());

@@ -149,8 +149,7 @@ fn state(vcpus: u8) -> MachineState {
     let mut net = MmioTransport::new(net, memory(), interrupt()).expect("and this one");
     net.pause();
     let net = net.save().expect("a device that rests can be saved");
-    let directory = super::vsock::Directory::new();
-    let vsock = directory.vsock();
+    let vsock = super::vsock::vsock();
     let mut vsock = MmioTransport::new(vsock, memory(), interrupt()).expect("and this one");
     vsock.pause();
     let vsock = vsock.save().expect("a device that rests can be saved");

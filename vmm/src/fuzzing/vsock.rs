@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::OnceLock;
 
 use devices::vsock::{GuestCid, Vsock, VsockListener};
 use migration::fuzzing::Seed;
@@ -23,65 +23,72 @@ const LISTENING: u32 = 7;
 /// Most programs at a time.
 const PROGRAMS_MAX: usize = 4;
 
-/// A directory for the sockets of one input.
-pub(super) struct Directory(PathBuf);
+/// A socket that somebody listens at.
+struct Place {
+    path: PathBuf,
+    listener: UnixListener,
+}
 
-impl Directory {
-    pub(super) fn new() -> Self {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("skiff-fuzz-{}-{number}", process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).expect("a fuzz target may make directories");
-        Self(path)
+impl Place {
+    fn new(name: &str) -> Self {
+        let path = directory().join(name);
+        // What is in the way was left by a process that had the number of this one.
+        drop(fs::remove_file(&path));
+        let listener = UnixListener::bind(&path).expect("there is room for a socket");
+        listener
+            .set_nonblocking(true)
+            .expect("a socket need not wait");
+        Self { path, listener }
     }
 
-    fn path(&self) -> PathBuf {
-        self.0.join("v")
-    }
-
-    /// A device that is served in the thread that kicks it.
-    pub(super) fn vsock(&self) -> Vsock {
-        let listener = VsockListener::beside(&self.path()).expect("there is room for a socket");
-        let device = Vsock::new(GuestCid::FIRST, listener).expect("a device can be made");
-        device.handle().settle_in();
-        device.on_the_event_loop()
+    /// Lets nobody in of those who still wait.
+    fn clear(&self) {
+        while self.listener.accept().is_ok() {}
     }
 }
 
-impl Drop for Directory {
-    fn drop(&mut self) {
-        // What is left of it is in a place for what is temporary.
-        drop(fs::remove_dir_all(&self.0));
-    }
+/// The guest's place, and that of a program that listens. All inputs have the same, because to make them
+/// takes ten times as long as an input.
+fn places() -> &'static [Place; 2] {
+    static PLACES: OnceLock<[Place; 2]> = OnceLock::new();
+    PLACES.get_or_init(|| [Place::new("v"), Place::new(&format!("v_{LISTENING}"))])
+}
+
+/// A directory of this process. It stays.
+fn directory() -> PathBuf {
+    let name = format!("skiff-fuzz-{}", process::id());
+    let path = std::env::temp_dir().join(name);
+    fs::create_dir_all(&path).expect("a fuzz target may make directories");
+    path
+}
+
+/// A device that is served in the thread that kicks it. Who has not been let in by another is let in.
+pub(super) fn vsock() -> Vsock {
+    let [Place { path, listener }, _] = places();
+    let listener = listener.try_clone().expect("a socket can be had twice");
+    let listener = VsockListener::of_socket(path, listener.into());
+    let device = Vsock::new(GuestCid::FIRST, listener).expect("a device can be made");
+    device.on_the_event_loop()
 }
 
 /// The programs of the host, which read and write without waiting.
 struct Programs {
-    directory: Directory,
-    listener: UnixListener,
     connected: Vec<UnixStream>,
 }
 
 impl Programs {
     fn new() -> Self {
-        let directory = Directory::new();
-        let path = directory.0.join(format!("v_{LISTENING}"));
-        let listener = UnixListener::bind(path).expect("there is room for a socket");
-        listener
-            .set_nonblocking(true)
-            .expect("a socket need not wait");
+        places().iter().for_each(Place::clear);
         Self {
-            directory,
-            listener,
             connected: Vec::new(),
         }
     }
 
     /// One more connects, and one that the guest called is there.
     fn come(&mut self) {
-        let accepted = self.listener.accept().map(|(program, _)| program);
-        let came = UnixStream::connect(self.directory.path());
+        let [guest, program] = places();
+        let accepted = program.listener.accept().map(|(program, _)| program);
+        let came = UnixStream::connect(&guest.path);
         for program in [accepted, came].into_iter().flatten() {
             if self.connected.len() < PROGRAMS_MAX && program.set_nonblocking(true).is_ok() {
                 self.connected.push(program);
@@ -119,7 +126,7 @@ impl Programs {
 /// Plays a driver and programs: steps, of which the first byte counts modulo 10.
 pub fn drive_vsock(data: &[u8]) {
     let mut programs = Programs::new();
-    let mut driver = Driver::new(QUEUES, |_| programs.directory.vsock());
+    let mut driver = Driver::new(QUEUES, |_| vsock());
     driver.start(0);
     for Step {
         what,
@@ -134,7 +141,7 @@ pub fn drive_vsock(data: &[u8]) {
             4 => programs.come(),
             5 | 6 => programs.say(choice, data),
             7 => programs.hear(choice),
-            8 => driver.move_on(|_| programs.directory.vsock()),
+            8 => driver.move_on(|_| vsock()),
             _ => driver.start(0),
         }
     }
