@@ -1,7 +1,9 @@
-//! Pictures of measurements: lines over an axis, as SVG.
+//! Pictures of measurements: lines over an axis, as SVG or PNG.
 
+use std::fs;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::coord::{CoordTranslate, Shift};
@@ -11,6 +13,12 @@ use plotters::prelude::*;
 /// Pixels; our choice: because it fills half a screen.
 const SIZE: (u32, u32) = (960, 540);
 
+/// The name of the font in which everything is written.
+const FONT: &str = "sans-serif";
+
+/// The font itself, from Debian's `fonts-dejavu-core`.
+const FONT_FILE: &str = "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf";
+
 /// A picture could not be drawn.
 #[derive(Debug, thiserror::Error)]
 pub enum PictureError {
@@ -19,6 +27,12 @@ pub enum PictureError {
     Empty {
         /// Its title.
         title: String,
+    },
+    /// There is nothing to write its words with.
+    #[error("pictures need the font {FONT_FILE}: {reason}; install fonts-dejavu-core")]
+    Font {
+        /// What is the matter with it.
+        reason: String,
     },
     /// It could not be written.
     #[error("cannot draw the picture {path}: {reason}")]
@@ -66,16 +80,21 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// Draws it into a file.
+    /// Draws it into a file: as PNG if that is how its name ends, else as SVG.
     ///
     /// # Errors
-    /// There are no points, or the file cannot be written.
+    /// There are no points, or the file cannot be written, or there is no font.
     pub fn draw(&self, path: &Path) -> Result<(), PictureError> {
         let mut drawn = self.clone();
         for series in &mut drawn.series {
             series.points.retain(|&point| self.has_place(point));
         }
-        drawn.draw_all(path)
+        load_font()?;
+        if path.extension().is_some_and(|ending| ending == "png") {
+            drawn.draw_with(BitMapBackend::new(path, SIZE), path)
+        } else {
+            drawn.draw_with(SVGBackend::new(path, SIZE), path)
+        }
     }
 
     /// Whether the scales can show a point.
@@ -84,13 +103,13 @@ impl Picture {
         on(self.x_scale, x) && on(self.y_scale, y)
     }
 
-    fn draw_all(&self, path: &Path) -> Result<(), PictureError> {
+    fn draw_with<B: DrawingBackend>(&self, backend: B, path: &Path) -> Result<(), PictureError> {
         let empty = || PictureError::Empty {
             title: self.title.clone(),
         };
         let x = self.range(|point| point.0).ok_or_else(empty)?;
         let y = self.range(|point| point.1).ok_or_else(empty)?;
-        let area = SVGBackend::new(path, SIZE).into_drawing_area();
+        let area = backend.into_drawing_area();
         let x_from_0 = x.start.min(0.0)..x.end;
         // A line that is level all the time has room around it all the same.
         let y_from_0 = y.start.min(0.0)..(y.end * 1.1).max(y.start.min(0.0) + 1e-9);
@@ -111,13 +130,14 @@ impl Picture {
             })
     }
 
-    fn draw_on<'a, X, Y>(
+    fn draw_on<B, X, Y>(
         &self,
-        area: &DrawingArea<SVGBackend<'a>, Shift>,
+        area: &DrawingArea<B, Shift>,
         x: X,
         y: Y,
-    ) -> Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>
+    ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>>
     where
+        B: DrawingBackend,
         X: AsRangedCoord<Value = f64>,
         X::CoordDescType: ValueFormatter<f64>,
         Y: AsRangedCoord<Value = f64>,
@@ -126,13 +146,14 @@ impl Picture {
     {
         area.fill(&WHITE)?;
         let mut chart = ChartBuilder::on(area)
-            .caption(&self.title, ("sans-serif", 20))
+            .caption(&self.title, (FONT, 20))
             .margin(12)
             .x_label_area_size(48)
             .y_label_area_size(64)
             .build_cartesian_2d(x, y)?;
         chart
             .configure_mesh()
+            .label_style((FONT, 12))
             .x_desc(&self.x)
             .y_desc(&self.y)
             .draw()?;
@@ -146,6 +167,7 @@ impl Picture {
         }
         chart
             .configure_series_labels()
+            .label_font((FONT, 12))
             .background_style(WHITE)
             .border_style(BLACK)
             .draw()
@@ -160,6 +182,19 @@ impl Picture {
             Some(range) => Some(range.start.min(number)..range.end.max(number)),
         })
     }
+}
+
+/// Makes the font known to the drawing library, once.
+fn load_font() -> Result<(), PictureError> {
+    static FONT_BYTES: OnceLock<Result<(), String>> = OnceLock::new();
+    let loaded = FONT_BYTES.get_or_init(|| {
+        let bytes = fs::read(FONT_FILE).map_err(|error| error.to_string())?;
+        // The library keeps it as long as the process lives.
+        plotters::style::register_font(FONT, FontStyle::Normal, bytes.leak())
+            .map_err(|_| "no font".to_owned())
+    });
+    let failed = |reason| PictureError::Font { reason };
+    loaded.clone().map_err(failed)
 }
 
 #[cfg(test)]
@@ -188,7 +223,7 @@ mod tests {
             let path = directory.path().join("picture.svg");
             let points = [(10.0, 3.0), (100.0, 1.0), (10_000.0, 0.0)];
             picture(scales, &points).draw(&path).unwrap();
-            let drawn = std::fs::read_to_string(&path).unwrap();
+            let drawn = fs::read_to_string(&path).unwrap();
             assert!(drawn.starts_with("<svg"), "{drawn}");
             for text in [
                 "slow-down",
@@ -199,6 +234,25 @@ mod tests {
                 assert!(drawn.contains(text), "no {text} in {drawn}");
             }
         }
+    }
+
+    #[test]
+    fn picture_whose_name_ends_in_png_is_one_with_something_in_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let sizes = [
+            "ours",
+            "ours, and a second line's name that takes more room",
+        ]
+        .map(|name| {
+            let path = directory.path().join("picture.png");
+            let mut picture = picture([Scale::Linear; 2], &[(10.0, 3.0), (100.0, 1.0)]);
+            picture.series[0].name = name.to_owned();
+            picture.draw(&path).unwrap();
+            let drawn = fs::read(&path).unwrap();
+            assert!(drawn.starts_with(b"\x89PNG\r\n\x1a\n"));
+            drawn.len()
+        });
+        assert!(sizes[0] < sizes[1], "names are not written: {sizes:?}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use ::tests::bench::balloon::record;
 use argh::FromArgs;
 
-/// Draws a record of a balloon (`skiff balloon NAME --record FILE.csv`) as SVG.
+/// Draws a record of a balloon (`skiff balloon NAME --record FILE.csv`) as SVG, or as PNG if the name of the picture ends so.
 #[derive(FromArgs)]
 struct Args {
     /// the record

@@ -39,7 +39,8 @@ fn write(
         let (title, remark) = (escaped(&picture.title), escaped(remark));
         writeln!(
             page,
-            "<figure><img src=\"{name}.svg\" alt=\"{title}\"><figcaption>{remark}</figcaption></figure>"
+            "<figure><img src=\"{name}.svg\" alt=\"{title}\"><figcaption>{remark} \
+             <a href=\"{name}.png\">PNG</a></figcaption></figure>"
         )?;
     }
     for table in tables {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! RESULTS/migrate.json ..  --figures-->  Figure  --picture-->  RESULTS/*.svg
+//!                                                              RESULTS/*.png
 //!                          --tables--->  Table   --html----->  RESULTS/index.html
 //! ```
 
@@ -141,8 +142,10 @@ pub fn build(directory: &Path) -> Result<PathBuf, PageError> {
     }
     let figures = figures::all(&sources, &Paper::load());
     for figure in &figures {
-        let path = directory.join(figure.name).with_extension("svg");
-        figure.picture.draw(&path)?;
+        for ending in ["svg", "png"] {
+            let path = directory.join(figure.name).with_extension(ending);
+            figure.picture.draw(&path)?;
+        }
     }
     let path = directory.join("index.html");
     let page = html::page(&sources, &figures, &tables::all(&sources));
