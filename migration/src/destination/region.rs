@@ -127,10 +127,13 @@ impl FaultRegion {
         self.copy_in(range, content, Waiting::Asleep)
     }
 
-    /// Installs the content of a full `stage` as the pages of `range`, which are a huge page, and wakes
-    /// who waits for them. They are moved there as they are, so that the guest has a huge page if the
-    /// kernel made one; what cannot be moved is copied, and a page that is there keeps its content.
+    /// Installs the content of a full `stage` as the pages of `range`, which are a huge page and all
+    /// missing, and wakes who waits for them. They are moved there as they are, so that the guest has a
+    /// huge page if the kernel made one; what cannot be moved is copied.
     pub(crate) fn move_in(&self, range: PageRange, stage: &mut Stage) -> Result<()> {
+        // Who waits for one of them has made a table for small pages, for the sake of which the kernel
+        // would split the huge one. Since Linux 6.14 such a table goes with the pages that it lacks.
+        self.discard(range)?;
         let mut request = MoveRequest {
             to: self.ram.address_of(range).addr().get() as u64,
             from: stage.address() as u64,

@@ -5,6 +5,7 @@
 )]
 
 use std::ffi::c_void;
+use std::fs;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, Mutex};
 
@@ -68,6 +69,22 @@ impl Memory {
 
     pub fn pages(&self) -> u64 {
         self.pages
+    }
+
+    /// How many huge pages it has, as the kernel says (proc_pid_smaps(5)).
+    pub fn huge_pages(&self) -> u64 {
+        let smaps = fs::read_to_string("/proc/self/smaps").unwrap();
+        let here = self.base.addr().get();
+        let mut lines = smaps.lines();
+        let is_ours = |line: &&str| {
+            let range = line.split(' ').next().and_then(|word| word.split_once('-'));
+            let range = range.map(|(from, to)| [from, to].map(|at| usize::from_str_radix(at, 16)));
+            matches!(range, Some([Ok(from), Ok(to)]) if (from..to).contains(&here))
+        };
+        lines.find(is_ours).unwrap();
+        let huge = lines.find_map(|line| line.strip_prefix("AnonHugePages:"));
+        let kib = huge.unwrap().trim_end_matches("kB").trim();
+        kib.parse::<u64>().unwrap() / 2048
     }
 
     pub fn read(&self, page: u64) -> Page {

@@ -4,10 +4,11 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use migration::snapshot::{Snapshot, SnapshotError};
+use migration::snapshot::{Snapshot, SnapshotError, WorkingSet};
 use migration::{
     Haste, PAGE_BYTES, PageIndex, PageRange, Prefetch, ResumeError, Resumed, StoredVm, resume,
 };
+use tempfile::TempDir;
 
 use crate::directory::{PAGES, names, snapshot, write_to};
 use crate::machine::{FakeDestination, FakeSource, can_receive, play_guest, written};
@@ -85,6 +86,51 @@ fn huge_pages_that_are_stored_whole_arrive_whole_and_right() {
 }
 
 #[test]
+fn huge_page_that_is_waited_for_is_one_in_the_guest() {
+    if !can_receive() {
+        return;
+    }
+    if let Some(reason) = no_huge_pages() {
+        eprintln!("skipped: {reason}");
+        return;
+    }
+    let (_place, opened) = whole();
+    // The kernel may lack a huge page at any time.
+    let mut tries = (0..5).map(|_| {
+        let mut vm = FakeDestination::playing(Arc::new(|memory, _| {
+            let touched = (0..WHOLE_PAGES).step_by(512);
+            let wrong = touched.filter(|&page| memory.read(page) != content(page));
+            wrong.count() as u64
+        }));
+        let haste = Haste::new().unwrap();
+        // Nothing was learned, so that all is held back that is not waited for.
+        let nothing = Prefetch::Learned(WorkingSet::empty(WHOLE_PAGES));
+        let faults = resume_by(&opened, &mut vm, &haste, nothing).unwrap().faults;
+        let memory = vm.arrived.memory.lock().unwrap().take().unwrap();
+        (faults, memory.huge_pages())
+    });
+    let whole = (WHOLE_PAGES / 512, WHOLE_PAGES / 512);
+    assert!(tries.any(|found| found == whole));
+}
+
+/// Why a huge page that is waited for cannot be one in the guest, if that is so.
+fn no_huge_pages() -> Option<String> {
+    let setting = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
+    if setting.is_ok_and(|setting| setting.contains("[never]")) {
+        return Some("this host makes no huge pages".to_owned());
+    }
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(['.', '-']).map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < (6, 14) => Some(format!(
+            "Linux {} keeps tables of small pages, 6.14 would not",
+            release.trim()
+        )),
+        _ => None,
+    }
+}
+
+#[test]
 fn demand_paging_brings_each_page_alone_and_right() {
     if !can_receive() {
         return;
@@ -97,14 +143,20 @@ fn demand_paging_brings_each_page_alone_and_right() {
 /// Eight huge pages, all of them with content.
 const WHOLE_PAGES: u64 = 8 * 512;
 
-/// Has a guest touch every page in a scattered order, and check it; how many it waited for.
-fn faults_of_all(prefetch: impl Fn(&Snapshot) -> Prefetch) -> u64 {
+/// A snapshot of them.
+fn whole() -> (TempDir, Snapshot) {
     let memory = Memory::new(WHOLE_PAGES);
     (0..WHOLE_PAGES).for_each(|page| memory.write(page, &content(page)));
     let place = tempfile::tempdir().unwrap();
     let directory = place.path().join("snapshot");
     write_to(&directory, &FakeSource::new(memory)).unwrap();
     let opened = Snapshot::open(&directory).unwrap();
+    (place, opened)
+}
+
+/// Has a guest touch every page in a scattered order, and check it; how many it waited for.
+fn faults_of_all(prefetch: impl Fn(&Snapshot) -> Prefetch) -> u64 {
+    let (_place, opened) = whole();
     let mut vm = FakeDestination::playing(Arc::new(move |memory, _| {
         let scattered = (0..WHOLE_PAGES).map(|visit| visit * 7919 % WHOLE_PAGES);
         let wrong = scattered.filter(|&page| memory.read(page) != content(page));
