@@ -9,7 +9,7 @@ endif
 
 step := @setup/step.sh
 
-.PHONY: help setup build guest-images demo test fuzz fuzz-corpus bench bench-balloon bench-boot bench-devices bench-migrate bench-page bench-peers bench-regression bench-resume rootfs clean
+.PHONY: help setup build guest-images demo test fuzz fuzz-corpus bench bench-balloon bench-boot bench-devices bench-migrate bench-page bench-peers bench-readme bench-regression bench-resume rootfs clean
 
 help: ## prints this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -85,6 +85,9 @@ bench-migrate: setup ## measures what a move costs guest, network and user, half
 bench-peers: setup ## measures moves on skiff and on QEMU, in turns, ten minutes; needs root for the slow link
 	$(step) "programs" cargo build --release -p vmm -p tests --bins
 	$(step) "moves beside QEMU's" target/release/bench-peers --out results/peers.json
+
+bench-readme: ## keeps what `make bench` has measured, and makes the README's table of it
+	$(step) "README" cargo run --release -q -p tests --bin bench-readme -- results
 
 bench-regression: setup ## builds a skiff without pre-paging and shows that the benchmark finds it out; three minutes
 	$(step) "programs" cargo build --release -p vmm -p tests --bins

@@ -6,5 +6,6 @@ pub mod harness;
 pub mod page;
 pub mod paper;
 pub mod picture;
+pub mod readme;
 pub mod relay;
 pub mod rig;
