@@ -9,7 +9,7 @@ endif
 
 step := @setup/step.sh
 
-.PHONY: help setup build guest-images demo test fuzz fuzz-corpus bench bench-balloon bench-boot bench-devices bench-migrate bench-page bench-peers bench-readme bench-regression bench-resume rootfs clean
+.PHONY: help setup build guest-images demo test fuzz fuzz-corpus bench bench-balloon bench-boot bench-degradation bench-devices bench-full bench-migrate bench-page bench-peers bench-readme bench-regression bench-resume rootfs clean
 
 help: ## prints this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -52,14 +52,27 @@ fuzz: setup ## runs every fuzz target over its corpus and a fixed number of fres
 fuzz-corpus: setup ## writes the fuzz targets' corpora anew, after a change of frames
 	$(step) "corpora" fuzz/corpus.sh
 
-bench: setup ## measures the most telling part of everything and draws it: results/index.html; some ten minutes; needs root for slow links
+bench: setup ## measures the most telling part of everything and draws it: results/index.html; a quarter of an hour; needs root for slow links
 	$(step) "programs" cargo build --release -p vmm -p tests --bins
 	$(step) "start and size" target/release/bench-boot --runs 10 --out results/boot.json
-	$(step) "devices" target/release/bench-devices --rounds 2 --out results/devices.json
+	$(step) "devices" target/release/bench-devices --rounds 1 --out results/devices.json
 	$(step) "resumes" target/release/bench-resume --runs 3 --out results/resume.json
 	$(step) "moves" target/release/bench-migrate --suite stress --suite sorts --suite sizes --runs 1 --patience 5 --out results/migrate.json
+	$(step) "applications that move" target/release/bench-degradation --out results/degradation.json
 	$(step) "moves beside QEMU's" target/release/bench-peers --rounds 1 --out results/peers.json
 	$(step) "balloon" target/release/bench-balloon --suite sweep --rounds 1 --interval-ms 100 --interval-ms 1000 --interval-ms 5000 --out results/balloon.json
+	$(step) "page" target/release/bench-page results
+
+bench-full: setup ## measures every cell of everything, ten times and more: a day; needs root for slow links
+	$(step) "guest images" guest-images/linux/build.sh
+	$(step) "programs" cargo build --release -p vmm -p tests --bins
+	$(step) "start and size" target/release/bench-boot --runs 30 --out results/boot.json
+	$(step) "devices" target/release/bench-devices --rounds 10 --out results/devices.json
+	$(step) "resumes" target/release/bench-resume --runs 10 --out results/resume.json
+	$(step) "applications that move" target/release/bench-degradation --full --out results/degradation.json
+	$(step) "moves" target/release/bench-migrate --full --out results/migrate.json
+	$(step) "moves beside QEMU's" target/release/bench-peers --full --rounds 10 --out results/peers.json
+	$(step) "balloon" target/release/bench-balloon --out results/balloon.json
 	$(step) "page" target/release/bench-page results
 
 bench-page: ## draws what the benchmarks wrote down: results/index.html
@@ -73,6 +86,10 @@ bench-balloon: setup ## measures what memory comes back from a guest, what that 
 bench-boot: setup ## measures the start of a VM and the memory of an idle one
 	$(step) "programs" cargo build --release -p vmm -p tests --bins
 	$(step) "start and size" target/release/bench-boot --out results/boot.json
+
+bench-degradation: setup ## measures what moves do to an application, over time and again and again; needs root
+	$(step) "programs" cargo build --release -p vmm -p tests --bins
+	$(step) "applications that move" target/release/bench-degradation --out results/degradation.json
 
 bench-devices: setup ## measures what a guest gets out of disk and network card, next to QEMU where there is one
 	$(step) "programs" cargo build --release -p vmm -p tests --bins

@@ -45,6 +45,24 @@ impl Paper {
         series
     }
 
+    /// What a move of an application cost (VEE 2009, table 1 and the figures beside it), if the paper says.
+    #[must_use]
+    pub fn application(&self, application: &str, key: &str) -> Option<f64> {
+        self.0["table1"][application][key].as_f64()
+    }
+
+    /// How much longer work took while its VM moved again and again, in percent, by the VM's size in MB (VEE
+    /// 2009, figures 7 and 8).
+    #[must_use]
+    pub fn longer_percent(&self, figure: &str, mode: &str, name: &str) -> Series {
+        let alone_s = self.0[figure]["alone"].as_f64().unwrap_or(f64::NAN);
+        let mut series = self.series(figure, ["vm_mb", mode], name);
+        for (_, took_s) in &mut series.points {
+            *took_s = (*took_s / alone_s - 1.0) * 100.0;
+        }
+        series
+    }
+
     /// One strategy of the table of sorts (OSR 2009, figure 17): network faults by number of processes.
     #[must_use]
     pub fn sorts(&self, strategy: &str, name: &str) -> Series {
@@ -108,6 +126,11 @@ mod tests {
         );
         let build = paper.slowdown_percent("vm128", "build");
         assert!((build.points[0].1 - 44.0 / 439.0 * 100.0).abs() < 1e-9);
+        assert_eq!(paper.application("torrent", "down_pre_ms"), Some(61.0));
+        assert_eq!(paper.application("torrent", "none"), None);
+        let longer = paper.longer_percent("fig8_netperf_s", "post_copy", "netperf");
+        assert_eq!(longer.points[0].0, 128.0);
+        assert!((longer.points[0].1 - 19.0 / 119.0 * 100.0).abs() < 1e-9);
         assert!(paper.sorts("guessing", "none").points.is_empty());
         assert!(
             paper

@@ -10,6 +10,7 @@ pub mod balloon;
 mod cell;
 mod column;
 pub mod compare;
+pub mod degradation;
 pub mod devices;
 mod error;
 pub mod floors;

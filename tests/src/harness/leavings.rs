@@ -6,7 +6,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process;
+use std::process::{self, Command};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -22,12 +22,14 @@ const INTERRUPTED: i32 = 130;
 static LEAVINGS: Mutex<Leavings> = Mutex::new(Leavings {
     processes: Vec::new(),
     paths: Vec::new(),
+    interfaces: Vec::new(),
 });
 
 #[derive(Debug)]
 struct Leavings {
     processes: Vec<u32>,
     paths: Vec<PathBuf>,
+    interfaces: Vec<String>,
 }
 
 fn lock() -> MutexGuard<'static, Leavings> {
@@ -50,8 +52,16 @@ pub(super) fn forget_path(path: &Path) {
     lock().paths.retain(|known| known != path);
 }
 
+pub(super) fn add_interface(name: &str) {
+    lock().interfaces.push(name.to_owned());
+}
+
+pub(super) fn forget_interface(name: &str) {
+    lock().interfaces.retain(|known| known != name);
+}
+
 /// From now on Ctrl-C and the other signals that end a program end the monitors it has started and
-/// remove their directories first. To be called before any thread is started.
+/// remove their directories and network interfaces first. To be called before any thread is started.
 ///
 /// # Errors
 /// Signals cannot be received, or no thread be started.
@@ -82,6 +92,9 @@ fn remove_all() {
     for path in &leavings.paths {
         // What cannot be removed cannot be helped: the program is ending.
         let _ = fs::remove_dir_all(path);
+    }
+    for name in &leavings.interfaces {
+        let _ = Command::new("ip").args(["link", "del", name]).output();
     }
     std::mem::forget(leavings);
 }

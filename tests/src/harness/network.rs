@@ -1,7 +1,9 @@
 //! Networks of guests under test: bridges of this host with TAP interfaces on them, and network namespaces
 //! that stand for other hosts.
 
+use std::fs;
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::process::{self, Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -47,7 +49,7 @@ impl Network {
         for number in 1..=taps {
             let tap = format!("{}-{number}", network.stem());
             sh(&tap_on(&tap, &bridge))?;
-            network.interfaces.push(tap.clone());
+            network.own(&tap);
             network.taps.push(tap);
         }
         Ok(network)
@@ -70,7 +72,7 @@ impl Network {
             let (pid, address) = (keeper.id(), Ipv4Addr::new(10, 77, 0, 11 + number));
             network.places.push(Place { keeper, address });
             let near = format!("sv{number}.{}", network.tag);
-            network.interfaces.push(near.clone());
+            network.own(&near);
             // The kernel names the other end; the process needs a moment to be where it is.
             let inside = [
                 "ip link set lo up".to_owned(),
@@ -96,20 +98,28 @@ impl Network {
 
     /// A bridge with nothing on it.
     fn empty() -> Result<Self, HarnessError> {
+        sweep();
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let network = Self {
             // Names have 15 characters at most.
-            tag: format!("{:x}{number}", process::id()),
+            tag: format!("{:x}.{number}", process::id()),
             interfaces: Vec::new(),
             taps: Vec::new(),
             places: Vec::new(),
         };
         let bridge = network.bridge();
+        leavings::add_interface(&bridge);
         sh(&format!(
             "ip link add {bridge} type bridge && ip addr add {}/24 dev {bridge} && ip link set {bridge} up",
             Self::HOST
         ))?;
         Ok(network)
+    }
+
+    /// Notes an interface to take away.
+    fn own(&mut self, name: &str) {
+        leavings::add_interface(name);
+        self.interfaces.push(name.to_owned());
     }
 
     /// Why there can be no network here, if so.
@@ -145,6 +155,21 @@ impl Network {
         sh(&format!("ip link set {} {word}", self.tap(number)))
     }
 
+    /// The interface of this host at which all that comes out of a place, counted from 0, is counted.
+    ///
+    /// # Panics
+    /// There are less.
+    #[must_use]
+    pub fn uplink(&self, place: usize) -> &str {
+        &self.interfaces[place]
+    }
+
+    /// The interface of this host at which what is sent to it, or to everybody, is counted.
+    #[must_use]
+    pub fn client(&self) -> String {
+        self.bridge()
+    }
+
     /// Its places.
     #[must_use]
     pub fn places(&self) -> &[Place] {
@@ -157,6 +182,18 @@ impl Network {
 }
 
 impl Place {
+    /// Lets no more than so many Mb/s out of it, by a token bucket filter (tc-tbf(8)).
+    ///
+    /// # Errors
+    /// As [`Network::new`].
+    pub fn limit(&self, mbit_per_s: u32) -> Result<(), HarnessError> {
+        sh(&format!(
+            "nsenter -t {} -n sh -c 'uplink=$(ip -o link show master br0 type veth | cut -d: -f2 | cut -d@ -f1) && \
+             tc qdisc add dev $uplink root tbf rate {mbit_per_s}mbit burst 128k latency 50ms'",
+            self.process()
+        ))
+    }
+
     /// A process in it.
     #[must_use]
     pub fn process(&self) -> u32 {
@@ -175,8 +212,36 @@ impl Drop for Network {
         for name in self.interfaces.iter().chain([&self.bridge()]) {
             // An end of a pair goes with the other, in its own time.
             drop(sh(&format!("ip link del {name}")));
+            leavings::forget_interface(name);
         }
     }
+}
+
+/// Takes away what processes that were killed have left: it has the address of every network.
+fn sweep() {
+    let interfaces = fs::read_dir("/sys/class/net")
+        .into_iter()
+        .flatten()
+        .flatten();
+    for interface in interfaces {
+        let name = interface.file_name();
+        if let Some(name) = name.to_str()
+            && let Some(owner) = owner(name)
+            && !Path::new("/proc").join(owner.to_string()).exists()
+        {
+            drop(sh(&format!("ip link del {name}")));
+        }
+    }
+}
+
+/// The process that made an interface of that name, if one of ours did.
+fn owner(name: &str) -> Option<u32> {
+    let mut parts = name.split('.');
+    let kind = parts
+        .next()?
+        .trim_end_matches(|letter: char| letter.is_ascii_digit());
+    let is_ours = matches!(kind, "sk" | "skb" | "sv") && parts.clone().count() == 2;
+    is_ours.then(|| u32::from_str_radix(parts.next()?, 16).ok())?
 }
 
 /// Makes a TAP interface on a bridge. The second way to make it is busybox's, in the rig.
@@ -199,4 +264,24 @@ fn sh(script: &str) -> Result<(), HarnessError> {
         status: done.status,
         output: String::from_utf8_lossy(&done.stderr).into_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interface_tells_who_made_it() {
+        for (name, made_by) in [
+            ("skb.1f.0", Some(0x1f)),
+            ("sk.3fffff.12-1", Some(0x3f_ffff)),
+            ("sv1.1f.0", Some(0x1f)),
+            ("eth0", None),
+            ("sk.1f", None),
+            ("sky.1f.0", None),
+            ("sk.tap.0", None),
+        ] {
+            assert_eq!(owner(name), made_by, "{name}");
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Which pictures there are, and what is drawn in each.
 
+mod degradation;
+
 use serde_json::Value;
 
 use super::{Benchmark, Figure, Source};
@@ -24,6 +26,9 @@ pub fn all(sources: &[Source], paper: &Paper) -> Vec<Figure> {
     if let Some(migrate) = of(Benchmark::Migrate) {
         figures.extend(stress(migrate, paper));
         figures.extend(sorts(migrate, paper));
+    }
+    if let Some(degradation) = of(Benchmark::Degradation) {
+        figures.extend(degradation::all(degradation, paper));
     }
     if let Some(balloon) = of(Benchmark::Balloon) {
         figures.extend(intervals(&balloon["sweep"], paper));

@@ -71,6 +71,8 @@ pub enum Benchmark {
     Boot,
     /// Moves.
     Migrate,
+    /// What moves do to an application.
+    Degradation,
     /// Moves beside QEMU's.
     Peers,
     /// Resumes.
@@ -83,8 +85,9 @@ pub enum Benchmark {
 
 impl Benchmark {
     /// In the order in which they are shown.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Migrate,
+        Self::Degradation,
         Self::Peers,
         Self::Resume,
         Self::Balloon,
@@ -98,6 +101,7 @@ impl Benchmark {
         match self {
             Self::Boot => "boot",
             Self::Migrate => "migrate",
+            Self::Degradation => "degradation",
             Self::Peers => "peers",
             Self::Resume => "resume",
             Self::Devices => "devices",
@@ -140,7 +144,8 @@ pub fn build(directory: &Path) -> Result<PathBuf, PageError> {
         let path = directory.to_owned();
         return Err(PageError::Nothing { path });
     }
-    let figures = figures::all(&sources, &Paper::load());
+    let paper = Paper::load();
+    let figures = figures::all(&sources, &paper);
     for figure in &figures {
         for ending in ["svg", "png"] {
             let path = directory.join(figure.name).with_extension(ending);
@@ -148,7 +153,7 @@ pub fn build(directory: &Path) -> Result<PathBuf, PageError> {
         }
     }
     let path = directory.join("index.html");
-    let page = html::page(&sources, &figures, &tables::all(&sources));
+    let page = html::page(&sources, &figures, &tables::all(&sources, &paper));
     fs::write(&path, page).map_err(failed("write", &path))?;
     Ok(path)
 }

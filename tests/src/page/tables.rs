@@ -4,9 +4,10 @@ use serde_json::Value;
 
 use super::{Benchmark, Source, Table};
 use crate::bench::Spread;
+use crate::paper::Paper;
 
 /// The tables for which there are results.
-pub fn all(sources: &[Source]) -> Vec<Table> {
+pub fn all(sources: &[Source], paper: &Paper) -> Vec<Table> {
     let tables = sources.iter().flat_map(|source| {
         let Some(results) = &source.results else {
             return Vec::new();
@@ -20,6 +21,7 @@ pub fn all(sources: &[Source]) -> Vec<Table> {
                 peers(results),
                 claims("Claims about moves beside QEMU's", &results["verdicts"]),
             ],
+            Benchmark::Degradation => vec![applications(results, paper), degradation(results)],
             Benchmark::Resume => resumes(results),
             Benchmark::Balloon => vec![drag(results)],
             Benchmark::Devices => vec![
@@ -137,6 +139,79 @@ fn peers(peers: &Value) -> Table {
         title: "Moves beside QEMU's".to_owned(),
         heads: [&["what", "who", "moves that ended"], &BESIDE[..]].concat(),
         rows: rows.collect(),
+    }
+}
+
+/// Ours beside the paper's.
+fn applications(degradation: &Value, paper: &Paper) -> Table {
+    let row = |course: &Value| {
+        let [application, column] = ["application", "column"].map(|key| text(&course[key]));
+        let [pages, total, down] = if column == "post-copy" {
+            ["pages_post", "total_post_s", "down_post_ms"]
+        } else {
+            ["pages_pre", "total_pre_s", "down_pre_ms"]
+        };
+        let faults = if column == "post-copy" {
+            "network_faults"
+        } else {
+            "none"
+        };
+        let beside = |ours: Option<f64>, theirs: &str| {
+            let theirs = paper.application(&application, theirs);
+            let [ours, theirs] =
+                [ours, theirs].map(|one| one.map_or_else(|| "-".to_owned(), number));
+            format!("{ours} / {theirs}")
+        };
+        let ours = |key: &str| course[key].as_f64();
+        let numbers = [
+            beside(ours("total_ms").map(|ms| ms / 1e3), total),
+            beside(ours("downtime_ms"), down),
+            beside(ours("transferred_pages"), pages),
+            beside(ours("network_faults"), faults),
+        ];
+        [application, column].into_iter().chain(numbers).collect()
+    };
+    Table {
+        title: "Applications that move: ours / the paper's (VEE 2009, table 1)".to_owned(),
+        heads: vec![
+            "application",
+            "how",
+            "total s",
+            "downtime ms",
+            "pages",
+            "network faults",
+        ],
+        rows: list(&degradation["courses"]).iter().map(row).collect(),
+    }
+}
+
+fn degradation(degradation: &Value) -> Table {
+    let row = |row: &Value| {
+        let [application, column] = ["application", "column"].map(|key| text(&row[key]));
+        let numbers = [
+            "memory_mib",
+            "moves",
+            "alone_per_s",
+            "moved_per_s",
+            "slowdown_percent",
+        ];
+        [application, column]
+            .into_iter()
+            .chain(numbers.map(|key| numeric(&row[key])))
+            .collect()
+    };
+    Table {
+        title: "Work while its VM moves again and again".to_owned(),
+        heads: vec![
+            "application",
+            "how",
+            "memory MiB",
+            "moves",
+            "alone /s",
+            "moved /s",
+            "longer by %",
+        ],
+        rows: list(&degradation["repeated"]).iter().map(row).collect(),
     }
 }
 

@@ -133,3 +133,33 @@ fn directory_without_results_or_with_broken_ones_is_an_error() {
         "{broken:?}"
     );
 }
+
+#[test]
+fn moves_of_an_application_are_drawn_over_time_and_beside_the_paper_s() {
+    let point = |at_s: f64| json!({ "at_s": at_s, "guest_percent": 90.0, "wire_percent": 50.0, "client_percent": null });
+    let degradation = json!({
+        "courses": [{
+            "application": "build", "column": "pre-copy", "points": [point(-1.0), point(2.0)],
+            "preparation_ms": 1800.4, "downtime_ms": 3.25, "resume_ms": 0.2,
+        }],
+        "repeated": [{
+            "application": "sender", "column": "post-copy", "memory_mib": 512, "slowdown_percent": 1.5,
+        }],
+    });
+    let source = Source {
+        benchmark: Benchmark::Degradation,
+        results: Some(degradation),
+    };
+    let figures = figures::all(&[source], &Paper::load());
+    assert_eq!(figures.len(), 2);
+    let course = figure(&figures, "course-build-pre-copy");
+    let phases = ": 1800 + 3.2 + 0 ms";
+    assert!(course.picture.title.ends_with(phases), "{course:?}");
+    // Who sends nothing has no client.
+    assert_eq!(course.picture.series.len(), 2);
+    let wire = "wire: all of it, of 1 Gb/s";
+    assert_eq!(points(course, wire), [(-1.0, 50.0), (2.0, 50.0)]);
+    let repeated = figure(&figures, "repeated-sender");
+    assert_eq!(points(repeated, "post-copy"), [(512.0, 1.5)]);
+    assert_eq!(points(repeated, "paper: pre-copy").len(), 4);
+}

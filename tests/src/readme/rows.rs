@@ -54,6 +54,18 @@ pub const ROWS: &[Row] = &[
         fields: &["verdicts[claim=network faults; the paper's fewest].ratio"],
     },
     Row {
+        benchmark: Benchmark::Degradation,
+        what: "work of a guest of 512 MiB that moves over 1 Gb/s and again 5 s later takes longer by: on 82 MiB, by post-copy, by pre-copy \
+               (the paper's kernel build: 30 and 29 %); sending 500 Mb/s over the same link (its NetPerf: 25 and 33 %)",
+        shown: "{}, {} %; {}, {} %",
+        fields: &[
+            "repeated[application=build&column=post-copy&memory_mib=512].slowdown_percent",
+            "repeated[application=build&column=pre-copy&memory_mib=512].slowdown_percent",
+            "repeated[application=sender&column=post-copy&memory_mib=512].slowdown_percent",
+            "repeated[application=sender&column=pre-copy&memory_mib=512].slowdown_percent",
+        ],
+    },
+    Row {
         benchmark: Benchmark::Peers,
         what: "guest of 1 GiB that writes 256 MiB at full speed, moved by post-copy within a host, by the same move on QEMU \
                (post-copy, with and without preempt): total time, work lost, longest stall",

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::bench::BenchError;
 use crate::bench::statistics::to_f64;
@@ -11,6 +11,9 @@ use crate::harness::{Host, Process, VmProcess, field};
 const MEMORY: &str = "256M";
 
 const NAME: &str = "bench";
+
+/// Longest that a guest may take to do what it is there for.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A guest that says nothing for so long has ended: it speaks ten times a second.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -166,10 +169,10 @@ impl Running {
     /// Waits for the first of the guest's lines of which `find` makes something.
     ///
     /// # Errors
-    /// It reports damage, or has ended.
+    /// It reports damage, has ended, or does nothing of that kind for a minute.
     pub fn wait<T>(&self, find: impl Fn(&str) -> Option<T>) -> Result<T, BenchError> {
         let (output, messages) = (self.process().output(), self.process().messages());
-        let mut seen = 0;
+        let (mut seen, began) = (0, Instant::now());
         loop {
             let lines = output.all();
             for line in lines.get(seen..).unwrap_or_default() {
@@ -182,11 +185,12 @@ impl Running {
                 }
             }
             seen = lines.len();
-            let next = output.wait_from(seen, "", SILENCE);
-            next.map_err(|_| BenchError::Lacks {
-                what: "further record of the guest",
-                text: [output.all(), messages.all()].concat().join("\n"),
-            })?;
+            let next = output.wait_from(seen, "", SILENCE).ok();
+            next.filter(|_| began.elapsed() < PATIENCE)
+                .ok_or_else(|| BenchError::Lacks {
+                    what: "progress of the guest",
+                    text: [output.all(), messages.all()].concat().join("\n"),
+                })?;
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use super::guest::{Guest, MIB_PAGES, PATIENCE, ms, number, resume, save};
+use super::guest::{Guest, MIB_PAGES, PATIENCE, fetch_memory, ms, number, resume, save};
 use super::{EAGER, Findings, LAZY, MAPPED};
 use crate::bench::BenchError;
 use crate::bench::noise::Watch;
@@ -16,6 +16,9 @@ const SIZES: [&str; 4] = ["256M", "1G", "4G", "8G"];
 
 /// What each of them has used.
 const USED_PAGES: u64 = 64 * MIB_PAGES;
+
+/// More than such a guest and its monitor take of the host.
+const NEEDED_BYTES: usize = 256 << 20;
 
 /// What it works on: so little that it hardly ever does anything else but to say so.
 const SET_KIB: u64 = 64;
@@ -47,6 +50,7 @@ pub fn measure(runs: usize) -> Result<Findings, BenchError> {
         findings.note("an empty process", "ms", empty_process()?);
         for (size, directory) in &saved {
             for mode in modes {
+                fetch_memory(NEEDED_BYTES, &mut findings);
                 let resumed = resume(&host, directory, &mode)?;
                 // The first line says that the VM is ready.
                 resumed.vm.skiff.output().wait_from(1, "", PATIENCE)?;

@@ -2,16 +2,11 @@
 //!
 //! Full speed is the one that it has in the end: machines that share their hosts are faster in one minute
 //! than in the next. That by the one before its snapshot is held to a claim of its own.
-//!
-//! Where the host is a VM itself, memory that nobody had for some seconds is not there: it was reported to
-//! whoever runs the host, and its return takes longer than a resume (2 MiB: 5 ms instead of 0.1, seen on
-//! one). So memory is taken and given back just before each resume, and how long that takes is told.
 
 use std::path::Path;
-use std::time::Instant;
 
 use super::guest::{
-    Guest, MIB_PAGES, PATIENCE, Resumed, forget, ms, number, resume, save, wait_until,
+    Guest, MIB_PAGES, PATIENCE, Resumed, fetch_memory, forget, ms, number, resume, save, wait_until,
 };
 use super::{Findings, LAZY, MAPPED};
 use crate::bench::BenchError;
@@ -79,7 +74,7 @@ pub fn measure(runs: usize) -> Result<Findings, BenchError> {
     for _ in 0..runs {
         let watch = Watch::begin()?;
         for (way, options) in WAYS {
-            findings.note("memory of the host: 1 GiB at hand", "s", fetch_memory_s());
+            fetch_memory(GUEST_BYTES, &mut findings);
             let resumed = resume(&host, &directory, &options)?;
             let after = arrivals(&saved, &resumed)?;
             let report = resumed.report(&host, &options)?;
@@ -123,14 +118,6 @@ fn in_the_end(way: &str) -> String {
 
 fn until_full(way: &str) -> String {
     format!("{way}: until full speed")
-}
-
-/// Has the host's memory at hand, as much as a guest takes; how long that takes, in s.
-fn fetch_memory_s() -> f64 {
-    let began = Instant::now();
-    // No byte may be zero: those would not be touched.
-    drop(std::hint::black_box(vec![1_u8; GUEST_BYTES]));
-    ms(began.elapsed()) / 1e3
 }
 
 /// Gives what the guest said until it was saved.
