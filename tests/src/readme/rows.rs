@@ -55,8 +55,8 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         benchmark: Benchmark::Degradation,
-        what: "work of a guest of 512 MiB that moves over 1 Gb/s and again 5 s later takes longer by: on 82 MiB, by post-copy, by pre-copy \
-               (the paper's kernel build: 30 and 29 %); sending 500 Mb/s over the same link (its NetPerf: 25 and 33 %)",
+        what: "a guest of 512 MiB moves over 1 Gb/s; how much longer its work takes during the move and 5 s after it: on 82 MiB, by post-copy and by pre-copy \
+               (the paper's kernel build, moved again and again: 30 and 29 %); sending 500 Mb/s over the same link (its NetPerf: 25 and 33 %)",
         shown: "{}, {} %; {}, {} %",
         fields: &[
             "repeated[application=build&column=post-copy&memory_mib=512].slowdown_percent",
