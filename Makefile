@@ -63,7 +63,7 @@ bench: setup ## measures the most telling part of everything and draws it: resul
 	$(step) "balloon" target/release/bench-balloon --suite sweep --rounds 1 --interval-ms 100 --interval-ms 1000 --interval-ms 5000 --out results/balloon.json
 	$(step) "page" target/release/bench-page results
 
-bench-full: setup ## measures every cell of everything, ten times and more: a day; needs root for slow links
+bench-full: setup ## measures every cell of everything, ten times and more, for many hours; needs root for slow links
 	$(step) "guest images" guest-images/linux/build.sh
 	$(step) "programs" cargo build --release -p vmm -p tests --bins
 	$(step) "start and size" target/release/bench-boot --runs 30 --out results/boot.json

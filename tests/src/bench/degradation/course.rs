@@ -47,7 +47,7 @@ pub fn measure(
     let noise = Watch::begin()?;
     let vm = ground.boot(application, MEMORY_MIB)?;
     let watched = Watched::new(vm.skiff.output().clone());
-    let counters = ground.counters(0);
+    let counters = ground.counters();
     let (moments, moved) = thread::scope(|scope| {
         let watch = scope.spawn(|| watched.moments(&counters));
         thread::sleep(AROUND);

@@ -126,13 +126,9 @@ impl Ground {
         Ok((arriving, report))
     }
 
-    /// What went over the wire of the place in which the VM is before that move, and what of it a client
-    /// got.
-    pub(super) fn counters(&self, moves: usize) -> Counters {
-        Counters::new(
-            self.network.uplink(moves % 2).to_owned(),
-            self.network.client(),
-        )
+    /// What goes over the wire of the first place, and what of it, or from elsewhere, a client gets.
+    pub(super) fn counters(&self) -> Counters {
+        Counters::new(self.network.uplink(0).to_owned(), self.network.client())
     }
 
     fn key(&self) -> PathBuf {

@@ -60,7 +60,7 @@ pub fn measure(
         thread::sleep(PAUSE);
     }
     let until = done(ground, application, &vm)?;
-    let moved_per_s = to_f64(until - from) / began.elapsed().as_secs_f64();
+    let moved_per_s = to_f64(until.saturating_sub(from)) / began.elapsed().as_secs_f64();
     let alone_per_s = f64::midpoint(before, rate_alone(ground, application, &vm)?);
     Ok(Repeated {
         application: application.to_string(),
@@ -82,7 +82,7 @@ fn rate_alone(
     let (began, from) = (Instant::now(), done(ground, application, vm)?);
     thread::sleep(ALONE);
     let until = done(ground, application, vm)?;
-    Ok(to_f64(until - from) / began.elapsed().as_secs_f64())
+    Ok(to_f64(until.saturating_sub(from)) / began.elapsed().as_secs_f64())
 }
 
 /// What is done by now: as the guest says, or what came to a client.
@@ -93,6 +93,6 @@ fn done(ground: &Ground, application: Application, vm: &VmProcess) -> Result<u64
             let line = vm.wait_fresh_output("pages=")?;
             Ok(last_pages(&[line]))
         }
-        Application::Sender => ground.counters(0).client_bytes(),
+        Application::Sender => ground.counters().client_bytes(),
     }
 }

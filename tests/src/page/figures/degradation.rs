@@ -59,7 +59,7 @@ pub fn all(degradation: &Value, paper: &Paper) -> Vec<Figure> {
             paper,
             ("repeated-build", "build", "fig7_kernel_build_s"),
             "Work while its VM moves again and again (VEE 2009, figure 7)",
-            "Ours is work on 82 MiB, the paper's a kernel build; there are 5 s between two moves in both.",
+            "Ours is work on 82 MiB, the paper's a kernel build; 5 s follow each move in both. `make bench` makes one move, with --full it is ten.",
         ),
         repeated(
             degradation,
@@ -67,7 +67,7 @@ pub fn all(degradation: &Value, paper: &Paper) -> Vec<Figure> {
             ("repeated-sender", "sender", "fig8_netperf_s"),
             "Sending while its VM moves again and again (VEE 2009, figure 8)",
             "Ours is a sender of 500 Mb/s that has 113 MiB, of which what came to a client counts; the paper's is NetPerf \
-             at the full rate of its link.",
+             at the full rate of its link. Moves as above.",
         ),
     ];
     courses.chain(repeated.into_iter().flatten()).collect()
