@@ -38,8 +38,8 @@ pub(crate) use region::{FaultRegion, HUGE_PAGES, Stage};
 /// [`receive`].
 pub trait DestinationVm: Send {
     /// Checks that the VM can run here, that there is memory for it above all, and builds it, with
-    /// its RAM mapped and untouched: what was written there before is discarded, and huge pages are
-    /// ruled out for the mapping.
+    /// its RAM mapped and untouched: a page that was written before would stay in place of the one
+    /// that is to come. Huge pages are ruled out for the mapping then.
     ///
     /// # Errors
     /// The reason to refuse the VM.

@@ -29,6 +29,20 @@ proptest! {
             PageRange::between(to_u64(first), to_u64(past))
         });
         prop_assert_eq!(set.next_run(from, limit), expected);
+        prop_assert_eq!(&set.clone(), &set);
+        prop_assert_eq!(PageBitmap::from_bytes(&set.to_bytes(), set.pages()), Some(set));
+    }
+
+    #[test]
+    fn next_gap_from_anywhere_matches_the_next_run_of_all_others(
+        members in prop::collection::vec(any::<bool>(), 0..300),
+        from in 0u64..320,
+        limit in 0u64..320,
+    ) {
+        let set = set_of(&members);
+        let mut others = PageBitmap::full(set.pages());
+        others.remove_all(&set);
+        prop_assert_eq!(set.next_gap(from, limit), others.next_run(from, limit));
     }
 
     #[test]

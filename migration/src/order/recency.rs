@@ -62,21 +62,19 @@ impl Ranking {
             pieces: Vec::new(),
             by_address: Vec::new(),
         };
-        let mut unplaced = PageBitmap::full(pages);
+        let mut placed = PageBitmap::empty(pages);
         for round in &recency.rounds {
             let mut at = 0;
             while let Some(written) = round.next_run(at, pages) {
                 at = written.end();
-                while let Some(run) = unplaced.next_run(written.first().get(), written.end()) {
+                while let Some(run) = placed.next_gap(written.first().get(), written.end()) {
                     ranking.append(run);
-                    run.iter().for_each(|page| {
-                        unplaced.remove(page);
-                    });
+                    placed.insert_range(run);
                 }
             }
         }
         let mut at = 0;
-        while let Some(run) = unplaced.next_run(at, pages) {
+        while let Some(run) = placed.next_gap(at, pages) {
             at = run.end();
             ranking.append(run);
         }

@@ -27,7 +27,7 @@ pub(super) struct Inflow {
     /// given up. Who holds it touches no guest RAM.
     given_up: RwLock<PageBitmap>,
     progress: Mutex<Progress>,
-    /// Signalled when the last page is here, and when something fails.
+    /// Signalled when the guest runs, when the last page is here, and at the end.
     changed: Condvar,
     pub(super) stop: Stop,
     /// Raised when nothing is to be held back any longer.
@@ -46,6 +46,8 @@ struct Progress {
     is_owned: bool,
     failure: Option<Error>,
     has_failed: bool,
+    /// Whether no thread is to go on.
+    has_ended: bool,
 }
 
 /// The pages that come first.
@@ -103,6 +105,7 @@ impl Inflow {
                 is_owned: false,
                 failure: None,
                 has_failed: false,
+                has_ended: false,
             }),
             changed: Condvar::new(),
             stop: Stop::new()?,
@@ -112,11 +115,13 @@ impl Inflow {
         })
     }
 
-    /// Brings all pages that nobody waits for, until there are none left.
+    /// Brings all pages that nobody waits for, until there are none left. It begins when the guest runs:
+    /// before, it would only be in the way of who restores the state.
     ///
     /// # Errors
     /// If they cannot be read or installed.
     pub(super) fn fill(&self) -> Result<()> {
+        self.wait_running();
         let mut stage = Stage::new()?;
         let mut runs = Vec::new();
         while !self.has_ended() {
@@ -259,6 +264,18 @@ impl Inflow {
     /// The guest was started.
     pub(super) fn guest_runs(&self) {
         lock(&self.progress).runs = Some(Instant::now());
+        self.changed.notify_all();
+    }
+
+    /// Waits until the guest runs, or never will.
+    fn wait_running(&self) {
+        let progress = self
+            .changed
+            .wait_while(lock(&self.progress), |progress| {
+                progress.runs.is_none() && !progress.has_ended
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        drop(progress);
     }
 
     /// Waits until all memory is here, and makes it the guest's alone.
@@ -293,7 +310,6 @@ impl Inflow {
             let _ = self.region.release();
         }
         drop(progress);
-        self.changed.notify_all();
         self.end();
     }
 
@@ -305,12 +321,14 @@ impl Inflow {
 
     /// Has all threads end.
     pub(super) fn end(&self) {
+        lock(&self.progress).has_ended = true;
+        self.changed.notify_all();
         self.stop.raise();
         self.haste.raise();
     }
 
     fn has_ended(&self) -> bool {
-        lock(&self.progress).has_failed
+        lock(&self.progress).has_ended
     }
 
     /// The account, once all memory is here; `began` is when the guest did.

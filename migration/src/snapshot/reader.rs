@@ -1,7 +1,7 @@
 //! Opening a snapshot: its small file is read and checked, its memory is not touched.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -123,12 +123,16 @@ impl Snapshot {
         let path = self.directory.join(WORKING_SET);
         let pages = self.memory.pages();
         let limit = WorkingSet::record_bytes(pages);
-        let mut record = Vec::new();
-        let read = File::open(&path).and_then(|file| file.take(limit).read_to_end(&mut record));
+        let read = File::open(&path).and_then(|file| {
+            // Read in one piece: its length is known before.
+            let bytes = file.metadata()?.len().min(limit);
+            let mut record = vec![0; to_usize(bytes)];
+            file.read_exact_at(&mut record, 0).map(|()| record)
+        });
         match read {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(WorkingSet::empty(pages)),
             Err(error) => Err(failed("read", &path)(error)),
-            Ok(_) => WorkingSet::decode(&record, self.identity, pages).map_err(|source| {
+            Ok(record) => WorkingSet::decode(&record, self.identity, pages).map_err(|source| {
                 SnapshotError::WorkingSet {
                     directory: self.directory.clone(),
                     source,

@@ -12,6 +12,8 @@
 //! | 24 | 8 | XXH3 of the bytes before and of the set |
 //! | 32 | ... | the set, a bit for each page of the memory in 64-bit words |
 
+use std::hash::Hasher;
+
 use twox_hash::XxHash3_64;
 
 use crate::bitmap::PageBitmap;
@@ -94,8 +96,7 @@ impl WorkingSet {
         record.extend([0; 4]);
         record.extend(identity.0.to_le_bytes());
         let set = pages.to_bytes();
-        let checksum = XxHash3_64::oneshot(&[&record[..], &set].concat());
-        record.extend(checksum.to_le_bytes());
+        record.extend(checksum(&record, &set).to_le_bytes());
         record.extend(set);
         record
     }
@@ -107,7 +108,7 @@ impl WorkingSet {
             return;
         };
         header[16..CHECKSUM_AT].copy_from_slice(&identity.0.to_le_bytes());
-        let checksum = XxHash3_64::oneshot(&[&header[..CHECKSUM_AT], set].concat());
+        let checksum = checksum(&header[..CHECKSUM_AT], set);
         header[CHECKSUM_AT..].copy_from_slice(&checksum.to_le_bytes());
     }
 
@@ -128,7 +129,7 @@ impl WorkingSet {
         if u64_at(head, 16) != identity.0 {
             return Err(Unusable::Stale);
         }
-        if XxHash3_64::oneshot(&[head, set].concat()) != u64_at(header, CHECKSUM_AT) {
+        if checksum(head, set) != u64_at(header, CHECKSUM_AT) {
             return Err(Unusable::Damaged);
         }
         Ok(Self {
@@ -136,6 +137,14 @@ impl WorkingSet {
             resumes: u16::from_le_bytes([rest[0], rest[1]]),
         })
     }
+}
+
+/// The checksum of a record: of all before it, and of the set.
+fn checksum(head: &[u8], set: &[u8]) -> u64 {
+    let mut hasher = XxHash3_64::new();
+    hasher.write(head);
+    hasher.write(set);
+    hasher.finish()
 }
 
 #[cfg(test)]

