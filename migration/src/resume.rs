@@ -8,6 +8,7 @@
 //!   next --> order --> snapshot --> stage --> guest memory      thread `resume-fill`
 //! ```
 
+mod ahead;
 mod faults;
 mod inflow;
 mod learning;

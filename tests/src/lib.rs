@@ -8,4 +8,5 @@ pub mod paper;
 pub mod picture;
 pub mod readme;
 pub mod relay;
+pub mod result_files;
 pub mod rig;

@@ -1,4 +1,4 @@
-//! Pictures of measurements: lines over an axis, as SVG or PNG.
+//! Pictures of measurements: lines or bars over an axis, as SVG or PNG.
 
 use std::fs;
 use std::ops::Range;
@@ -10,8 +10,17 @@ use plotters::coord::{CoordTranslate, Shift};
 use plotters::drawing::DrawingAreaErrorKind;
 use plotters::prelude::*;
 
+use crate::bench::to_f64;
+
 /// Pixels; our choice: because it fills half a screen.
 const SIZE: (u32, u32) = (960, 540);
+
+/// The share of a group's room that its bars take. Our choice: the rest tells groups apart.
+const GROUP: f64 = 0.8;
+
+/// The smallest number of a logarithmic axis is so many times what the axis begins with. Our choice: a bar of
+/// the smallest number is seen.
+const BELOW: f64 = 1.2;
 
 /// The name of the font in which everything is written.
 const FONT: &str = "sans-serif";
@@ -53,6 +62,15 @@ pub enum Scale {
     Logarithmic,
 }
 
+/// What is to the right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Axis {
+    /// Numbers, over which there are lines.
+    Numbers(Scale),
+    /// Names, over each of which every series has a bar: its x is the number of the name, from 0.
+    Names(&'static [&'static str]),
+}
+
 /// Points with a name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
@@ -62,20 +80,20 @@ pub struct Series {
     pub points: Vec<(f64, f64)>,
 }
 
-/// Lines over one axis.
+/// Lines or bars over one axis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Picture {
     /// What it shows.
     pub title: String,
     /// What is measured to the right, with its unit.
     pub x: String,
-    /// How that axis counts.
-    pub x_scale: Scale,
+    /// What there is of it.
+    pub x_axis: Axis,
     /// What is measured upwards, with its unit.
     pub y: String,
     /// How that axis counts.
     pub y_scale: Scale,
-    /// The lines.
+    /// The lines, or one bar of each group.
     pub series: Vec<Series>,
 }
 
@@ -100,7 +118,11 @@ impl Picture {
     /// Whether the scales can show a point.
     fn has_place(&self, (x, y): (f64, f64)) -> bool {
         let on = |scale, number| scale == Scale::Linear || number > 0.0;
-        on(self.x_scale, x) && on(self.y_scale, y)
+        let is_across = match self.x_axis {
+            Axis::Numbers(scale) => on(scale, x),
+            Axis::Names(_) => true,
+        };
+        is_across && on(self.y_scale, y)
     }
 
     fn draw_with<B: DrawingBackend>(&self, backend: B, path: &Path) -> Result<(), PictureError> {
@@ -110,11 +132,14 @@ impl Picture {
         let x = self.range(|point| point.0).ok_or_else(empty)?;
         let y = self.range(|point| point.1).ok_or_else(empty)?;
         let area = backend.into_drawing_area();
-        let x_from_0 = x.start.min(0.0)..x.end;
+        let (x_scale, x_from_0) = match self.x_axis {
+            Axis::Numbers(scale) => (scale, x.start.min(0.0)..x.end),
+            Axis::Names(names) => (Scale::Linear, 0.0..to_f64(names.len() as u64)),
+        };
         // A line that is level all the time has room around it all the same.
         let y_from_0 = y.start.min(0.0)..(y.end * 1.1).max(y.start.min(0.0) + 1e-9);
-        let y_around = (y.start / 1.2..y.end * 1.2).log_scale();
-        let drawn = match (self.x_scale, self.y_scale) {
+        let y_around = (y.start / BELOW..y.end * 1.2).log_scale();
+        let drawn = match (x_scale, self.y_scale) {
             (Scale::Linear, Scale::Linear) => self.draw_on(&area, x_from_0, y_from_0),
             (Scale::Linear, Scale::Logarithmic) => self.draw_on(&area, x_from_0, y_around),
             (Scale::Logarithmic, Scale::Linear) => self.draw_on(&area, x.log_scale(), y_from_0),
@@ -151,17 +176,38 @@ impl Picture {
             .x_label_area_size(48)
             .y_label_area_size(64)
             .build_cartesian_2d(x, y)?;
-        chart
-            .configure_mesh()
-            .label_style((FONT, 12))
-            .x_desc(&self.x)
-            .y_desc(&self.y)
-            .draw()?;
+        let names = match self.x_axis {
+            Axis::Numbers(_) => None,
+            Axis::Names(names) => Some(names),
+        };
+        let name_at = |x: &f64| name_in(names.unwrap_or_default(), *x);
+        let mut mesh = chart.configure_mesh();
+        mesh.label_style((FONT, 12)).x_desc(&self.x).y_desc(&self.y);
+        if let Some(names) = names {
+            // One where each group begins, and one in its middle.
+            mesh.disable_x_mesh()
+                .x_labels(2 * names.len() + 1)
+                .x_label_formatter(&name_at);
+        }
+        mesh.draw()?;
+        let y = self.range(|point| point.1).unwrap_or(0.0..0.0);
+        let bottom = match self.y_scale {
+            Scale::Linear => 0.0,
+            Scale::Logarithmic => y.start / BELOW,
+        };
         for (index, series) in self.series.iter().enumerate() {
             let color = Palette99::pick(index).to_rgba();
-            let line = LineSeries::new(series.points.iter().copied(), color.stroke_width(2));
-            chart
-                .draw_series(line.point_size(2))?
+            let drawn = if names.is_some() {
+                let bars = series.points.iter().map(|&(x, y)| {
+                    let [left, right] = self.bar(index, x);
+                    Rectangle::new([(left, bottom), (right, y)], color.filled())
+                });
+                chart.draw_series(bars)?
+            } else {
+                let line = LineSeries::new(series.points.iter().copied(), color.stroke_width(2));
+                chart.draw_series(line.point_size(2))?
+            };
+            drawn
                 .label(&series.name)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color));
         }
@@ -173,6 +219,13 @@ impl Picture {
             .draw()
     }
 
+    /// From where to where the bar of that series goes whose group begins at `x`.
+    fn bar(&self, index: usize, x: f64) -> [f64; 2] {
+        let width = GROUP / to_f64(self.series.len() as u64);
+        let left = x + (1.0 - GROUP) / 2.0 + width * to_f64(index as u64);
+        [left, left + width]
+    }
+
     /// From the smallest to the largest number of all points.
     fn range(&self, number: impl Fn(&(f64, f64)) -> f64) -> Option<Range<f64>> {
         let numbers = self.series.iter().flat_map(|series| &series.points);
@@ -182,6 +235,15 @@ impl Picture {
             Some(range) => Some(range.start.min(number)..range.end.max(number)),
         })
     }
+}
+
+/// The name of the group whose middle `x` is.
+fn name_in(names: &[&str], x: f64) -> String {
+    let middles = (0..).zip(names);
+    let name = middles
+        .filter(|&(number, _)| (x - to_f64(number) - 0.5).abs() < 0.01)
+        .map(|(_, name)| *name);
+    name.collect()
 }
 
 /// Makes the font known to the drawing library, once.
@@ -205,7 +267,7 @@ mod tests {
         Picture {
             title: "slow-down".to_owned(),
             x: "interval, ms".to_owned(),
-            x_scale,
+            x_axis: Axis::Numbers(x_scale),
             y: "slow-down, %".to_owned(),
             y_scale,
             series: vec![Series {
@@ -253,6 +315,30 @@ mod tests {
             drawn.len()
         });
         assert!(sizes[0] < sizes[1], "names are not written: {sizes:?}");
+    }
+
+    #[test]
+    fn bars_of_a_group_are_beside_each_other_over_its_name() {
+        let directory = tempfile::tempdir().unwrap();
+        for scale in [Scale::Linear, Scale::Logarithmic] {
+            let mut picture = picture([scale; 2], &[(0.0, 3.0), (1.0, 1.0)]);
+            picture.x_axis = Axis::Names(&["web server", "sender"]);
+            picture.series.push(Series {
+                name: "further".to_owned(),
+                points: vec![(1.0, 2.0)],
+            });
+            let path = directory.path().join("bars.svg");
+            picture.draw(&path).unwrap();
+            let drawn = fs::read_to_string(&path).unwrap();
+            for text in ["web server", "sender", "further"] {
+                assert_eq!(drawn.matches(text).count(), 1, "{text} in {drawn}");
+            }
+            let bars = [picture.bar(0, 1.0), picture.bar(1, 1.0)].concat();
+            assert!(
+                1.0 < bars[0] && bars[1] == bars[2] && bars[3] < 2.0,
+                "{bars:?}"
+            );
+        }
     }
 
     #[test]

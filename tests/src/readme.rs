@@ -14,12 +14,11 @@ mod tests;
 
 use std::fmt::Write;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::page::Benchmark;
+use crate::result_files::{Benchmark, FileError, path_of, read};
 use rows::{ROWS, Row};
 
 /// What stands before and behind the table.
@@ -34,26 +33,9 @@ const LEFT_OUT: [&str; 2] = ["pairs", "samples"];
 /// A table that could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadmeError {
-    /// A file cannot be read or written.
-    #[error("cannot {action} {path}")]
-    File {
-        /// What was tried.
-        action: &'static str,
-        /// With which file.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
-    /// A file of results is not what a benchmark writes.
-    #[error("{path} is no file of results")]
-    Results {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: serde_json::Error,
-    },
+    /// A file cannot be read or written, or has no results.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Nothing is there that a row shows.
     #[error("{benchmark}.json has nothing at `{field}`, for the row `{row}`")]
     Field {
@@ -77,12 +59,12 @@ pub enum ReadmeError {
 /// # Errors
 /// One of them is missing, or cannot be read or written.
 pub fn keep(results: &Path, kept: &Path) -> Result<(), ReadmeError> {
-    fs::create_dir_all(kept).map_err(failed("make", kept))?;
+    fs::create_dir_all(kept).map_err(FileError::at("make", kept))?;
     for benchmark in Benchmark::ALL {
         let mut value = read(results, benchmark)?;
         leave_out(&mut value);
-        let path = file(kept, benchmark);
-        fs::write(&path, format!("{value:#}\n")).map_err(failed("write", &path))?;
+        let path = path_of(kept, benchmark);
+        fs::write(&path, format!("{value:#}\n")).map_err(FileError::at("write", &path))?;
     }
     Ok(())
 }
@@ -92,10 +74,11 @@ pub fn keep(results: &Path, kept: &Path) -> Result<(), ReadmeError> {
 /// # Errors
 /// A result is missing, or the README cannot be read or written, or has no place for it.
 pub fn update(path: &Path, kept: &Path) -> Result<(), ReadmeError> {
-    let text = fs::read_to_string(path).map_err(failed("read", path))?;
+    let text = fs::read_to_string(path).map_err(FileError::at("read", path))?;
     let [before, _, after] = parts(&text).ok_or_else(|| no_place(path))?;
     let table = table(kept)?;
-    fs::write(path, [before, &table, after].concat()).map_err(failed("write", path))
+    let text = [before, &table, after].concat();
+    Ok(fs::write(path, text).map_err(FileError::at("write", path))?)
 }
 
 /// The table that stands in the README at `path`.
@@ -103,7 +86,7 @@ pub fn update(path: &Path, kept: &Path) -> Result<(), ReadmeError> {
 /// # Errors
 /// It cannot be read, or has no place for one.
 pub fn present(path: &Path) -> Result<String, ReadmeError> {
-    let text = fs::read_to_string(path).map_err(failed("read", path))?;
+    let text = fs::read_to_string(path).map_err(FileError::at("read", path))?;
     let [_, table, _] = parts(&text).ok_or_else(|| no_place(path))?;
     Ok(table.to_owned())
 }
@@ -163,25 +146,6 @@ fn leave_out(value: &mut Value) {
     }
 }
 
-fn read(directory: &Path, benchmark: Benchmark) -> Result<Value, ReadmeError> {
-    let path = file(directory, benchmark);
-    let bytes = fs::read(&path).map_err(failed("read", &path))?;
-    serde_json::from_slice(&bytes).map_err(|source| ReadmeError::Results { path, source })
-}
-
-fn file(directory: &Path, benchmark: Benchmark) -> PathBuf {
-    directory.join(benchmark.name()).with_extension("json")
-}
-
 fn no_place(path: &Path) -> ReadmeError {
     ReadmeError::NoPlace { path: path.into() }
-}
-
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ReadmeError {
-    let path = path.to_owned();
-    move |source| ReadmeError::File {
-        action,
-        path,
-        source,
-    }
 }

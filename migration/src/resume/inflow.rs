@@ -7,7 +7,8 @@ use crate::bitmap::PageBitmap;
 use crate::destination::{FaultRegion, GivesUp, Stage};
 use crate::error::{Error, Result};
 use crate::order::SendOrder;
-use crate::page::{PAGE_BYTES, PageIndex, PageRange, to_u64, to_usize};
+use crate::page::{PAGE_BYTES, PageIndex, PageRange, to_usize};
+use crate::resume::ahead::Ahead;
 use crate::resume::faults::FaultLog;
 use crate::resume::learning::{Neighbourhood, QUIET, Reach, WINDOW, ahead, is_huge, plan};
 use crate::resume::{Prefetch, Resumed};
@@ -48,16 +49,6 @@ struct Progress {
     has_failed: bool,
     /// Whether no thread is to go on.
     has_ended: bool,
-}
-
-/// The pages that come first.
-#[derive(Debug, Default)]
-struct Ahead {
-    pages: u64,
-    left: Option<PageBitmap>,
-    left_pages: u64,
-    /// When the last of them was here.
-    all_here: Option<Instant>,
 }
 
 /// Whether pages were found to be brought.
@@ -345,8 +336,8 @@ impl Inflow {
         Resumed {
             faults: progress.faults.count(),
             latency_us: progress.faults.latency().into(),
-            prefetch_pages: progress.ahead.pages,
-            prefetch: progress.ahead.all_here.map(after),
+            prefetch_pages: progress.ahead.pages(),
+            prefetch: progress.ahead.all_here().map(after),
             fill: began.elapsed(),
             learned,
         }
@@ -374,29 +365,6 @@ impl GivesUp for Inflow {
         self.region.discard(pages)?;
         // Who waits for a page that will not be installed asks again, and gets one of zeroes.
         self.region.wake_all(pages)
-    }
-}
-
-impl Ahead {
-    fn new(left: PageBitmap) -> Self {
-        let pages = left.count();
-        Self {
-            pages,
-            left: Some(left),
-            left_pages: pages,
-            all_here: None,
-        }
-    }
-
-    fn came(&mut self, run: PageRange) {
-        let Some(left) = self.left.as_mut().filter(|_| self.left_pages > 0) else {
-            return;
-        };
-        let came = run.iter().filter(|&page| left.remove(page)).count();
-        self.left_pages -= to_u64(came);
-        if self.left_pages == 0 {
-            self.all_here = Some(Instant::now());
-        }
     }
 }
 

@@ -11,6 +11,7 @@ use rustix::process::geteuid;
 
 use super::BenchError;
 use super::cell::LinkKind;
+use crate::harness::TOKEN_BUCKET;
 use namespace::{Namespace, run, succeeds};
 
 const SOURCE_ADDRESS: &str = "10.213.0.1";
@@ -18,14 +19,6 @@ const DESTINATION_ADDRESS: &str = "10.213.0.2";
 
 /// Name of the device at either end.
 const DEVICE: &str = "wire0";
-
-/// What the bucket holds. Our choice: because at 1 Gb/s it lasts for the millisecond by which a timer
-/// may be late, so that the rate is kept.
-const BURST_BYTES: u32 = 128 << 10;
-
-/// Longest queue, in time. Our choice: because it is what a switch port has, and TCP keeps the queue
-/// far shorter itself.
-const QUEUE: &str = "50ms";
 
 /// A link that exists as long as this value.
 #[derive(Debug)]
@@ -118,16 +111,15 @@ fn shaped(mbit_per_s: u32) -> Result<[Namespace; 2], BenchError> {
         to,
     ])?;
     let rate = format!("{mbit_per_s}mbit");
-    let burst = BURST_BYTES.to_string();
     for (name, address) in [(from, SOURCE_ADDRESS), (to, DESTINATION_ADDRESS)] {
         let address = format!("{address}/30");
         run(&["ip", "-n", name, "address", "add", &address, "dev", DEVICE])?;
         run(&["ip", "-n", name, "link", "set", "lo", "up"])?;
         run(&["ip", "-n", name, "link", "set", DEVICE, "up"])?;
-        run(&[
-            "tc", "-n", name, "qdisc", "add", "dev", DEVICE, "root", "tbf", "rate", &rate, "burst",
-            &burst, "latency", QUEUE,
-        ])?;
+        let filter = [
+            "tc", "-n", name, "qdisc", "add", "dev", DEVICE, "root", "tbf", "rate", &rate,
+        ];
+        run(&[&filter[..], &TOKEN_BUCKET].concat())?;
     }
     Ok([source, destination])
 }

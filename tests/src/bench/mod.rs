@@ -36,4 +36,5 @@ pub use results::Results;
 pub use sample::{Sample, Summary};
 pub use session::{Plan, measure};
 pub use statistics::Spread;
+pub(crate) use statistics::to_f64;
 pub use table::{METRICS, print};

@@ -84,11 +84,7 @@ impl Sample {
         noise: Noise,
     ) -> Result<Self, BenchError> {
         let text = |name: &str| report[name].as_str().unwrap_or("unknown").to_owned();
-        let outcome = text("outcome");
-        if outcome != "completed" {
-            let reason = text("reason");
-            return Err(BenchError::NotMoved { outcome, reason });
-        }
+        check_moved(report)?;
         if let Some(contradiction) = contradiction(report) {
             return Err(BenchError::Contradiction { contradiction });
         }
@@ -144,6 +140,17 @@ impl Sample {
     pub fn content_bytes(&self) -> f64 {
         self.transferred_pages * f64::from(guest::PAGE_BYTES)
     }
+}
+
+/// Whether the move completed of which this is the report.
+pub(super) fn check_moved(report: &Value) -> Result<(), BenchError> {
+    let text = |name: &str| report[name].as_str().unwrap_or("unknown").to_owned();
+    let outcome = text("outcome");
+    if outcome == "completed" {
+        return Ok(());
+    }
+    let reason = text("reason");
+    Err(BenchError::NotMoved { outcome, reason })
 }
 
 /// The number at a place of a report.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use ::tests::bench::balloon::drag::{CLAIMED_MS, Drag, Load};
 use ::tests::bench::balloon::{Giving, freed, moved};
 use ::tests::bench::results;
-use ::tests::harness::{complain, remove_on_signal, skiff_binary};
+use ::tests::harness::{exit_code, remove_on_signal, skiff_binary};
 use ::tests::rig::{Echo, Input, Rig, RigEnd};
 use argh::FromArgs;
 use serde_json::{Value, json};
@@ -131,14 +131,7 @@ impl FromStr for Suite {
 }
 
 fn main() -> ExitCode {
-    let args: Args = argh::from_env();
-    match run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain("bench-balloon", &*error);
-            ExitCode::FAILURE
-        }
-    }
+    exit_code("bench-balloon", run(&argh::from_env()))
 }
 
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ::tests::bench::{BenchError, Spread, results};
-use ::tests::harness::{HarnessError, Host, VmProcess, complain, remove_on_signal};
+use ::tests::harness::{HarnessError, Host, VmProcess, exit_code, remove_on_signal};
 use argh::FromArgs;
 use serde_json::json;
 
@@ -32,14 +32,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let args: Args = argh::from_env();
-    match run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain("bench-boot", &error);
-            ExitCode::FAILURE
-        }
-    }
+    exit_code("bench-boot", run(&argh::from_env()))
 }
 
 fn run(args: &Args) -> Result<(), BenchError> {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use ::tests::bench::degradation::{Application, Ground, columns, course, repeated};
 use ::tests::bench::results;
-use ::tests::harness::{Network, complain, remove_on_signal};
+use ::tests::harness::{Network, exit_code, remove_on_signal};
 use argh::FromArgs;
 use serde_json::json;
 
@@ -29,14 +29,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let args: Args = argh::from_env();
-    match run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain("bench-degradation", &*error);
-            ExitCode::FAILURE
-        }
-    }
+    exit_code("bench-degradation", run(&argh::from_env()))
 }
 
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use ::tests::bench::devices::{self, Monitor, disk, net};
 use ::tests::bench::results;
-use ::tests::harness::{Network, complain, qemu_version, remove_on_signal};
+use ::tests::harness::{Network, exit_code, qemu_version, remove_on_signal};
 use argh::FromArgs;
 use serde_json::json;
 
@@ -50,14 +50,7 @@ impl FromStr for Device {
 }
 
 fn main() -> ExitCode {
-    let args: Args = argh::from_env();
-    match run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain("bench-devices", &*error);
-            ExitCode::FAILURE
-        }
-    }
+    exit_code("bench-devices", run(&argh::from_env()))
 }
 
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {

@@ -10,7 +10,7 @@ use ::tests::bench::{
     BenchError, Column, Extent, LinkKind, Pace, Plan, Selection, Suite, Workload, measure, print,
     results,
 };
-use ::tests::harness::complain;
+use ::tests::harness::exit_code;
 use argh::FromArgs;
 use vmm::console::Signals;
 
@@ -71,14 +71,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let args: Args = argh::from_env();
-    match run(args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain("bench-migrate", &error);
-            ExitCode::FAILURE
-        }
-    }
+    exit_code("bench-migrate", run(argh::from_env()))
 }
 
 fn run(args: Args) -> Result<(), BenchError> {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use ::tests::harness::complain;
+use ::tests::harness::exit_code;
 use ::tests::page;
 use argh::FromArgs;
 
@@ -21,14 +21,6 @@ struct Args {
 
 fn main() -> ExitCode {
     let args: Args = argh::from_env();
-    match page::build(&args.directory) {
-        Ok(path) => {
-            println!("{}", path.display());
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            complain("bench-page", &error);
-            ExitCode::FAILURE
-        }
-    }
+    let built = page::build(&args.directory).map(|path| println!("{}", path.display()));
+    exit_code("bench-page", built)
 }

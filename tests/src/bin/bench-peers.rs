@@ -7,7 +7,7 @@ use ::tests::bench::link::{self, Link};
 use ::tests::bench::peers::{Contest, cells, print};
 use ::tests::bench::run::{Interrupt, Mover, ReceiverOptions};
 use ::tests::bench::{BenchError, Extent, LinkKind, results};
-use ::tests::harness::{complain, qemu_version};
+use ::tests::harness::{exit_code, qemu_version};
 use argh::FromArgs;
 use serde_json::json;
 use vmm::console::Signals;
@@ -39,14 +39,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let args: Args = argh::from_env();
-    match run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain("bench-peers", &error);
-            ExitCode::FAILURE
-        }
-    }
+    exit_code("bench-peers", run(&argh::from_env()))
 }
 
 fn run(args: &Args) -> Result<(), BenchError> {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use ::tests::harness::complain;
+use ::tests::harness::exit_code;
 use ::tests::readme;
 use argh::FromArgs;
 
@@ -19,11 +19,6 @@ struct Args {
 fn main() -> ExitCode {
     let args: Args = argh::from_env();
     let (readme, kept) = (Path::new("README.md"), Path::new("tests/measured"));
-    match readme::keep(&args.results, kept).and_then(|()| readme::update(readme, kept)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain("bench-readme", &error);
-            ExitCode::FAILURE
-        }
-    }
+    let made = readme::keep(&args.results, kept).and_then(|()| readme::update(readme, kept));
+    exit_code("bench-readme", made)
 }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use ::tests::bench::resume::{Findings, clones, first, set, speed, write};
 use ::tests::bench::{BenchError, results};
-use ::tests::harness::{complain, remove_on_signal};
+use ::tests::harness::{exit_code, remove_on_signal};
 use argh::FromArgs;
 use serde_json::json;
 
@@ -83,14 +83,7 @@ impl FromStr for Suite {
 }
 
 fn main() -> ExitCode {
-    let args: Args = argh::from_env();
-    match run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain("bench-resume", &*error);
-            ExitCode::FAILURE
-        }
-    }
+    exit_code("bench-resume", run(&argh::from_env()))
 }
 
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
-use std::process::ExitStatus;
+use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
 use crate::rig::RigError;
@@ -71,6 +71,17 @@ impl HarnessError {
     /// Turns an I/O error into an error, for `map_err`.
     pub fn process(action: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Process { action, source }
+    }
+}
+
+/// The exit code of `program`, which says what went wrong if anything did.
+pub fn exit_code(program: &str, outcome: Result<(), impl Into<Box<dyn Error>>>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(program, &*error.into());
+            ExitCode::FAILURE
+        }
     }
 }
 

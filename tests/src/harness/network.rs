@@ -12,6 +12,11 @@ use super::{HarnessError, leavings};
 /// Networks of this process so far.
 static MADE: AtomicU32 = AtomicU32::new(0);
 
+/// What the token bucket filter of a slow link holds, and its longest queue, in time (tc-tbf(8)). Our
+/// choice: such a bucket lasts at 1 Gb/s for the millisecond by which a timer may be late, so that the
+/// rate is kept; such a queue is what a switch port has, and TCP keeps it far shorter itself.
+pub const TOKEN_BUCKET: [&str; 4] = ["burst", "128k", "latency", "50ms"];
+
 /// A bridge with what is on it, which goes with it.
 #[derive(Debug)]
 pub struct Network {
@@ -170,6 +175,20 @@ impl Network {
         self.bridge()
     }
 
+    /// What an interface of this host has counted so far of `what`, as rx_bytes or rx_packets
+    /// (Documentation/ABI/testing/sysfs-class-net-statistics of Linux).
+    ///
+    /// # Errors
+    /// There is no such interface.
+    pub fn counted(interface: &str, what: &str) -> Result<u64, HarnessError> {
+        let path = Path::new("/sys/class/net").join(interface);
+        let text = fs::read_to_string(path.join("statistics").join(what))
+            .map_err(HarnessError::process("read a counter"))?;
+        let what = "counter of an interface";
+        let counted = text.trim().parse();
+        counted.map_err(|_| HarnessError::Unexpected { what, text })
+    }
+
     /// Its places.
     #[must_use]
     pub fn places(&self) -> &[Place] {
@@ -189,8 +208,9 @@ impl Place {
     pub fn limit(&self, mbit_per_s: u32) -> Result<(), HarnessError> {
         sh(&format!(
             "nsenter -t {} -n sh -c 'uplink=$(ip -o link show master br0 type veth | cut -d: -f2 | cut -d@ -f1) && \
-             tc qdisc add dev $uplink root tbf rate {mbit_per_s}mbit burst 128k latency 50ms'",
-            self.process()
+             tc qdisc add dev $uplink root tbf rate {mbit_per_s}mbit {}'",
+            self.process(),
+            TOKEN_BUCKET.join(" ")
         ))
     }
 

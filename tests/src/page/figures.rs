@@ -1,13 +1,15 @@
 //! Which pictures there are, and what is drawn in each.
 
+mod applications;
 mod degradation;
 
 use serde_json::Value;
 
-use super::{Benchmark, Figure, Source};
+use super::{Figure, Source};
 use crate::bench::Spread;
 use crate::paper::Paper;
-use crate::picture::{Picture, Scale, Series};
+use crate::picture::{Axis, Picture, Scale, Series};
+use crate::result_files::Benchmark;
 
 /// Pages in a MiB.
 const MIB_PAGES: f64 = 256.0;
@@ -29,6 +31,7 @@ pub fn all(sources: &[Source], paper: &Paper) -> Vec<Figure> {
     }
     if let Some(degradation) = of(Benchmark::Degradation) {
         figures.extend(degradation::all(degradation, paper));
+        figures.extend(applications::all(degradation, paper));
     }
     if let Some(balloon) = of(Benchmark::Balloon) {
         figures.extend(intervals(&balloon["sweep"], paper));
@@ -60,7 +63,7 @@ fn stress(migrate: &Value, paper: &Paper) -> impl Iterator<Item = Figure> {
     let over_set = |title: &str, y: &str, y_scale, number: fn(&Value) -> Option<f64>| Picture {
         title: title.to_owned(),
         x: "working set, MB".to_owned(),
-        x_scale: Scale::Logarithmic,
+        x_axis: Axis::Numbers(Scale::Logarithmic),
         y: y.to_owned(),
         y_scale,
         series: of_cells(migrate, "stress", number, set_mib),
@@ -148,7 +151,7 @@ fn sorts(migrate: &Value, paper: &Paper) -> Option<Figure> {
     let picture = Picture {
         title: "Network faults while processes sort 512 MB (OSR 2009, figure 17)".to_owned(),
         x: "processes".to_owned(),
-        x_scale: Scale::Logarithmic,
+        x_axis: Axis::Numbers(Scale::Logarithmic),
         y: "network faults".to_owned(),
         y_scale: Scale::Logarithmic,
         series: of_cells(
@@ -181,7 +184,7 @@ fn intervals(sweep: &Value, paper: &Paper) -> Option<Figure> {
     let picture = Picture {
         title: "What self-ballooning costs, by its interval (VEE 2009, figure 11)".to_owned(),
         x: "interval, ms".to_owned(),
-        x_scale: Scale::Logarithmic,
+        x_axis: Axis::Numbers(Scale::Logarithmic),
         y: "slow-down, %".to_owned(),
         y_scale: Scale::Linear,
         series: vec![

@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 
-use super::{Benchmark, Source, Table};
+use super::{Source, Table};
 use crate::bench::Spread;
 use crate::paper::Paper;
+use crate::result_files::Benchmark;
 
 /// The tables for which there are results.
 pub fn all(sources: &[Source], paper: &Paper) -> Vec<Table> {

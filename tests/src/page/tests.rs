@@ -129,7 +129,7 @@ fn directory_without_results_or_with_broken_ones_is_an_error() {
     fs::write(directory.path().join("boot.json"), "{").unwrap();
     let broken = build(directory.path());
     assert!(
-        matches!(broken, Err(PageError::Results { .. })),
+        matches!(broken, Err(PageError::File(FileError::Results { .. }))),
         "{broken:?}"
     );
 }
@@ -140,7 +140,7 @@ fn moves_of_an_application_are_drawn_over_time_and_beside_the_paper_s() {
     let degradation = json!({
         "courses": [{
             "application": "build", "column": "pre-copy", "points": [point(-1.0), point(2.0)],
-            "preparation_ms": 1800.4, "downtime_ms": 3.25, "resume_ms": 0.2,
+            "preparation_ms": 1800.4, "downtime_ms": 3.25, "resume_ms": 0.2, "total_ms": 1804.0,
         }],
         "repeated": [{
             "application": "sender", "column": "post-copy", "memory_mib": 512, "slowdown_percent": 1.5,
@@ -151,7 +151,7 @@ fn moves_of_an_application_are_drawn_over_time_and_beside_the_paper_s() {
         results: Some(degradation),
     };
     let figures = figures::all(&[source], &Paper::load());
-    assert_eq!(figures.len(), 2);
+    assert_eq!(figures.len(), 4);
     let course = figure(&figures, "course-build-pre-copy");
     let phases = ": 1800 + 3.2 + 0 ms";
     assert!(course.picture.title.ends_with(phases), "{course:?}");
@@ -159,6 +159,9 @@ fn moves_of_an_application_are_drawn_over_time_and_beside_the_paper_s() {
     assert_eq!(course.picture.series.len(), 2);
     let wire = "wire: all of it, of 1 Gb/s";
     assert_eq!(points(course, wire), [(-1.0, 50.0), (2.0, 50.0)]);
+    let total = figure(&figures, "applications-total-time");
+    assert_eq!(points(total, "pre-copy"), [(1.0, 1.804)]);
+    assert_eq!(points(total, "paper: pre-copy")[1], (1.0, 6.4));
     let repeated = figure(&figures, "repeated-sender");
     assert_eq!(points(repeated, "post-copy"), [(512.0, 1.5)]);
     assert_eq!(points(repeated, "paper: pre-copy").len(), 4);

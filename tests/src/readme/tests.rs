@@ -91,11 +91,11 @@ fn results_are_kept_without_single_runs_and_the_readme_keeps_what_is_around() {
     let text = format!("before\n{}old\n{}after\n", MARKS[0], MARKS[1]);
     fs::write(&readme, text).unwrap();
     let error = keep(&results, &kept).unwrap_err();
-    assert!(matches!(error, ReadmeError::File { .. }), "{error}");
+    assert!(matches!(error, ReadmeError::File(_)), "{error}");
     fs::create_dir(&results).unwrap();
     for benchmark in Benchmark::ALL {
         let measured = json!({ "command": "bench", "cells": [{ "runs": 1, "samples": [1] }] });
-        fs::write(file(&results, benchmark), measured.to_string()).unwrap();
+        fs::write(path_of(&results, benchmark), measured.to_string()).unwrap();
     }
     keep(&results, &kept).unwrap();
     let cell = &read(&kept, Benchmark::Boot).unwrap()["cells"][0];

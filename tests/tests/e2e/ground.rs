@@ -1,12 +1,10 @@
 //! What this machine can run, and what several cases do on it.
 
 use std::env;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tests::harness::{Network, VmProcess};
+use tests::harness::{Network, VmProcess, write_key};
 use vmm::host::HostKvm;
 
 /// Longest that a monitor may take to end whose VM has moved away.
@@ -63,8 +61,7 @@ pub fn is_rig() -> bool {
 /// Writes a key file that only its owner can read.
 pub fn key(directory: &Path, name: &str, content: &str) -> String {
     let path = directory.join(name);
-    fs::write(&path, content).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    write_key(&path, content).unwrap();
     path.to_str().unwrap().to_owned()
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::Giving;
 use crate::bench::BenchError;
+use crate::bench::sample::check_moved;
 use crate::harness::{Host, VmProcess, field};
 
 /// Long enough for everything that works, under emulation too.
@@ -247,12 +248,7 @@ impl LinuxGuest {
         self.moves += 1;
         let (target, address) = self.host.receive(&self.name())?;
         let report = self.vm.migrate(&address, &["--mode", mode])?;
-        if report["outcome"] != "completed" {
-            return Err(BenchError::NotMoved {
-                outcome: report["outcome"].to_string(),
-                reason: report["reason"].to_string(),
-            });
-        }
+        check_moved(&report)?;
         self.vm.skiff.succeed(PATIENCE)?;
         self.vm = target;
         self.ask("true")?;

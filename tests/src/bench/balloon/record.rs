@@ -1,7 +1,7 @@
 //! The record that `skiff balloon --record` writes, as a picture.
 
 use crate::bench::BenchError;
-use crate::picture::{Picture, Scale, Series};
+use crate::picture::{Axis, Picture, Scale, Series};
 
 /// Amounts of a record that are drawn.
 const DRAWN: [&str; 5] = ["target", "actual", "resident", "free", "available"];
@@ -46,7 +46,7 @@ pub fn picture(csv: &str) -> Result<Picture, BenchError> {
     Ok(Picture {
         title: "A balloon and its guest".to_owned(),
         x: "time, s".to_owned(),
-        x_scale: Scale::Linear,
+        x_axis: Axis::Numbers(Scale::Linear),
         y: "MiB".to_owned(),
         y_scale: Scale::Linear,
         series,

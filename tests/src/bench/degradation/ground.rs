@@ -1,8 +1,5 @@
 //! Two places between which a VM with a network card moves.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -13,7 +10,8 @@ use super::{Application, CARD_MBIT, LINK_MBIT, PATIENCE};
 use crate::bench::BenchError;
 use crate::bench::column::Column;
 use crate::bench::guest::Record;
-use crate::harness::{Host, Network, VmProcess};
+use crate::bench::sample::check_moved;
+use crate::harness::{Host, Network, VmProcess, write_key};
 
 /// Two network namespaces, and a key by which monitors in them trust each other.
 #[derive(Debug)]
@@ -41,14 +39,7 @@ impl Ground {
             hosts,
             directory,
         };
-        let mut key = OpenOptions::new();
-        let key = key
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(ground.key());
-        key.and_then(|mut key| key.write_all(b"between two places of one benchmark"))
-            .map_err(BenchError::system("write a key"))?;
+        write_key(&ground.key(), "between two places of one benchmark")?;
         Ok(ground)
     }
 
@@ -115,20 +106,17 @@ impl Ground {
         let mut options = vec!["--key", &*key];
         options.extend(column.options.iter().map(String::as_str));
         let report = vm.migrate(&address, &options)?;
-        let text = |key: &str| report[key].as_str().unwrap_or_default().to_owned();
-        if text("outcome") != "completed" {
-            return Err(BenchError::NotMoved {
-                outcome: text("outcome"),
-                reason: text("reason"),
-            });
-        }
+        check_moved(&report)?;
         vm.skiff.succeed(PATIENCE)?;
         Ok((arriving, report))
     }
 
     /// What goes over the wire of the first place, and what of it, or from elsewhere, a client gets.
     pub(super) fn counters(&self) -> Counters {
-        Counters::new(self.network.uplink(0).to_owned(), self.network.client())
+        Counters {
+            wire: self.network.uplink(0).to_owned(),
+            client: self.network.client(),
+        }
     }
 
     fn key(&self) -> PathBuf {

@@ -93,6 +93,6 @@ fn done(ground: &Ground, application: Application, vm: &VmProcess) -> Result<u64
             let line = vm.wait_fresh_output("pages=")?;
             Ok(last_pages(&[line]))
         }
-        Application::Sender => ground.counters().client_bytes(),
+        Application::Sender => Ok(ground.counters().client_bytes()?),
     }
 }

@@ -1,7 +1,5 @@
 //! What guest, wire and client say while a VM moves, on one time axis.
 
-use std::fs;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -9,16 +7,18 @@ use std::time::{Duration, Instant};
 
 use super::ground::last_pages;
 use crate::bench::BenchError;
-use crate::harness::Lines;
+use crate::harness::{HarnessError, Lines, Network};
 
 /// How often they are asked. Our choice: half as often as the guest says something.
 const EVERY: Duration = Duration::from_millis(50);
 
-/// Counters of interfaces, as the kernel shows them (`/sys/class/net`).
+/// The interfaces at which bytes are counted.
 #[derive(Debug, Clone)]
 pub(super) struct Counters {
-    wire: PathBuf,
-    client: PathBuf,
+    /// That of the place in which the VM is before the move.
+    pub(super) wire: String,
+    /// That of the client.
+    pub(super) client: String,
 }
 
 /// What has come so far.
@@ -44,29 +44,13 @@ pub(super) struct Watched {
 }
 
 impl Counters {
-    pub(super) fn new(uplink: String, client: String) -> Self {
-        let of = |interface: String| {
-            PathBuf::from("/sys/class/net")
-                .join(interface)
-                .join("statistics/rx_bytes")
-        };
-        Self {
-            wire: of(uplink),
-            client: of(client),
-        }
+    fn wire_bytes(&self) -> Result<u64, HarnessError> {
+        Network::counted(&self.wire, "rx_bytes")
     }
 
-    pub(super) fn client_bytes(&self) -> Result<u64, BenchError> {
-        read(&self.client)
+    pub(super) fn client_bytes(&self) -> Result<u64, HarnessError> {
+        Network::counted(&self.client, "rx_bytes")
     }
-}
-
-fn read(path: &PathBuf) -> Result<u64, BenchError> {
-    let text = fs::read_to_string(path).map_err(BenchError::system("read a counter"))?;
-    text.trim().parse().map_err(|_| BenchError::Lacks {
-        what: "number",
-        text,
-    })
 }
 
 impl Watched {
@@ -109,7 +93,7 @@ impl Watched {
             let pages = heard.unwrap_or(0);
             noted.push((
                 Instant::now(),
-                read(&counters.wire)?,
+                counters.wire_bytes()?,
                 counters.client_bytes()?,
                 pages,
             ));

@@ -4,7 +4,7 @@
 //! what a guest sends is counted by the interface; what it receives comes from a socket of the host, as
 //! fast as that can send, and is counted by the guest, which checks that they come whole and in order.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use super::monitor::Equipment;
 use super::{Monitor, Row, Title};
 use crate::bench::BenchError;
 use crate::bench::statistics::to_f64;
-use crate::harness::{Network, Numberer, field};
+use crate::harness::{HarnessError, Network, Numberer, field};
 
 /// Until frames flow as they will go on to.
 const WARM_UP: Duration = Duration::from_millis(500);
@@ -124,7 +124,7 @@ impl Bench {
                 ))?;
                 guest.wait(|line| field(line, "pages").ok().filter(|&sent| sent > 0))?;
                 thread::sleep(WARM_UP);
-                let rate = rate_of(|| frames_from(self.network.tap(0)))?;
+                let rate = rate_of(|| Network::counted(self.network.tap(0), "rx_packets"))?;
                 // It is still there.
                 guest.wait(|line| field(line, "pages").ok())?;
                 Ok(rate)
@@ -140,23 +140,11 @@ impl Bench {
 }
 
 /// Thousands a second that a counter gains.
-fn rate_of(counter: impl Fn() -> Result<u64, BenchError>) -> Result<f64, BenchError> {
+fn rate_of(counter: impl Fn() -> Result<u64, HarnessError>) -> Result<f64, BenchError> {
     let (began, before) = (Instant::now(), counter()?);
     thread::sleep(MEASURED);
     let after = counter()?;
     Ok(to_f64(after - before) / began.elapsed().as_secs_f64() / 1e3)
-}
-
-/// Frames that an interface has had from who has its other end.
-fn frames_from(tap: &str) -> Result<u64, BenchError> {
-    let path = Path::new("/sys/class/net")
-        .join(tap)
-        .join("statistics/rx_packets");
-    let text = std::fs::read_to_string(path).map_err(BenchError::system("read a counter"))?;
-    text.trim().parse().map_err(|_| BenchError::Lacks {
-        what: "number",
-        text,
-    })
 }
 
 /// Sends datagrams to everybody in the network as fast as the host can while `act` lasts, and says how

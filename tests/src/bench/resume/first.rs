@@ -4,8 +4,8 @@
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use super::guest::{Guest, MIB_PAGES, PATIENCE, fetch_memory, ms, number, resume, save};
-use super::{EAGER, Findings, LAZY, MAPPED};
+use super::guest::{Guest, MIB_PAGES, PATIENCE, ms, number, resume, save};
+use super::{EAGER, Findings, LAZY, MAPPED, host_memory};
 use crate::bench::BenchError;
 use crate::bench::noise::Watch;
 use crate::bench::verdict::Bound;
@@ -50,7 +50,7 @@ pub fn measure(runs: usize) -> Result<Findings, BenchError> {
         findings.note("an empty process", "ms", empty_process()?);
         for (size, directory) in &saved {
             for mode in modes {
-                fetch_memory(NEEDED_BYTES, &mut findings);
+                host_memory::fetch(NEEDED_BYTES, &mut findings)?;
                 let resumed = resume(&host, directory, &mode)?;
                 // The first line says that the VM is ready.
                 resumed.vm.skiff.output().wait_from(1, "", PATIENCE)?;

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::Findings;
 use crate::bench::{BenchError, guest::Record};
 use crate::harness::{Host, Lines, VmProcess};
 
@@ -41,18 +40,6 @@ pub(super) struct Resumed {
     pub(super) began: Instant,
     /// When it said that the guest is about to run.
     pub(super) ready: Instant,
-}
-
-/// Has that much of the host's memory at hand, and notes how long that takes.
-pub(super) fn fetch_memory(bytes: usize, findings: &mut Findings) {
-    let began = Instant::now();
-    // No byte may be zero: those would not be touched.
-    drop(std::hint::black_box(vec![1_u8; bytes]));
-    findings.note(
-        "to have the host's memory at hand",
-        "ms",
-        ms(began.elapsed()),
-    );
 }
 
 impl Guest<'_> {

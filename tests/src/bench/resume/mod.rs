@@ -10,7 +10,7 @@
 //! | [`clones`] | what memory does each of 50 copies take beyond the shared? | what is shared |
 //!
 //! The guest is the probe. Runs of what is compared take turns. Files are in the page cache, as after
-//! writing them.
+//! writing them, unless they are called cold.
 //!
 //! Where the host is a VM itself, memory that nobody had for some seconds is not there: it was reported to
 //! whoever runs the host, and its return takes longer than a resume (2 MiB: 5 ms instead of 0.1, seen on
@@ -21,6 +21,7 @@ pub mod clones;
 mod findings;
 pub mod first;
 mod guest;
+mod host_memory;
 pub mod set;
 pub mod speed;
 pub mod write;

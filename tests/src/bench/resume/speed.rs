@@ -3,12 +3,15 @@
 //! Full speed is the one that it has in the end: machines that share their hosts are faster in one minute
 //! than in the next. That by the one before its snapshot is held to a claim of its own.
 
+use std::fs::{self, File};
 use std::path::Path;
 
+use rustix::fs::{Advice, fadvise};
+
 use super::guest::{
-    Guest, MIB_PAGES, PATIENCE, Resumed, fetch_memory, forget, ms, number, resume, save, wait_until,
+    Guest, MIB_PAGES, PATIENCE, Resumed, forget, ms, number, resume, save, wait_until,
 };
-use super::{Findings, LAZY, MAPPED};
+use super::{Findings, LAZY, MAPPED, host_memory};
 use crate::bench::BenchError;
 use crate::bench::guest::{RATE_RECORDS, Record, stitch};
 use crate::bench::noise::Watch;
@@ -27,7 +30,7 @@ const GUEST_BYTES: usize = 1 << 30;
 
 /// Records of a resumed guest, one each 100 ms. Our choice: because nothing that it gets faster by
 /// takes as long.
-const RECORDS: usize = 30;
+const RECORDS: usize = 25;
 
 /// The last of them, which tell its speed in the end.
 const LAST_RECORDS: usize = 10;
@@ -45,14 +48,30 @@ const MOST_S: f64 = 0.3;
 /// Resumes from which the working set is learned.
 const LESSONS: usize = 3;
 
-/// The ways to resume.
-const WAYS: [(&str, [&str; 4]); 3] = [
-    (PREFETCH, [LAZY[0], LAZY[1], "--prefetch", "on"]),
-    ("lazy, blocks", [LAZY[0], LAZY[1], "--prefetch", "off"]),
-    ("mapped", [MAPPED[0], MAPPED[1], "--prefetch", "off"]),
+/// The ways to resume. Cold memory that is mapped is not read to its end: what is lazy warms it again.
+const WAYS: [(&str, [&str; 4], Cache); 5] = [
+    (PREFETCH, LEARNED, Cache::Hot),
+    (
+        "lazy, blocks",
+        [LAZY[0], LAZY[1], "--prefetch", "off"],
+        Cache::Hot,
+    ),
+    ("mapped", MAPPED_ALONE, Cache::Hot),
+    ("mapped, cold", MAPPED_ALONE, Cache::Cold),
+    ("lazy, prefetch, cold", LEARNED, Cache::Cold),
 ];
 
 const PREFETCH: &str = "lazy, prefetch";
+const LEARNED: [&str; 4] = [LAZY[0], LAZY[1], "--prefetch", "on"];
+const MAPPED_ALONE: [&str; 4] = [MAPPED[0], MAPPED[1], "--prefetch", "off"];
+
+/// Whether the host has the snapshot in its page cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cache {
+    Hot,
+    /// It has to come from the disk.
+    Cold,
+}
 
 /// Saves a guest at full speed, teaches its snapshot the working set, and resumes it in each way once a
 /// run.
@@ -66,15 +85,17 @@ pub fn measure(runs: usize) -> Result<Findings, BenchError> {
     let saved = save_at_work(&host, &directory)?;
     forget(&directory)?;
     for _ in 0..LESSONS {
-        let (_, options) = WAYS[0];
-        let resumed = resume(&host, &directory, &options)?;
-        resumed.report(&host, &options)?;
+        let resumed = resume(&host, &directory, &LEARNED)?;
+        resumed.report(&host, &LEARNED)?;
         resumed.end()?;
     }
     for _ in 0..runs {
         let watch = Watch::begin()?;
-        for (way, options) in WAYS {
-            fetch_memory(GUEST_BYTES, &mut findings);
+        for (way, options, cache) in WAYS {
+            host_memory::fetch(GUEST_BYTES, &mut findings)?;
+            if cache == Cache::Cold {
+                cool(&directory)?;
+            }
             let resumed = resume(&host, &directory, &options)?;
             let after = arrivals(&saved, &resumed)?;
             let report = resumed.report(&host, &options)?;
@@ -118,6 +139,18 @@ fn in_the_end(way: &str) -> String {
 
 fn until_full(way: &str) -> String {
     format!("{way}: until full speed")
+}
+
+/// Has the host forget what it has of the files in `directory`, but not what is on the disk.
+fn cool(directory: &Path) -> Result<(), BenchError> {
+    let failed = |error| BenchError::system("empty the page cache of a snapshot")(error);
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let file = File::open(entry.map_err(failed)?.path()).map_err(failed)?;
+        // Pages that are not on the disk yet would stay.
+        file.sync_all().map_err(failed)?;
+        fadvise(&file, 0, None, Advice::DontNeed).map_err(|errno| failed(errno.into()))?;
+    }
+    Ok(())
 }
 
 /// Gives what the guest said until it was saved.

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Figure, figure};
 use crate::paper::Paper;
-use crate::picture::{Picture, Scale, Series};
+use crate::picture::{Axis, Picture, Scale, Series};
 
 /// A move of an application, and how its picture is called.
 struct Course {
@@ -93,7 +93,7 @@ fn drawn(degradation: &Value, course: &Course) -> Option<Figure> {
     let picture = Picture {
         title,
         x: "s since the move began".to_owned(),
-        x_scale: Scale::Linear,
+        x_axis: Axis::Numbers(Scale::Linear),
         y: "%".to_owned(),
         y_scale: Scale::Linear,
         series: vec![
@@ -130,7 +130,7 @@ fn repeated(
     let picture = Picture {
         title: title.to_owned(),
         x: "memory of the VM, MB".to_owned(),
-        x_scale: Scale::Logarithmic,
+        x_axis: Axis::Numbers(Scale::Logarithmic),
         y: "longer by, %".to_owned(),
         y_scale: Scale::Linear,
         series: ["post-copy", "pre-copy"].map(ours).into(),
