@@ -13,7 +13,7 @@ use super::guest::ms;
 use crate::bench::BenchError;
 
 /// Takes so much memory and gives it back, and notes how long that takes. It is taken in huge pages where
-/// there are any, as a resume takes it: of what is given back in small ones, other huge pages come first.
+/// there are any, as a resume takes it.
 pub(super) fn fetch(bytes: usize, findings: &mut Findings) -> Result<(), BenchError> {
     let failed = |errno| BenchError::system("take memory")(errno);
     let began = Instant::now();
