@@ -9,7 +9,7 @@ endif
 
 step := @setup/step.sh
 
-.PHONY: help setup build guest-images demo test fuzz fuzz-corpus bench bench-balloon bench-boot bench-degradation bench-devices bench-full bench-migrate bench-page bench-peers bench-readme bench-regression bench-resume rootfs clean
+.PHONY: help setup build guest-images demo test fuzz fuzz-corpus bench bench-applications bench-balloon bench-boot bench-degradation bench-devices bench-full bench-migrate bench-page bench-peers bench-readme bench-regression bench-resume rootfs clean
 
 help: ## prints this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -70,6 +70,8 @@ bench-full: setup ## measures every cell of everything, ten times and more, for 
 	$(step) "devices" target/release/bench-devices --rounds 10 --out results/devices.json
 	$(step) "resumes" target/release/bench-resume --runs 10 --out results/resume.json
 	$(step) "applications that move" target/release/bench-degradation --full --out results/degradation.json
+	$(step) "the disk with applications" guest-images/linux/applications.sh
+	$(step) "Linux applications" target/release/bench-applications --out results/applications.json
 	$(step) "moves" target/release/bench-migrate --full --out results/migrate.json
 	$(step) "moves beside QEMU's" target/release/bench-peers --full --rounds 10 --out results/peers.json
 	$(step) "balloon" target/release/bench-balloon --out results/balloon.json
@@ -77,6 +79,12 @@ bench-full: setup ## measures every cell of everything, ten times and more, for 
 
 bench-page: ## draws what the benchmarks wrote down: results/index.html
 	$(step) "page" cargo run --release -q -p tests --bin bench-page -- results
+
+bench-applications: setup ## measures what moves do to nginx, a kernel build, iperf3 and redis in a Linux guest, three quarters of an hour in the rig; needs root
+	$(step) "guest images" guest-images/linux/build.sh
+	$(step) "the disk with applications" guest-images/linux/applications.sh
+	$(step) "programs" cargo build --release -p vmm -p tests --bins
+	$(step) "Linux applications" target/release/bench-applications --out results/applications.json
 
 bench-balloon: setup ## measures what memory comes back from a guest, what that saves a move and costs the guest; two hours in all
 	$(step) "guest images" guest-images/linux/build.sh

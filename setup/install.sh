@@ -11,9 +11,10 @@ set -eu
 # e2fsprogs            a journalled file system on the disk of a guest under test
 # mmdebstrap uidmap openssh-client   a Debian system on a disk, and a way into it
 # iproute2             links with a rate between two network namespaces, for the benchmark
+# iperf3 redis-tools wrk   clients of the benchmark's Linux applications
 # fonts-dejavu-core    the words in the benchmark's pictures
 # ca-certificates      cargo fetches crates over TLS
-wanted="gcc g++ libc6-dev make libclang-dev qemu-system-x86 cpio kmod lz4 xz-utils zstd e2fsprogs mmdebstrap uidmap openssh-client iproute2 fonts-dejavu-core ca-certificates"
+wanted="gcc g++ libc6-dev make libclang-dev qemu-system-x86 cpio kmod lz4 xz-utils zstd e2fsprogs mmdebstrap uidmap openssh-client iproute2 iperf3 redis-tools wrk fonts-dejavu-core ca-certificates"
 
 # Prints those of the given packages that are not installed.
 missing() {

@@ -14,49 +14,18 @@
 #       --cmdline "console=ttyS0 panic=-1 skiff.root=/dev/vda" --disk target/guest-images/rootfs.img \
 #       --net tap=tap0
 #
-# Needs mmdebstrap, and root or a user namespace; it has been tried as root only. An image that is there
-# is left alone: it may be a guest's.
+# An image that is there is left alone: it may be a guest's. What it takes: see image.sh.
 set -eu
-
-packages="systemd-sysv,udev,dbus,login,procps,iproute2,iputils-ping,openssh-server,socat,wget,ca-certificates,e2fsprogs"
 
 here=$(cd "$(dirname "$0")" && pwd)
 image=${1:-$here/../../target/guest-images/rootfs.img}
 size=${2:-2G}
-PATH=$PATH:/usr/sbin:/sbin
+recipe=rootfs
+# shellcheck source=image.sh
+. "$here/image.sh"
 
-say() {
-    echo "rootfs: $*"
-}
-
-fail() {
-    say "$*" >&2
-    exit 1
-}
-
-if [ -e "$image" ]; then
-    say "$image is there already; delete it to have a new one"
-    exit
-fi
-for tool in mmdebstrap mke2fs; do
-    command -v "$tool" >/dev/null || fail "$tool is missing; run 'make setup' (Debian or Ubuntu)"
-done
-
-# What runs with the file system's owners: root itself, or root of a user's own namespace.
-as_owner() {
-    if [ "$(id -u)" = 0 ]; then
-        "$@"
-    else
-        mmdebstrap --unshare-helper "$@"
-    fi
-}
-
-mkdir -p "$(dirname "$image")"
-work=$(mktemp -d "$image.XXXXXX")
-chmod 755 "$work"
-trap 'as_owner rm -rf "$work/root"; rm -rf "$work"' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+leave_if_there "$image"
+make_work "$image"
 
 # Runs in the finished system, before it is packed.
 cat >"$work/configure" <<'CONFIGURE'
@@ -95,22 +64,12 @@ systemctl -q enable ssh-keys
 : >/etc/machine-id
 CONFIGURE
 
-# shellcheck source=/dev/null
-suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-[ -n "$suite" ] || fail "/etc/os-release names no release of Debian or Ubuntu"
-say "installing $suite with ssh (a minute or two)"
-log=$work/log
+packages="systemd-sysv,udev,dbus,login,procps,iproute2,iputils-ping,openssh-server,socat,wget,ca-certificates,e2fsprogs"
 # shellcheck disable=SC2016 # the shell of mmdebstrap expands it
-if ! mmdebstrap --quiet --variant=minbase --include="$packages" \
-    --customize-hook="chroot \"\$1\" sh -s <'$work/configure'" \
+install_system "$packages" \
     --customize-hook="copy-out /root/skiff.key '$work'" \
-    --customize-hook='rm "$1/root/skiff.key"' \
-    "$suite" "$work/root" >"$log" 2>&1; then
-    sed 's#[a-z]*://[^ ]*#(address)#g' "$log" | tail -n 20 >&2
-    fail "mmdebstrap failed; its last lines are above"
-fi
-say "making an ext4 file system of $size"
-as_owner mke2fs -q -t ext4 -L skiff -d "$work/root" "$work/image" "$size"
+    --customize-hook='rm "$1/root/skiff.key"'
+pack_system "$size"
 mv "$work/skiff.key" "$image.key"
 chmod 600 "$image.key"
 mv "$work/image" "$image" # last: it vouches for all

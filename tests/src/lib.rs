@@ -1,6 +1,7 @@
 //! End-to-end tests, the relay, the benchmark and the nested rig.
 
 pub mod bench;
+mod count;
 pub mod demo;
 pub mod harness;
 pub mod page;

@@ -10,7 +10,7 @@ use plotters::coord::{CoordTranslate, Shift};
 use plotters::drawing::DrawingAreaErrorKind;
 use plotters::prelude::*;
 
-use crate::bench::to_f64;
+use crate::count::to_f64;
 
 /// Pixels; our choice: because it fills half a screen.
 const SIZE: (u32, u32) = (960, 540);

@@ -54,13 +54,13 @@ pub enum ReadmeError {
     },
 }
 
-/// Copies the results of all benchmarks from `results` to `kept`, without single runs.
+/// Copies the results of all benchmarks that the table shows from `results` to `kept`, without single runs.
 ///
 /// # Errors
 /// One of them is missing, or cannot be read or written.
 pub fn keep(results: &Path, kept: &Path) -> Result<(), ReadmeError> {
     fs::create_dir_all(kept).map_err(FileError::at("make", kept))?;
-    for benchmark in Benchmark::ALL {
+    for benchmark in shown() {
         let mut value = read(results, benchmark)?;
         leave_out(&mut value);
         let path = path_of(kept, benchmark);
@@ -97,7 +97,7 @@ pub fn present(path: &Path) -> Result<String, ReadmeError> {
 /// A file or a field is missing.
 pub fn table(directory: &Path) -> Result<String, ReadmeError> {
     let mut table = "| what | measured | command |\n|---|---|---|\n".to_owned();
-    for benchmark in Benchmark::ALL {
+    for benchmark in shown() {
         let results = read(directory, benchmark)?;
         let command = results["command"].as_str().unwrap_or_default();
         for row in ROWS.iter().filter(|row| row.benchmark == benchmark) {
@@ -107,6 +107,12 @@ pub fn table(directory: &Path) -> Result<String, ReadmeError> {
         }
     }
     Ok(table)
+}
+
+/// The benchmarks of which there are rows.
+fn shown() -> impl Iterator<Item = Benchmark> {
+    let is_shown = |benchmark: &Benchmark| ROWS.iter().any(|row| row.benchmark == *benchmark);
+    Benchmark::ALL.into_iter().filter(is_shown)
 }
 
 /// The numbers of a row in their words.

@@ -58,6 +58,8 @@ pub enum Benchmark {
     Migrate,
     /// What moves do to an application.
     Degradation,
+    /// What moves do to Linux applications.
+    Applications,
     /// Moves beside QEMU's.
     Peers,
     /// Resumes.
@@ -70,9 +72,10 @@ pub enum Benchmark {
 
 impl Benchmark {
     /// In the order in which they are shown.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Migrate,
         Self::Degradation,
+        Self::Applications,
         Self::Peers,
         Self::Resume,
         Self::Balloon,
@@ -87,6 +90,7 @@ impl Benchmark {
             Self::Boot => "boot",
             Self::Migrate => "migrate",
             Self::Degradation => "degradation",
+            Self::Applications => "applications",
             Self::Peers => "peers",
             Self::Resume => "resume",
             Self::Devices => "devices",

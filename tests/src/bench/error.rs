@@ -1,8 +1,10 @@
 //! What can go wrong while the benchmark measures.
 
 use std::io;
+use std::time::Duration;
 
 use crate::harness::HarnessError;
+use crate::rig::{RigEnd, RigError};
 
 /// A step of the benchmark that did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +79,39 @@ pub enum BenchError {
         command: String,
         /// What QEMU says.
         reason: String,
+    },
+    /// A client did not do its part.
+    #[error("{client} failed: {reason}")]
+    Client {
+        /// The program.
+        client: &'static str,
+        /// What it said.
+        reason: String,
+    },
+    /// A program that the benchmark needs is not there.
+    #[error("there is no {program}: `make setup` installs it")]
+    NoProgram {
+        /// Its name.
+        program: &'static str,
+    },
+    /// A move was still under way when its client had ended.
+    #[error("the move ended {late:.0?} after its client, which ran for {span:?}: give it longer")]
+    Outlasted {
+        /// By how much.
+        late: Duration,
+        /// How long the client ran.
+        span: Duration,
+    },
+    /// The nested rig did not do its part.
+    #[error(transparent)]
+    Rig(#[from] RigError),
+    /// The benchmark in the nested rig did not end well.
+    #[error("the benchmark in the nested rig ended so: {end:?}\n{said}")]
+    InRig {
+        /// How.
+        end: RigEnd,
+        /// What was said.
+        said: String,
     },
     /// There is nobody to compare with.
     #[error("there is no qemu-system-x86_64 to compare with: `make setup` installs it")]

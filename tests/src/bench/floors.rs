@@ -11,7 +11,8 @@ use serde::Serialize;
 
 use super::BenchError;
 use super::link::Link;
-use super::statistics::{quantile, to_f64};
+use super::statistics::quantile;
+use crate::count::to_f64;
 use tcp::PageServer;
 use userfault::FaultMemory;
 

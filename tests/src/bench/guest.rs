@@ -9,7 +9,7 @@ pub use record::{Record, records, stitch};
 use serde::Serialize;
 
 use super::BenchError;
-use super::statistics::to_f64;
+use crate::count::to_f64;
 
 /// Bytes of a page visit's page.
 pub const PAGE_BYTES: u16 = 4096;

@@ -6,6 +6,7 @@
 //! run shows is a [`Sample`]; [`verdict`] holds samples against what was promised. Everything but
 //! [`floors`], [`link`], [`noise`] and [`run`] is pure.
 
+pub mod applications;
 pub mod balloon;
 mod cell;
 mod column;
@@ -14,6 +15,7 @@ pub mod degradation;
 pub mod devices;
 mod error;
 pub mod floors;
+mod ground;
 pub mod guest;
 pub mod link;
 mod matrix;
@@ -21,6 +23,7 @@ pub mod noise;
 pub mod peers;
 pub mod results;
 pub mod resume;
+mod rig;
 pub mod run;
 mod sample;
 mod session;
@@ -31,10 +34,11 @@ pub mod verdict;
 pub use cell::{Cell, LinkKind, Pace, Workload};
 pub use column::Column;
 pub use error::BenchError;
+pub use ground::Ground;
 pub use matrix::{Extent, Selection, Suite};
 pub use results::Results;
+pub use rig::{IN_RIG, results_in_rig, runs_linux};
 pub use sample::{Sample, Summary};
 pub use session::{Plan, measure};
 pub use statistics::Spread;
-pub(crate) use statistics::to_f64;
 pub use table::{METRICS, print};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::BenchError;
-use super::statistics::to_f64;
+use crate::count::to_f64;
 
 /// How long the machine is watched before a run.
 const WATCH: Duration = Duration::from_millis(250);

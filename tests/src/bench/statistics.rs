@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::count::to_f64;
+
 /// The middle of some values and how far they are apart.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
@@ -40,15 +42,6 @@ pub fn quantile(values: &mut [f64], share: f64) -> Option<f64> {
         .zip(values.iter())
         .take_while(|(rank, _)| to_f64(*rank) <= share * last);
     below.last().map(|(_, value)| *value)
-}
-
-/// A count as a number to calculate with.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "counts of pages and bytes stay far below 2^53"
-)]
-pub fn to_f64(count: u64) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]

@@ -1,8 +1,6 @@
 //! `bench-balloon`: what comes back of a guest's memory, and at which price.
 
-use std::env;
 use std::error::Error;
-use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -10,12 +8,11 @@ use std::time::Duration;
 
 use ::tests::bench::balloon::drag::{CLAIMED_MS, Drag, Load};
 use ::tests::bench::balloon::{Giving, freed, moved};
-use ::tests::bench::results;
-use ::tests::harness::{exit_code, remove_on_signal, skiff_binary};
-use ::tests::rig::{Echo, Input, Rig, RigEnd};
+use ::tests::bench::{BenchError, IN_RIG, results, results_in_rig, runs_linux};
+use ::tests::harness::{exit_code, remove_on_signal};
+use ::tests::rig::Rig;
 use argh::FromArgs;
 use serde_json::{Value, json};
-use vmm::host::HostKvm;
 
 /// The intervals of the sweep; those of the paper, and down to where one is hardly over when the next
 /// begins.
@@ -169,9 +166,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
             results["moved"] = json!(moved);
         }
     } else if !linux.is_empty() {
-        println!(
-            "\nno stock kernel runs here; the Linux guest runs in the nested rig, where it is slow"
-        );
+        println!("\n{IN_RIG}");
         let found = in_rig(&linux, args)?;
         for suite in linux {
             results[suite.name()] = found[suite.name()].clone();
@@ -183,34 +178,16 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Whether a stock kernel runs on this host.
-fn runs_linux() -> bool {
-    HostKvm::open().is_ok_and(|host| host.kind.runs_stock_kernels())
-}
-
 /// Runs the Linux suites in the nested rig, and gives what they found.
-fn in_rig(suites: &[Suite], args: &Args) -> Result<Value, Box<dyn Error>> {
-    let own = env::current_exe()?;
-    let own = own.to_str().ok_or("this program lies in no path of text")?;
-    let mut command = vec![own, "--words", &args.words, "--out", "/out/linux.json"];
+fn in_rig(suites: &[Suite], args: &Args) -> Result<Value, BenchError> {
+    let mut words = vec!["--words", &*args.words];
     for suite in suites {
-        command.extend(["--suite", suite.name()]);
+        words.extend(["--suite", suite.name()]);
     }
     let giving: Vec<_> = args.giving().iter().map(Giving::to_string).collect();
     for giving in &giving {
-        command.extend(["--giving", giving]);
+        words.extend(["--giving", giving]);
     }
-    let directory = tempfile::tempdir()?;
-    let outcome = Rig::new()
-        .input(Input::named(skiff_binary()?, "skiff"))
-        .memory_mib(RIG_MEMORY_MIB)
-        .timeout(RIG_PATIENCE)
-        .output_dir(directory.path())
-        .echo(Echo::Live)
-        .run(&command)?;
-    if outcome.end != RigEnd::Exited(0) {
-        return Err(format!("the rig ended so: {:?}\n{}", outcome.end, outcome.diagnosis).into());
-    }
-    let text = fs::read_to_string(directory.path().join("linux.json"))?;
-    Ok(serde_json::from_str(&text)?)
+    let rig = Rig::new().memory_mib(RIG_MEMORY_MIB).timeout(RIG_PATIENCE);
+    results_in_rig(rig, &words)
 }

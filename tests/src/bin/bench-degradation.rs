@@ -4,8 +4,8 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use ::tests::bench::degradation::{Application, Ground, columns, course, repeated};
-use ::tests::bench::results;
+use ::tests::bench::degradation::{Application, LINK_MBIT, columns, course, repeated};
+use ::tests::bench::{Ground, results};
 use ::tests::harness::{Network, exit_code, remove_on_signal};
 use argh::FromArgs;
 use serde_json::json;
@@ -38,7 +38,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         println!("nothing is measured: {obstacle}");
         return Ok(());
     }
-    let ground = Ground::new()?;
+    let ground = Ground::new(Some(LINK_MBIT))?;
     let mut courses = Vec::new();
     for application in Application::ALL {
         for column in columns() {

@@ -31,8 +31,9 @@ pub fn all(sources: &[Source], paper: &Paper) -> Vec<Figure> {
     }
     if let Some(degradation) = of(Benchmark::Degradation) {
         figures.extend(degradation::all(degradation, paper));
-        figures.extend(applications::all(degradation, paper));
     }
+    let (probe, linux) = (of(Benchmark::Degradation), of(Benchmark::Applications));
+    figures.extend(applications::all(probe, linux, paper));
     if let Some(balloon) = of(Benchmark::Balloon) {
         figures.extend(intervals(&balloon["sweep"], paper));
     }

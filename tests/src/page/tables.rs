@@ -23,6 +23,7 @@ pub fn all(sources: &[Source], paper: &Paper) -> Vec<Table> {
                 claims("Claims about moves beside QEMU's", &results["verdicts"]),
             ],
             Benchmark::Degradation => vec![applications(results, paper), degradation(results)],
+            Benchmark::Applications => vec![linux(results)],
             Benchmark::Resume => resumes(results),
             Benchmark::Balloon => vec![drag(results)],
             Benchmark::Devices => vec![
@@ -183,6 +184,52 @@ fn applications(degradation: &Value, paper: &Paper) -> Table {
             "network faults",
         ],
         rows: list(&degradation["courses"]).iter().map(row).collect(),
+    }
+}
+
+/// What clients of Linux applications got, alone and while they moved.
+fn linux(applications: &Value) -> Table {
+    let row = |row: &Value| {
+        let [application, column, unit] =
+            ["application", "column", "unit"].map(|key| text(&row[key]));
+        let beside = |key: &str| {
+            let [alone, moved] = ["alone", "moved"].map(|when| numeric(&row[when][key]));
+            format!("{moved} / {alone}")
+        };
+        let numbers = [
+            "total_ms",
+            "downtime_ms",
+            "transferred_pages",
+            "network_faults",
+        ];
+        [
+            application,
+            column,
+            format!("{} {unit}", beside("per_s")),
+            beside("longest_ms"),
+        ]
+        .into_iter()
+        .chain(numbers.map(|key| numeric(&row[key])))
+        .collect()
+    };
+    let emulated = if applications["is_emulated"] == true {
+        ", emulated"
+    } else {
+        ""
+    };
+    Table {
+        title: format!("Linux applications{emulated}: in a span with a move / alone"),
+        heads: vec![
+            "application",
+            "how",
+            "a second",
+            "longest wait, ms",
+            "total ms",
+            "downtime ms",
+            "pages",
+            "network faults",
+        ],
+        rows: list(&applications["rows"]).iter().map(row).collect(),
     }
 }
 

@@ -160,9 +160,37 @@ fn moves_of_an_application_are_drawn_over_time_and_beside_the_paper_s() {
     let wire = "wire: all of it, of 1 Gb/s";
     assert_eq!(points(course, wire), [(-1.0, 50.0), (2.0, 50.0)]);
     let total = figure(&figures, "applications-total-time");
-    assert_eq!(points(total, "pre-copy"), [(1.0, 1.804)]);
+    assert_eq!(points(total, "probe: pre-copy"), [(1.0, 1.804)]);
     assert_eq!(points(total, "paper: pre-copy")[1], (1.0, 6.4));
     let repeated = figure(&figures, "repeated-sender");
     assert_eq!(points(repeated, "post-copy"), [(512.0, 1.5)]);
     assert_eq!(points(repeated, "paper: pre-copy").len(), 4);
+}
+
+#[test]
+fn moves_of_linux_applications_are_drawn_and_listed_and_emulated_ones_say_so() {
+    let row = json!({
+        "application": "sender", "column": "post-copy", "unit": "Mb",
+        "alone": { "per_s": 80.0, "longest_ms": 100.0 }, "moved": { "per_s": 60.0, "longest_ms": null },
+        "total_ms": 2500.0, "downtime_ms": 9.0, "transferred_pages": 29_000.0, "network_faults": 40.0,
+    });
+    let linux = |is_emulated: bool| Source {
+        benchmark: Benchmark::Applications,
+        results: Some(json!({ "is_emulated": is_emulated, "rows": [row] })),
+    };
+    for (is_emulated, series, title) in [
+        (false, "Linux: post-copy", "Linux applications: "),
+        (
+            true,
+            "emulated Linux: post-copy",
+            "Linux applications, emulated: ",
+        ),
+    ] {
+        let figures = figures::all(&[linux(is_emulated)], &Paper::load());
+        let total = figure(&figures, "applications-total-time");
+        assert_eq!(points(total, series), [(3.0, 2.5)]);
+        let tables = tables::all(&[linux(is_emulated)], &Paper::load());
+        assert!(tables[0].title.starts_with(title), "{}", tables[0].title);
+        assert_eq!(tables[0].rows[0][2..4], ["60.00 / 80.00 Mb", "- / 100"]);
+    }
 }

@@ -21,8 +21,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::bench::noise::{Noise, Watch};
-use crate::bench::statistics::to_f64;
 use crate::bench::{BenchError, Spread};
+use crate::count::to_f64;
 use crate::harness::{Host, VmProcess, field};
 
 const MIB: u64 = 1 << 20;

@@ -92,5 +92,5 @@ fn interval_s() -> u32 {
 
 /// MiB to calculate with.
 fn mib(mib: u64) -> f64 {
-    super::statistics::to_f64(mib)
+    crate::count::to_f64(mib)
 }

@@ -6,12 +6,14 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::guest::{boot, counters};
 use super::watch::{Moment, Watched};
-use super::{Application, CARD_MBIT, Ground, LINK_MBIT};
+use super::{Application, CARD_MBIT, LINK_MBIT, PATIENCE};
 use crate::bench::BenchError;
 use crate::bench::column::Column;
+use crate::bench::ground::Ground;
 use crate::bench::noise::Watch;
-use crate::bench::statistics::to_f64;
+use crate::count::to_f64;
 
 /// The VM that moves, in MiB, as the paper's.
 const MEMORY_MIB: u32 = 512;
@@ -45,13 +47,16 @@ pub fn measure(
     column: &Column,
 ) -> Result<Value, BenchError> {
     let noise = Watch::begin()?;
-    let vm = ground.boot(application, MEMORY_MIB)?;
+    let vm = boot(ground, application, MEMORY_MIB)?;
     let watched = Watched::new(vm.skiff.output().clone());
-    let counters = ground.counters();
+    let counters = counters(ground);
     let (moments, moved) = thread::scope(|scope| {
         let watch = scope.spawn(|| watched.moments(&counters));
         thread::sleep(AROUND);
-        let moved = ground.move_on(vm, 0, column, Some(&watched));
+        let moved = ground.move_on(vm, 0, &column.options, PATIENCE, |arriving| {
+            watched.add(arriving.skiff.output().clone());
+            watched.begin();
+        });
         thread::sleep(AROUND);
         watched.end();
         let moments = watch

@@ -15,14 +15,12 @@
 //! they shared the one card of the paper's machines.
 
 pub mod course;
-mod ground;
+mod guest;
 pub mod repeated;
 mod watch;
 
 use std::fmt;
 use std::time::Duration;
-
-pub use ground::Ground;
 
 use super::column::Column;
 

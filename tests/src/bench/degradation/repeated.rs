@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::ground::last_pages;
-use super::{Application, Ground};
+use super::guest::{boot, counters, last_pages};
+use super::{Application, PATIENCE};
 use crate::bench::BenchError;
 use crate::bench::column::Column;
+use crate::bench::ground::Ground;
 use crate::bench::noise::{Noise, Watch};
-use crate::bench::statistics::to_f64;
+use crate::count::to_f64;
 use crate::harness::VmProcess;
 
 /// The paper's pause between two moves.
@@ -52,11 +53,11 @@ pub fn measure(
     moves: usize,
 ) -> Result<Repeated, BenchError> {
     let watch = Watch::begin()?;
-    let mut vm = ground.boot(application, memory_mib)?;
+    let mut vm = boot(ground, application, memory_mib)?;
     let before = rate_alone(ground, application, &vm)?;
     let (began, from) = (Instant::now(), done(ground, application, &vm)?);
     for number in 0..moves {
-        (vm, _) = ground.move_on(vm, number, column, None)?;
+        (vm, _) = ground.move_on(vm, number, &column.options, PATIENCE, |_| ())?;
         thread::sleep(PAUSE);
     }
     let until = done(ground, application, &vm)?;
@@ -93,6 +94,6 @@ fn done(ground: &Ground, application: Application, vm: &VmProcess) -> Result<u64
             let line = vm.wait_fresh_output("pages=")?;
             Ok(last_pages(&[line]))
         }
-        Application::Sender => Ok(ground.counters().client_bytes()?),
+        Application::Sender => Ok(counters(ground).client_bytes()?),
     }
 }

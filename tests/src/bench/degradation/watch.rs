@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::ground::last_pages;
+use super::guest::last_pages;
 use crate::bench::BenchError;
 use crate::harness::{HarnessError, Lines, Network};
 

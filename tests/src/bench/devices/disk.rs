@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::monitor::Equipment;
 use super::{Monitor, Row, Title};
 use crate::bench::BenchError;
-use crate::bench::statistics::to_f64;
+use crate::count::to_f64;
 use crate::harness::write_numbered_image;
 use guest_images::PROBE;
 

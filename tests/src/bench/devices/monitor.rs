@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::bench::BenchError;
-use crate::bench::statistics::to_f64;
+use crate::count::to_f64;
 use crate::harness::{Host, Process, VmProcess, field};
 
 const MEMORY: &str = "256M";

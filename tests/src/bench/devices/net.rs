@@ -14,7 +14,7 @@ use guest_images::PROBE;
 use super::monitor::Equipment;
 use super::{Monitor, Row, Title};
 use crate::bench::BenchError;
-use crate::bench::statistics::to_f64;
+use crate::count::to_f64;
 use crate::harness::{HarnessError, Network, Numberer, field};
 
 /// Until frames flow as they will go on to.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::PAGE_BYTES;
 use crate::bench::BenchError;
 use crate::bench::link::Link;
-use crate::bench::statistics::to_f64;
+use crate::count::to_f64;
 
 /// A request names a page, as one of a migration does.
 const REQUEST_BYTES: usize = 8;

@@ -10,10 +10,10 @@ use crate::bench::column::Column;
 use crate::bench::matrix::{Extent, Suite};
 use crate::bench::noise::{Noise, Watch};
 use crate::bench::run::Mover;
-use crate::bench::statistics::to_f64;
 use crate::bench::table::print_verdicts;
 use crate::bench::verdict::{Bound, Verdict};
 use crate::bench::{BenchError, Sample, Spread};
+use crate::count::to_f64;
 
 /// What a move cost, as far as every monitor says it.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -13,8 +13,8 @@ use super::Findings;
 use super::guest::{Guest, PATIENCE, ms, save};
 use crate::bench::BenchError;
 use crate::bench::noise::Watch;
-use crate::bench::statistics::to_f64;
 use crate::bench::verdict::Bound;
+use crate::count::to_f64;
 use crate::harness::{Host, Process};
 
 const COPIES: u32 = 50;

@@ -50,7 +50,8 @@ pub fn measure(runs: usize) -> Result<Findings, BenchError> {
         findings.note("an empty process", "ms", empty_process()?);
         for (size, directory) in &saved {
             for mode in modes {
-                host_memory::fetch(NEEDED_BYTES, &mut findings)?;
+                let fetched = host_memory::fetch(NEEDED_BYTES)?;
+                findings.note(host_memory::FETCHED, "ms", ms(fetched));
                 let resumed = resume(&host, directory, &mode)?;
                 // The first line says that the VM is ready.
                 resumed.vm.skiff.output().wait_from(1, "", PATIENCE)?;

@@ -4,17 +4,18 @@
 #![expect(unsafe_code, reason = "mmap(2) and madvise(2) act on raw addresses")]
 
 use std::ptr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 
-use super::Findings;
-use super::guest::ms;
 use crate::bench::BenchError;
 
-/// Takes so much memory and gives it back, and notes how long that takes. It is taken in huge pages where
+/// What is noted of the time that [`fetch`] takes.
+pub(super) const FETCHED: &str = "to have the host's memory at hand";
+
+/// Takes so much memory and gives it back, and says how long that took. It is taken in huge pages where
 /// there are any, as a resume takes it.
-pub(super) fn fetch(bytes: usize, findings: &mut Findings) -> Result<(), BenchError> {
+pub(super) fn fetch(bytes: usize) -> Result<Duration, BenchError> {
     let failed = |errno| BenchError::system("take memory")(errno);
     let began = Instant::now();
     let protection = ProtFlags::READ | ProtFlags::WRITE;
@@ -29,10 +30,5 @@ pub(super) fn fetch(bytes: usize, findings: &mut Findings) -> Result<(), BenchEr
     // SAFETY: the mapping is unmapped once, and not used any more.
     unsafe { munmap(base, bytes) }.map_err(failed)?;
     taken.map_err(failed)?;
-    findings.note(
-        "to have the host's memory at hand",
-        "ms",
-        ms(began.elapsed()),
-    );
-    Ok(())
+    Ok(began.elapsed())
 }

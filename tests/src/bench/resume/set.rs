@@ -7,9 +7,9 @@
 use super::guest::{Guest, MIB_PAGES, Resumed, forget, ms, number, resume, save, wait_until};
 use super::{EAGER, Findings, LAZY};
 use crate::bench::noise::Watch;
-use crate::bench::statistics::to_f64;
 use crate::bench::verdict::Bound;
 use crate::bench::{BenchError, LinkKind, floors, link::Link};
+use crate::count::to_f64;
 use crate::harness::Host;
 
 /// The working set.

@@ -15,8 +15,8 @@ use super::{Findings, LAZY, MAPPED, host_memory};
 use crate::bench::BenchError;
 use crate::bench::guest::{RATE_RECORDS, Record, stitch};
 use crate::bench::noise::Watch;
-use crate::bench::statistics::to_f64;
 use crate::bench::verdict::Bound;
+use crate::count::to_f64;
 use crate::harness::Host;
 
 /// The working set.
@@ -92,7 +92,8 @@ pub fn measure(runs: usize) -> Result<Findings, BenchError> {
     for _ in 0..runs {
         let watch = Watch::begin()?;
         for (way, options, cache) in WAYS {
-            host_memory::fetch(GUEST_BYTES, &mut findings)?;
+            let fetched = host_memory::fetch(GUEST_BYTES)?;
+            findings.note(host_memory::FETCHED, "ms", ms(fetched));
             if cache == Cache::Cold {
                 cool(&directory)?;
             }

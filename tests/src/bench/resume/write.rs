@@ -12,8 +12,8 @@ use super::guest::{Guest, ms, number};
 use crate::bench::BenchError;
 use crate::bench::guest::PAGE_BYTES;
 use crate::bench::noise::Watch;
-use crate::bench::statistics::to_f64;
 use crate::bench::verdict::Bound;
+use crate::count::to_f64;
 use crate::harness::Host;
 
 /// What the guest uses.

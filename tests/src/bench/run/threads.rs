@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::bench::statistics::to_f64;
+use crate::count::to_f64;
 
 /// How the monitor names the threads that run a guest.
 const VCPU: &str = "vcpu";

@@ -60,26 +60,54 @@ const COSTS: [Cost; 4] = [
     },
 ];
 
-const REMARK: &str = "The paper's were SPECweb, a kernel build, BitTorrent and NetPerf. Ours is the probe guest in the place of each: it has as \
-     many pages as they had, and works on them or sends at 500 Mb/s; 512 MiB and a link of 1 Gb/s in both.";
+const REMARK: &str = "The paper's were SPECweb, a kernel build, BitTorrent and NetPerf; 512 MB, and a link of 1 Gb/s. The probe is a guest \
+     that has as many pages as they had in 512 MiB, and works on them or sends at 500 Mb/s, over 1 Gb/s. Linux is a Debian guest of \
+     512 MiB with nginx and wrk, a part of a kernel build, random writes beside a download, and iperf3 (make bench-applications); where no stock \
+     kernel runs it is emulated, all times with it, and its link has no rate.";
 
-/// All of them.
-pub fn all<'a>(degradation: &'a Value, paper: &'a Paper) -> impl Iterator<Item = Figure> + 'a {
+/// All of them: of the probe, of Linux, or of both.
+pub fn all<'a>(
+    probe: Option<&'a Value>,
+    linux: Option<&'a Value>,
+    paper: &'a Paper,
+) -> impl Iterator<Item = Figure> + 'a {
     COSTS
         .iter()
-        .filter_map(|cost| drawn(degradation, paper, cost))
+        .filter_map(move |cost| drawn(probe, linux, paper, cost))
 }
 
-fn drawn(degradation: &Value, paper: &Paper, cost: &Cost) -> Option<Figure> {
-    let ours = |&(column, _): &(&str, &str)| Series {
-        name: column.to_owned(),
-        points: points(|application| {
-            let mut courses = degradation["courses"].as_array().into_iter().flatten();
-            let course =
-                courses.find(|one| one["application"] == application && one["column"] == column)?;
-            Some(course[cost.ours].as_f64()? * cost.factor)
-        }),
-    };
+fn drawn(
+    probe: Option<&Value>,
+    linux: Option<&Value>,
+    paper: &Paper,
+    cost: &Cost,
+) -> Option<Figure> {
+    let is_emulated = linux.is_some_and(|linux| linux["is_emulated"] == true);
+    let sources = [
+        ("probe", probe.map(|probe| &probe["courses"])),
+        (
+            if is_emulated {
+                "emulated Linux"
+            } else {
+                "Linux"
+            },
+            linux.map(|linux| &linux["rows"]),
+        ),
+    ];
+    let ours = sources.into_iter().flat_map(|(guest, moves)| {
+        let moves = moves
+            .and_then(Value::as_array)
+            .map_or(&[][..], Vec::as_slice);
+        cost.theirs.iter().map(move |&(column, _)| Series {
+            name: format!("{guest}: {column}"),
+            points: points(|application| {
+                let mut moves = moves.iter();
+                let course = moves
+                    .find(|one| one["application"] == application && one["column"] == column)?;
+                Some(course[cost.ours].as_f64()? * cost.factor)
+            }),
+        })
+    });
     let theirs = |&(column, key): &(&str, &str)| Series {
         name: format!("paper: {column}"),
         points: points(|application| paper.application(application, key)),
@@ -90,7 +118,7 @@ fn drawn(degradation: &Value, paper: &Paper, cost: &Cost) -> Option<Figure> {
         x_axis: Axis::Names(&NAMES),
         y: cost.y.to_owned(),
         y_scale: Scale::Logarithmic,
-        series: cost.theirs.iter().map(ours).collect(),
+        series: ours.collect(),
     };
     figure(
         cost.name,
