@@ -96,7 +96,7 @@ impl Clients {
                 let trial = ask_store(&TRIAL.to_string(), &[])?;
                 // The trial has had its part of the span.
                 let left_s = span.as_secs_f64() - f64::from(TRIAL) / trial.per_s;
-                ask_store(&format!("{:.0}", trial.per_s * left_s), &[])
+                ask_store(&format!("{:.0}", (trial.per_s * left_s).max(1.0)), &[])
             }
             Application::Build => {
                 thread::sleep(span);

@@ -25,7 +25,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use serde_json::Value;
 
 pub use clients::programs;
 pub use told::Served;
@@ -34,6 +33,7 @@ use super::BenchError;
 use super::column::Column;
 use super::ground::Ground;
 use super::noise::{Noise, Watch};
+use super::sample::number_in;
 use crate::harness::{Lines, Network, VmProcess};
 use clients::Clients;
 
@@ -195,7 +195,7 @@ pub fn measure(
         (vm, report) = moved;
         let made = made(&console) - before + objects(&vm);
         let moved = got.unwrap_or_else(|| Served::counted(made, span));
-        let number = |path| number(&report, path);
+        let number = |path| number_in(&report, path);
         rows.push(Row {
             application: application.to_string(),
             column: column.name.clone(),
@@ -236,14 +236,6 @@ fn objects(vm: &VmProcess) -> u64 {
 fn made(console: &Lines) -> u64 {
     let lines = console.all();
     lines.iter().filter(|line| line.contains(OBJECT)).count() as u64
-}
-
-fn number(report: &Value, path: &'static str) -> Result<f64, BenchError> {
-    let number = report.pointer(path).and_then(Value::as_f64);
-    number.ok_or_else(|| BenchError::Lacks {
-        what: path,
-        text: report.to_string(),
-    })
 }
 
 /// Prints a row for each move.

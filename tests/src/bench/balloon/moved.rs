@@ -1,12 +1,12 @@
 //! How much goes over the wire of a guest that has freed most of what it had used?
 
 use serde::Serialize;
-use serde_json::Value;
 
 use super::Giving;
 use super::freed::Load;
 use super::linux::LinuxGuest;
 use crate::bench::BenchError;
+use crate::bench::sample::number_in;
 
 /// The modes that are compared, in the order in which one guest is moved.
 pub const MODES: [&str; 3] = ["pre-copy", "post-copy", "hybrid"];
@@ -77,22 +77,14 @@ pub fn measure(giving: Giving, words: &str) -> Result<Vec<Moved>, BenchError> {
             load,
             used_mib: now.used_mib,
             resident_mib: now.resident_mib,
-            wire_mib: number(&report, "/wire_bytes/total")? / f64::from(1 << 20),
-            pages_mib: number(&report, "/pages/transferred")? * 4096.0 / f64::from(1 << 20),
-            total_ms: number(&report, "/total_ms")?,
+            wire_mib: number_in(&report, "/wire_bytes/total")? / f64::from(1 << 20),
+            pages_mib: number_in(&report, "/pages/transferred")? * 4096.0 / f64::from(1 << 20),
+            total_ms: number_in(&report, "/total_ms")?,
         };
         eprintln!("{giving} {mode}: {:.0} MiB on the wire", moved.wire_mib);
         all.push(moved);
     }
     Ok(all)
-}
-
-fn number(report: &Value, path: &'static str) -> Result<f64, BenchError> {
-    let number = report.pointer(path).and_then(Value::as_f64);
-    number.ok_or_else(|| BenchError::Lacks {
-        what: path,
-        text: report.to_string(),
-    })
 }
 
 /// Prints every move.

@@ -4,10 +4,11 @@
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use super::guest::{Guest, MIB_PAGES, PATIENCE, ms, number, resume, save};
+use super::guest::{Guest, MIB_PAGES, PATIENCE, ms, resume, save};
 use super::{EAGER, Findings, LAZY, MAPPED, host_memory};
 use crate::bench::BenchError;
 use crate::bench::noise::Watch;
+use crate::bench::sample::number_in;
 use crate::bench::verdict::Bound;
 use crate::harness::{Host, VmProcess};
 
@@ -57,7 +58,7 @@ pub fn measure(runs: usize) -> Result<Findings, BenchError> {
                 resumed.vm.skiff.output().wait_from(1, "", PATIENCE)?;
                 let line = ms(resumed.began.elapsed());
                 let report = resumed.report(&host, &mode)?;
-                let first = number(&report, "/first_instruction_ms")?;
+                let first = number_in(&report, "/first_instruction_ms")?;
                 findings.note(&instruction(size, mode), "ms", first);
                 findings.note(&format!("{size} {}: first line", mode[1]), "ms", line);
                 resumed.end()?;

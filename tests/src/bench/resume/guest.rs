@@ -123,15 +123,6 @@ fn report_path(host: &Host) -> PathBuf {
     host.runtime().join("report.json")
 }
 
-/// The number at `path` in a report.
-pub(super) fn number(report: &Value, path: &'static str) -> Result<f64, BenchError> {
-    let number = report.pointer(path).and_then(Value::as_f64);
-    number.ok_or_else(|| BenchError::Lacks {
-        what: path,
-        text: report.to_string(),
-    })
-}
-
 /// Waits until the lines so far are enough; looks at them whenever one with `text` has come.
 pub(super) fn wait_until(
     output: &Lines,

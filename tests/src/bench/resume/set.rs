@@ -4,9 +4,10 @@
 //! copy finishes that one and makes the next whole, and what it takes depends only on where its memory
 //! is. The order is one that nothing but a record of it foretells.
 
-use super::guest::{Guest, MIB_PAGES, Resumed, forget, ms, number, resume, save, wait_until};
+use super::guest::{Guest, MIB_PAGES, Resumed, forget, ms, resume, save, wait_until};
 use super::{EAGER, Findings, LAZY};
 use crate::bench::noise::Watch;
+use crate::bench::sample::number_in;
 use crate::bench::verdict::Bound;
 use crate::bench::{BenchError, LinkKind, floors, link::Link};
 use crate::count::to_f64;
@@ -76,8 +77,8 @@ pub fn measure(runs: usize) -> Result<Findings, BenchError> {
             let resumed = resume(&host, &directory, &options)?;
             findings.note(&touched(way), "ms", until_touched(&resumed)?);
             let report = resumed.report(&host, &options)?;
-            findings.note(&faults(way), "pages", number(&report, "/faults")?);
-            let ahead = number(&report, "/prefetch_pages")?;
+            findings.note(&faults(way), "pages", number_in(&report, "/faults")?);
+            let ahead = number_in(&report, "/prefetch_pages")?;
             findings.note(&format!("{way}: ahead of demand"), "pages", ahead);
             resumed.end()?;
         }

@@ -8,13 +8,12 @@ use std::path::Path;
 
 use rustix::fs::{Advice, fadvise};
 
-use super::guest::{
-    Guest, MIB_PAGES, PATIENCE, Resumed, forget, ms, number, resume, save, wait_until,
-};
+use super::guest::{Guest, MIB_PAGES, PATIENCE, Resumed, forget, ms, resume, save, wait_until};
 use super::{Findings, LAZY, MAPPED, host_memory};
 use crate::bench::BenchError;
 use crate::bench::guest::{RATE_RECORDS, Record, stitch};
 use crate::bench::noise::Watch;
+use crate::bench::sample::number_in;
 use crate::bench::verdict::Bound;
 use crate::count::to_f64;
 use crate::harness::Host;
@@ -112,7 +111,11 @@ pub fn measure(runs: usize) -> Result<Findings, BenchError> {
                 ("ahead of demand", "/prefetch_pages"),
                 ("faults", "/faults"),
             ] {
-                findings.note(&format!("{way}: {what}"), "pages", number(&report, path)?);
+                findings.note(
+                    &format!("{way}: {what}"),
+                    "pages",
+                    number_in(&report, path)?,
+                );
             }
         }
         findings.heard(watch.end()?);

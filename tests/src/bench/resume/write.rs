@@ -8,10 +8,11 @@ use std::process::Command;
 use std::time::Instant;
 
 use super::Findings;
-use super::guest::{Guest, ms, number};
+use super::guest::{Guest, ms};
 use crate::bench::BenchError;
 use crate::bench::guest::PAGE_BYTES;
 use crate::bench::noise::Watch;
+use crate::bench::sample::number_in;
 use crate::bench::verdict::Bound;
 use crate::count::to_f64;
 use crate::harness::Host;
@@ -57,16 +58,16 @@ pub fn measure(runs: usize) -> Result<Findings, BenchError> {
         let watch = Watch::begin()?;
         for (way, options) in WAYS {
             let report = vm.snapshot(&directory, options)?;
-            let written = number(&report, "/written_bytes")? / mib_bytes();
+            let written = number_in(&report, "/written_bytes")? / mib_bytes();
             let on_disk = mib(disk_bytes(&directory).map_err(BenchError::system("list files"))?);
-            let total_s = number(&report, "/total_ms")? / 1e3;
+            let total_s = number_in(&report, "/total_ms")? / 1e3;
             findings.note(&by_used(way), "ratio", written / to_f64(USED_MIB));
             findings.note(&disk_by_used(way), "ratio", on_disk / to_f64(USED_MIB));
             findings.note(&rate(way), "MiB/s", written / total_s);
             findings.note(
                 &format!("{way}: pause"),
                 "ms",
-                number(&report, "/pause_ms")?,
+                number_in(&report, "/pause_ms")?,
             );
         }
         findings.note(DD_RATE, "MiB/s", bytes_mib / dd_s(&bytes)?);
