@@ -134,7 +134,8 @@ impl Picture {
         let area = backend.into_drawing_area();
         let (x_scale, x_from_0) = match self.x_axis {
             Axis::Numbers(scale) => (scale, x.start.min(0.0)..x.end),
-            Axis::Names(names) => (Scale::Linear, 0.0..to_f64(names.len() as u64)),
+            // Behind the last of them is room for what the colours stand for.
+            Axis::Names(names) => (Scale::Linear, 0.0..to_f64(names.len() as u64 + 1)),
         };
         // A line that is level all the time has room around it all the same.
         let y_from_0 = y.start.min(0.0)..(y.end * 1.1).max(y.start.min(0.0) + 1e-9);
@@ -186,7 +187,7 @@ impl Picture {
         if let Some(names) = names {
             // One where each group begins, and one in its middle.
             mesh.disable_x_mesh()
-                .x_labels(2 * names.len() + 1)
+                .x_labels(2 * names.len() + 3)
                 .x_label_formatter(&name_at);
         }
         mesh.draw()?;

@@ -29,6 +29,9 @@ const STORED: [&str; 4] = ["-r", "50000", "-d", "512"];
 /// Sets of the store by which is found out how many it does in a second.
 const TRIAL: u32 = 2000;
 
+/// Several times what filling the store took.
+const FILLED: Duration = Duration::from_secs(300);
+
 /// Where the programs of the clients are, each of which has to be.
 ///
 /// # Errors
@@ -73,6 +76,8 @@ impl Clients {
         span: Duration,
     ) -> Result<Option<Served>, BenchError> {
         let seconds = span.as_secs().to_string();
+        // One that gets nothing any more might wait for ever.
+        let limit = 3 * span + Duration::from_secs(60);
         let iperf = ["-c", GUEST, "-t", &seconds, "-i", "0.1", "--json"];
         let served = match application {
             Application::Web => {
@@ -88,15 +93,29 @@ impl Clients {
                     &script,
                     &url,
                 ];
-                ask(WRK, &words, Served::by_wrk)
+                ask(WRK, limit, &words, Served::by_wrk)
             }
-            Application::Torrent => ask(IPERF, &[&iperf[..], &["-b", "8M"]].concat(), by_iperf),
-            Application::Sender => ask(IPERF, &[&iperf[..], &["--reverse"]].concat(), by_iperf),
+            Application::Torrent => ask(
+                IPERF,
+                limit,
+                &[&iperf[..], &["-b", "8M"]].concat(),
+                by_iperf,
+            ),
+            Application::Sender => ask(
+                IPERF,
+                limit,
+                &[&iperf[..], &["--reverse"]].concat(),
+                by_iperf,
+            ),
             Application::Store => {
-                let trial = ask_store(&TRIAL.to_string(), &[])?;
+                let trial = ask_store(limit, &TRIAL.to_string(), &[])?;
                 // The trial has had its part of the span.
                 let left_s = span.as_secs_f64() - f64::from(TRIAL) / trial.per_s;
-                ask_store(&format!("{:.0}", (trial.per_s * left_s).max(1.0)), &[])
+                ask_store(
+                    limit,
+                    &format!("{:.0}", (trial.per_s * left_s).max(1.0)),
+                    &[],
+                )
             }
             Application::Build => {
                 thread::sleep(span);
@@ -106,16 +125,17 @@ impl Clients {
         served.map(Some)
     }
 
-    /// Gives the store all that it is to have.
+    /// Gives the store most of what it is to have.
     pub(super) fn fill_store(&self) -> Result<(), BenchError> {
-        ask_store("150000", &["-P", "16"]).map(drop)
+        ask_store(FILLED, "75000", &["-P", "16"]).map(drop)
     }
 }
 
-fn ask_store(count: &str, more: &[&str]) -> Result<Served, BenchError> {
+fn ask_store(limit: Duration, count: &str, more: &[&str]) -> Result<Served, BenchError> {
     let words = ["-h", GUEST, "-t", "set", "-c", "4", "--csv", "-n", count];
     ask(
         REDIS,
+        limit,
         &[&words[..], &STORED, more].concat(),
         Served::by_redis,
     )
@@ -126,13 +146,15 @@ fn by_iperf(text: &str) -> Option<Served> {
     Served::by_iperf(&json)
 }
 
-/// Runs a client to its end.
+/// Runs a client to its end, which is to come within `limit`.
 fn ask(
     client: &'static str,
+    limit: Duration,
     words: &[&str],
     told: impl FnOnce(&str) -> Option<Served>,
 ) -> Result<Served, BenchError> {
-    let done = Command::new(client)
+    let done = Command::new("timeout")
+        .args([&limit.as_secs().to_string(), client])
         .args(words)
         .stdin(Stdio::null())
         .output()
@@ -141,7 +163,8 @@ fn ask(
     told(&text)
         .filter(|_| done.status.success())
         .ok_or_else(|| {
-            let reason = text.into_owned() + &String::from_utf8_lossy(&done.stderr);
+            let said = [text, String::from_utf8_lossy(&done.stderr)].concat();
+            let reason = format!("{} within {limit:?}\n{said}", done.status);
             BenchError::Client { client, reason }
         })
 }

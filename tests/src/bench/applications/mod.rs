@@ -173,6 +173,11 @@ pub fn measure(
     let before = objects(&vm);
     let got = clients.get(application, span)?;
     let alone = got.unwrap_or_else(|| Served::counted(objects(&vm) - before, span));
+    eprintln!(
+        "{application}: {:.2} {} a second alone",
+        alone.per_s,
+        application.unit()
+    );
     let mut rows = Vec::new();
     for (moves, column) in columns().iter().enumerate() {
         let noise = Watch::begin()?;
@@ -181,8 +186,10 @@ pub fn measure(
             let client = scope.spawn(|| (clients.get(application, span), Instant::now()));
             // What comes before the move is a part of what comes.
             thread::sleep(span / 10);
+            let began = Instant::now();
             let moved = ground.move_on(vm, moves, &column.options, PATIENCE, |_| ());
             let arrived = Instant::now();
+            eprintln!("{application}, {column}: {:.1?}", arrived - began);
             let (got, ended) = client
                 .join()
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
