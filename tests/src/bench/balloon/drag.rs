@@ -67,7 +67,7 @@ pub struct Pair {
     pub without: Sample,
     /// The one with self-ballooning.
     pub with: Sample,
-    /// What else the machine did.
+    /// What else the machine did in the whole round.
     pub noise: Noise,
 }
 
@@ -245,6 +245,8 @@ fn processors() -> Result<[usize; 2], BenchError> {
 
 /// Runs a guest on each of the processors: first the one with self-ballooning, then the other.
 fn beside(load: Load, interval_ms: u32, processors: [usize; 2]) -> Result<[Pair; 2], BenchError> {
+    // The guests themselves would count as others.
+    let watch = Watch::begin()?;
     let host = Host::new()?;
     let every = format!("{interval_ms}ms");
     let mut guests = [
@@ -252,7 +254,6 @@ fn beside(load: Load, interval_ms: u32, processors: [usize; 2]) -> Result<[Pair;
         Guest::boot(&host, "other", load, processors[1])?,
     ];
     let mut turn = |with: usize| {
-        let watch = Watch::begin()?;
         host.command(&["balloon", guests[1 - with].name(), "--auto", "off"])?;
         host.command(&["balloon", guests[1 - with].name(), "--target", "0"])?;
         let on = ["--auto", "on", "--interval", &every];
@@ -273,12 +274,13 @@ fn beside(load: Load, interval_ms: u32, processors: [usize; 2]) -> Result<[Pair;
         } else {
             (other, one)
         };
-        let noise = watch.end()?;
-        Ok::<_, BenchError>(Pair {
-            without,
-            with,
-            noise,
-        })
+        Ok::<_, BenchError>((without, with))
     };
-    Ok([turn(0)?, turn(1)?])
+    let turns = [turn(0)?, turn(1)?];
+    let noise = watch.end()?;
+    Ok(turns.map(|(without, with)| Pair {
+        without,
+        with,
+        noise,
+    }))
 }
