@@ -189,7 +189,7 @@ fn intervals(sweep: &Value, paper: &Paper) -> Option<Figure> {
         y: "slow-down, %".to_owned(),
         y_scale: Scale::Linear,
         series: vec![
-            ours("slowdown_percent", "less work than without"),
+            ours("slowdown_percent", "less work than the guest beside it"),
             ours("balloon_percent", "time that the guest counts"),
         ],
     };

@@ -325,7 +325,7 @@ fn drag(balloon: &Value) -> Table {
         })
     });
     Table {
-        title: "Self-ballooning beside a guest without, in turn".to_owned(),
+        title: "Self-ballooning beside a guest without".to_owned(),
         heads: vec![
             "suite",
             "interval",

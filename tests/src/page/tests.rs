@@ -77,7 +77,10 @@ fn intervals_are_drawn_as_both_see_them() {
     }];
     let figures = figures::all(&balloon, &Paper::load());
     let picture = figure(&figures, "self-ballooning");
-    assert_eq!(points(picture, "less work than without"), [(5000.0, 1.2)]);
+    assert_eq!(
+        points(picture, "less work than the guest beside it"),
+        [(5000.0, 1.2)]
+    );
     assert_eq!(points(picture, "paper: kernel build in 512 MB").len(), 12);
 }
 

@@ -2,27 +2,38 @@
 //! paper's figure 11, for intervals from 10 ms to 10 s.
 //!
 //! Machines that share their hosts do more in one minute than in the next, by more than what is looked
-//! for. So a guest with self-ballooning runs beside its equal without, at the same time, each on a
-//! processor of its own with all of its monitor; then the other of them has self-ballooning. What both did
-//! with it, by what both did without, is what it costs, the monitor's work included: what else makes one
-//! processor or one guest faster falls out. Beside it stands what the guest itself counts: the time that
-//! it spends on its balloon, until pages that it had given up are there again.
+//! for. So each guest with a balloon runs beside its equal without one, at the same time, each on a
+//! processor of its own with all of its monitor, and they change processors from round to round. What
+//! the one does less than the other is what self-ballooning costs, the monitor's work included. Beside it
+//! stands what the guest itself counts: the time that it spends on its balloon, until pages that it had
+//! given up are there again.
 
-mod guest;
 #[cfg(test)]
 mod tests;
 
+use std::fs;
 use std::panic;
 use std::thread;
+use std::time::{Duration, Instant};
 
-use rustix::thread::{CpuSet, sched_getaffinity};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::bench::noise::{Noise, Watch};
 use crate::bench::{BenchError, Spread};
-use crate::harness::Host;
-use guest::Guest;
+use crate::count::to_f64;
+use crate::harness::{Host, VmProcess, field};
+
+const MIB: u64 = 1 << 20;
+
+const PAGE_BYTES: u64 = 4096;
+
+/// How often a guest and its monitor are looked at, which takes a little of the guest's processor.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// A guest that has said nothing for so long has ended: it speaks ten times a second.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// The most that self-ballooning at the paper's interval may cost, in percent (VEE 2009: 0.5 to 1.4 % of
 /// a kernel build).
@@ -30,6 +41,15 @@ const MOST_PERCENT: f64 = 1.5;
 
 /// The paper's interval, for which the claim is made.
 pub const CLAIMED_MS: u32 = 5000;
+
+/// How the balloon is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Regime {
+    /// There is none.
+    Off,
+    /// Self-ballooning so often, and no reporting.
+    EveryMs(u32),
+}
 
 /// A guest that breathes: its working set grows from an eighth to the whole and shrinks again.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -40,7 +60,7 @@ pub struct Load {
     pub hot_mib: u32,
     /// Visits between two steps of a page.
     pub revisits: u32,
-    /// Whole breaths that are measured with self-ballooning, and as many without, each after a first one.
+    /// Whole breaths that are measured, after a first one.
     pub breaths: u64,
 }
 
@@ -63,19 +83,19 @@ pub struct Sample {
 /// Two guests that ran beside each other.
 #[derive(Debug, Clone, Serialize)]
 pub struct Pair {
-    /// The one that was left alone, with an empty balloon.
+    /// The one without a balloon.
     pub without: Sample,
     /// The one with self-ballooning.
     pub with: Sample,
-    /// What else the machine did in the whole round.
+    /// What else the machine did.
     pub noise: Noise,
 }
 
-/// How much less work two guests did with self-ballooning than without, in percent, by the pair in which the
-/// one of them had it and the pair in which the other had.
-fn slowdown_percent([one, other]: &[Pair; 2]) -> f64 {
-    let ratio = |pair: &Pair| pair.with.pages_per_s / pair.without.pages_per_s;
-    (1.0 - (ratio(one) * ratio(other)).sqrt()) * 100.0
+impl Pair {
+    /// How much less work was done with self-ballooning, in percent.
+    fn slowdown_percent(&self) -> f64 {
+        (1.0 - self.with.pages_per_s / self.without.pages_per_s) * 100.0
+    }
 }
 
 /// All runs with one interval.
@@ -83,19 +103,19 @@ fn slowdown_percent([one, other]: &[Pair; 2]) -> f64 {
 pub struct Row {
     /// The interval.
     pub interval_ms: u32,
-    /// Two for each round, of the same two guests.
-    pub pairs: Vec<[Pair; 2]>,
+    /// One for each round.
+    pub pairs: Vec<Pair>,
 }
 
 impl Row {
     fn spread(&self, number: impl Fn(&Pair) -> f64) -> Option<Spread> {
-        Spread::of(self.pairs.iter().flatten().map(number))
+        Spread::of(self.pairs.iter().map(number))
     }
 
-    /// How much less work was done, in percent, of each round.
+    /// How much less work was done, in percent.
     #[must_use]
     pub fn slowdown_percent(&self) -> Option<Spread> {
-        Spread::of(self.pairs.iter().map(slowdown_percent))
+        self.spread(Pair::slowdown_percent)
     }
 
     /// The time that went to the balloon, in percent.
@@ -115,7 +135,7 @@ pub struct Drag {
 }
 
 impl Drag {
-    /// Runs two guests for every interval once a round, in an order that changes.
+    /// Runs a pair for every interval once a round, in an order that changes.
     ///
     /// # Errors
     /// A guest fails.
@@ -130,22 +150,20 @@ impl Drag {
         for round in 0..rounds {
             for turn in 0..count {
                 let row = &mut rows[(round + turn) % count];
-                let pairs = beside(load, row.interval_ms, processors)?;
-                let mean =
-                    |number: fn(&Pair) -> f64| f64::midpoint(number(&pairs[0]), number(&pairs[1]));
+                let pair = beside(load, row.interval_ms, processors)?;
                 eprintln!(
                     "round {}/{rounds}, {}/{count}: every {} ms: {:.2} % less work, {:.2} % of the time \
                      for the balloon, {:.0} of {:.0} MiB resident, {} targets",
                     round + 1,
                     turn + 1,
                     row.interval_ms,
-                    slowdown_percent(&pairs),
-                    mean(|pair| pair.with.balloon_percent),
-                    mean(|pair| pair.with.resident_mib),
-                    mean(|pair| pair.without.resident_mib),
-                    pairs[0].with.targets.len() + pairs[1].with.targets.len()
+                    pair.slowdown_percent(),
+                    pair.with.balloon_percent,
+                    pair.with.resident_mib,
+                    pair.without.resident_mib,
+                    pair.with.targets.len()
                 );
-                row.pairs.push(pairs);
+                row.pairs.push(pair);
             }
             processors.reverse();
         }
@@ -155,43 +173,35 @@ impl Drag {
     /// Prints every row; of the interval that is claimed for, also the verdict and the targets.
     pub fn print(&self, claimed_ms: Option<u32>) {
         println!(
-            "\n{:>10} {:>6} {:>8} {:>8} {:>8} {:>10} {:>8} {:>12} {:>8} {:>8}",
+            "\n{:>10} {:>6} {:>8} {:>8} {:>8} {:>10} {:>12} {:>8} {:>8}",
             "drag, ms",
-            "rounds",
+            "pairs",
             "less %",
             "min",
             "max",
             "balloon %",
-            "idle %",
             "resident MiB",
             "without",
             "targets"
         );
         for row in &self.rows {
-            let (Some(slowdown), Some(balloon), Some(idle), Some(resident), Some(without)) = (
-                row.slowdown_percent(),
-                row.balloon_percent(),
-                row.spread(|pair| pair.without.balloon_percent),
-                row.spread(|pair| pair.with.resident_mib),
-                row.spread(|pair| pair.without.resident_mib),
-            ) else {
+            let Some((((slowdown, balloon), resident), without)) = row
+                .slowdown_percent()
+                .zip(row.balloon_percent())
+                .zip(row.spread(|pair| pair.with.resident_mib))
+                .zip(row.spread(|pair| pair.without.resident_mib))
+            else {
                 continue;
             };
-            let targets = row
-                .pairs
-                .iter()
-                .flatten()
-                .map(|pair| pair.with.targets.len());
-            let targets: usize = targets.sum();
+            let targets: usize = row.pairs.iter().map(|pair| pair.with.targets.len()).sum();
             println!(
-                "{:10} {:6} {:8.2} {:8.2} {:8.2} {:10.2} {:8.2} {:12.0} {:8.0} {:8}{}",
+                "{:10} {:6} {:8.2} {:8.2} {:8.2} {:10.2} {:12.0} {:8.0} {:8}{}",
                 row.interval_ms,
                 row.pairs.len(),
                 slowdown.median,
                 slowdown.min,
                 slowdown.max,
                 balloon.median,
-                idle.median,
                 resident.median,
                 without.median,
                 targets,
@@ -204,7 +214,7 @@ impl Drag {
         }
         let claimed = |row: &&Row| Some(row.interval_ms) == claimed_ms;
         for row in self.rows.iter().filter(claimed) {
-            for (run, pair) in (1..).zip(row.pairs.iter().flatten()) {
+            for (run, pair) in (1..).zip(&row.pairs) {
                 for target in &pair.with.targets {
                     println!("{} ms, pair {run}: target {target}", row.interval_ms);
                 }
@@ -220,7 +230,7 @@ impl Drag {
                 "interval_ms": row.interval_ms,
                 "slowdown_percent": row.slowdown_percent(),
                 "balloon_percent": row.balloon_percent(),
-                "pairs": row.pairs.iter().flatten().collect::<Vec<_>>(),
+                "pairs": row.pairs,
             })
         });
         json!({ "load": self.load, "rows": rows.collect::<Vec<_>>() })
@@ -243,44 +253,145 @@ fn processors() -> Result<[usize; 2], BenchError> {
     Ok([first, numbers.next().unwrap_or(first)])
 }
 
-/// Runs a guest on each of the processors: first the one with self-ballooning, then the other.
-fn beside(load: Load, interval_ms: u32, processors: [usize; 2]) -> Result<[Pair; 2], BenchError> {
-    // The guests themselves would count as others.
+/// Runs a guest on each of the processors: one without a balloon, one with self-ballooning.
+fn beside(load: Load, interval_ms: u32, processors: [usize; 2]) -> Result<Pair, BenchError> {
     let watch = Watch::begin()?;
     let host = Host::new()?;
-    let every = format!("{interval_ms}ms");
-    let mut guests = [
-        Guest::boot(&host, "one", load, processors[0])?,
-        Guest::boot(&host, "other", load, processors[1])?,
-    ];
-    let mut turn = |with: usize| {
-        host.command(&["balloon", guests[1 - with].name(), "--auto", "off"])?;
-        host.command(&["balloon", guests[1 - with].name(), "--target", "0"])?;
-        let on = ["--auto", "on", "--interval", &every];
-        host.command(&[&["balloon", guests[with].name()], &on[..]].concat())?;
-        let [one, other] = &mut guests;
-        let (one, other) = thread::scope(|scope| {
-            let other = scope.spawn(|| other.measure(load.breaths));
-            let one = scope.spawn(|| one.measure(load.breaths));
-            let done = |run: thread::ScopedJoinHandle<'_, _>| {
-                run.join()
-                    .unwrap_or_else(|panic| panic::resume_unwind(panic))
-            };
-            (done(one), done(other))
+    let [without, with] = thread::scope(|scope| {
+        let regimes = [Regime::Off, Regime::EveryMs(interval_ms)];
+        let started = [0, 1].map(|i| {
+            let host = &host;
+            scope.spawn(move || run(host, load, regimes[i], processors[i]))
         });
-        let (one, other): (Sample, Sample) = (one?, other?);
-        let (with, without) = if with == 0 {
-            (one, other)
-        } else {
-            (other, one)
-        };
-        Ok::<_, BenchError>((without, with))
-    };
-    let turns = [turn(0)?, turn(1)?];
+        started.map(|run| {
+            run.join()
+                .unwrap_or_else(|panic| panic::resume_unwind(panic))
+        })
+    });
+    // Both run until the slower one is done.
+    let ((without, _vm), (with, _other)) = (without?, with?);
     let noise = watch.end()?;
-    Ok(turns.map(|(without, with)| Pair {
+    Ok(Pair {
         without,
         with,
         noise,
-    }))
+    })
+}
+
+/// Runs a guest on one processor, with all of its monitor and this thread.
+fn run(
+    host: &Host,
+    load: Load,
+    regime: Regime,
+    processor: usize,
+) -> Result<(Sample, VmProcess), BenchError> {
+    let mut only = CpuSet::new();
+    only.set(processor);
+    sched_setaffinity(None, &only).map_err(BenchError::system("choose a processor"))?;
+    let Load {
+        memory_mib,
+        hot_mib,
+        revisits,
+        breaths,
+    } = load;
+    let memory = format!("{memory_mib}M");
+    let words = format!("workload=grow-shrink ws={hot_mib}M revisits={revisits}");
+    let (name, device) = match regime {
+        Regime::Off => ("without", "off"),
+        Regime::EveryMs(_) => ("with", "plain"),
+    };
+    let options = [
+        "--memory",
+        &memory,
+        "--balloon",
+        device,
+        "--cmdline",
+        &words,
+    ];
+    let mut vm = host.boot(name, &[&["--kernel", "probe"], &options[..]].concat())?;
+    vm.wait_output("probe: ")?;
+    if let Regime::EveryMs(ms) = regime {
+        let every = format!("{ms}ms");
+        host.command(&["balloon", name, "--auto", "on", "--interval", &every])?;
+    }
+    let first = await_breath(&mut vm, 1, |_| {})?;
+    let mut residents = Vec::new();
+    let last = await_breath(&mut vm, 1 + breaths, |mib| residents.push(mib))?;
+    let lines = vm.skiff.output().all();
+    if let Some(record) = lines.iter().find(|line| line.contains("corrupt")) {
+        let record = record.clone();
+        return Err(BenchError::Corrupt { record });
+    }
+    let messages = vm.skiff.messages().all();
+    let targets = messages
+        .iter()
+        .filter_map(|line| line.split_once("balloon: target "));
+    let targets = targets.map(|(_, rest)| rest.to_owned()).collect();
+    let seconds = to_f64(last.t_ms.saturating_sub(first.t_ms)) / 1e3;
+    let balloon_s = to_f64(last.balloon_us.saturating_sub(first.balloon_us)) / 1e6;
+    let sample = Sample {
+        balloon_percent: balloon_s / seconds * 100.0,
+        pages_per_s: to_f64(last.pages.saturating_sub(first.pages)) / seconds,
+        seconds,
+        resident_mib: residents.iter().sum::<f64>() / to_f64(residents.len() as u64),
+        targets,
+    };
+    Ok((sample, vm))
+}
+
+/// A progress line of the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Breath {
+    t_ms: u64,
+    breaths: u64,
+    pages: u64,
+    /// Spent on the balloon so far.
+    balloon_us: u64,
+}
+
+impl Breath {
+    fn parse(line: &str) -> Option<Self> {
+        Some(Self {
+            t_ms: field(line, "t_ms").ok()?,
+            breaths: field(line, "passes").ok()?,
+            pages: field(line, "pages").ok()?,
+            // A guest without a balloon says nothing of it.
+            balloon_us: field(line, "balloon_us").unwrap_or(0),
+        })
+    }
+}
+
+/// Waits for the first line with so many breaths; tells the monitor's resident MiB meanwhile.
+fn await_breath(
+    vm: &mut VmProcess,
+    breaths: u64,
+    mut resident_mib: impl FnMut(f64),
+) -> Result<Breath, BenchError> {
+    let statm = format!("/proc/{}/statm", vm.skiff.pid());
+    let mut seen = 0;
+    let mut heard = Instant::now();
+    loop {
+        let lines = vm.skiff.output().all();
+        let fresh = lines.get(seen..).unwrap_or_default();
+        let there = fresh.iter().filter_map(|line| Breath::parse(line));
+        if let Some(breath) = there.into_iter().find(|breath| breath.breaths >= breaths) {
+            return Ok(breath);
+        }
+        if !fresh.is_empty() {
+            heard = Instant::now();
+        }
+        seen = lines.len();
+        if !vm.skiff.is_running() || heard.elapsed() > SILENCE {
+            let text = lines.last().cloned().unwrap_or_default();
+            let what = "further record of the guest";
+            return Err(BenchError::Lacks { what, text });
+        }
+        let text =
+            fs::read_to_string(&statm).map_err(BenchError::system("read resident memory"))?;
+        let pages = text.split(' ').nth(1).and_then(|word| word.parse().ok());
+        let what = "resident memory";
+        let pages: u64 = pages.ok_or(BenchError::Lacks { what, text })?;
+        resident_mib(to_f64(pages * PAGE_BYTES) / to_f64(MIB));
+        thread::sleep(LOOK);
+    }
 }

@@ -1,6 +1,5 @@
 //! Tests of what is made of the runs.
 
-use super::guest::Breath;
 use super::*;
 
 fn sample(pages_per_s: f64) -> Sample {
@@ -26,14 +25,10 @@ fn pair(without: f64, with: f64) -> Pair {
 }
 
 #[test]
-fn guests_are_compared_with_those_beside_them_in_turn_and_judged_by_the_median() {
-    // In the first round one guest is twice as fast as the other, whatever it does.
+fn guests_are_compared_with_those_beside_them_and_judged_by_the_median() {
     let row = Row {
         interval_ms: CLAIMED_MS,
-        pairs: vec![
-            [pair(100.0, 198.0), pair(200.0, 99.0)],
-            [pair(200.0, 197.0), pair(100.0, 98.5)],
-        ],
+        pairs: vec![pair(100.0, 99.0), pair(200.0, 197.0)],
     };
     let slowdown = row.slowdown_percent().unwrap();
     assert!((slowdown.min - 1.0).abs() < 1e-9 && (slowdown.max - 1.5).abs() < 1e-9);
