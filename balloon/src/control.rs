@@ -9,7 +9,8 @@ use crate::flow::Flow;
 use crate::hinting::Hinting;
 use crate::queues::Role;
 use crate::{
-    Change, Ledger, Observation, PfnRange, SelfBallooning, SelfBallooningSettings, Statistics,
+    Change, Ledger, Observation, PfnRange, Reason, SelfBallooning, SelfBallooningSettings,
+    Statistics,
 };
 
 /// Controls and watches a balloon from any thread.
@@ -56,6 +57,8 @@ pub(crate) struct Shared {
     pub(crate) fresh_actual_pages: Option<u32>,
     /// All memory of the guest.
     pub(crate) memory_pages: u32,
+    /// The guest gets back what it is about to use, because it has come to need it.
+    pub(crate) is_giving: bool,
     /// What sets the target, if the guest's own statistics do.
     pub(crate) policy: Option<SelfBallooning>,
     /// Somebody wants newer statistics than these.
@@ -72,6 +75,13 @@ pub(crate) struct Running {
 }
 
 impl Shared {
+    /// Wants so many pages in the balloon. What the guest takes out for it, it may never use.
+    fn set_target(&mut self, pages: u32) {
+        self.config.target_pages = pages;
+        self.is_giving = false;
+        self.config_changed();
+    }
+
     /// Tells the driver, if the device runs, that its configuration is another.
     pub(crate) fn config_changed(&self) {
         if let Some(running) = &self.running {
@@ -84,9 +94,7 @@ impl BalloonHandle {
     /// Asks the guest to have `pages` of 4 KiB in the balloon. It complies as fast as it can and
     /// wants to; see [`BalloonStatus::actual_pages`].
     pub fn set_target(&self, pages: u32) {
-        let mut shared = self.lock();
-        shared.config.target_pages = pages;
-        shared.config_changed();
+        self.lock().set_target(pages);
     }
 
     /// Asks the guest for new statistics. They arrive some time later, if it is willing; a request
@@ -128,10 +136,12 @@ impl BalloonHandle {
             }),
             _ => None,
         };
-        drop(shared);
         if let Some(change) = change {
-            self.set_target(change.target_pages);
+            let before_pages = shared.config.target_pages;
+            shared.set_target(change.target_pages);
+            shared.is_giving = change.reason == Reason::Free && change.target_pages < before_pages;
         }
+        drop(shared);
         self.request_statistics();
         change
     }

@@ -222,6 +222,7 @@ impl VirtioDevice for Balloon {
             statistics,
             fresh_actual_pages,
             memory_pages: _,
+            is_giving: _,
             policy: _,
             are_statistics_wanted,
             running,

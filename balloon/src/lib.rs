@@ -37,4 +37,8 @@ pub trait PageReclaim: std::fmt::Debug + Send {
     /// # Errors
     /// The host refused. The pages keep some content; the balloon counts it and goes on.
     fn discard(&self, range: PfnRange) -> std::io::Result<()>;
+
+    /// Has memory ready for `range`, which lies in guest RAM and which the guest is about to use. Content stays
+    /// as it is; that this fails or does nothing costs the guest a page fault for each page.
+    fn prepare(&self, range: PfnRange);
 }

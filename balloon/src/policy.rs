@@ -24,6 +24,10 @@ const TAKEN_PERCENT: u64 = 95;
 /// Intervals without inflating after a sign of pressure (VEE 2009, section 4.4).
 const HOLD_OFF_INTERVALS: u32 = 10;
 
+/// Intervals in which nothing is taken after some was given. Our choice: so many that a guest whose need goes
+/// up and down from poll to poll moves no more pages than if it was given some only once an interval.
+const GIVEN_INTERVALS: u32 = 2;
+
 /// What stays free at most, of all memory: what the paper leaves of a guest that uses nothing (VEE 2009,
 /// section 4.4).
 const MOST_RESERVE_PERCENT: u32 = 5;
@@ -32,8 +36,11 @@ const MOST_RESERVE_PERCENT: u32 = 5;
 /// needs what was left pays for one mistake in ten minutes.
 const CALM_INTERVALS: u32 = 120;
 
-/// A new target must differ from the old one by this share of the guest's memory, so that noise moves
-/// no page. Our choice.
+/// The part of what is to stay free that a guest has to lack to be given it. Our choice: because it is under
+/// pressure when it lacks half.
+const GIVEN_SHARE: u32 = 4;
+
+/// Less than this share of the guest's memory is not taken, so that noise moves no page. Our choice.
 const STEP_PERCENT: u64 = 1;
 
 /// Major faults in one poll that are no pressure: starting a program has some. Our choice.
@@ -197,13 +204,22 @@ impl SelfBallooning {
             self.learned_pages /= 2;
             self.calm_polls = 0;
         }
-        if self.polls_to_go > 0 {
-            return None;
-        }
-        self.polls_to_go = POLLS_PER_INTERVAL;
         let wanted = self.wanted_pages(seen)?;
-        let step = u64::from(seen.memory_pages) * STEP_PERCENT / 100;
-        (u64::from(wanted.abs_diff(target_pages)) > step).then_some(Change {
+        let is_due = if wanted < target_pages {
+            // At once, so that a guest that grows does not run out of what is left to it.
+            let lacks = target_pages - wanted > self.reserve_pages(seen.memory_pages) / GIVEN_SHARE;
+            if lacks {
+                self.polls_to_go = self.polls_to_go.max(GIVEN_INTERVALS * POLLS_PER_INTERVAL);
+            }
+            lacks
+        } else if self.polls_to_go == 0 {
+            self.polls_to_go = POLLS_PER_INTERVAL;
+            let step = u64::from(seen.memory_pages) * STEP_PERCENT / 100;
+            u64::from(wanted - target_pages) > step
+        } else {
+            false
+        };
+        is_due.then_some(Change {
             target_pages: wanted,
             reason: Reason::Free,
         })

@@ -48,6 +48,16 @@ pub enum MemoryError {
         /// Length of the region.
         bytes: u64,
     },
+    /// The kernel has no memory for pages.
+    #[error("cannot have memory for {pages} pages of guest RAM from page {first}")]
+    Populate {
+        /// The first of them.
+        first: u64,
+        /// How many.
+        pages: u64,
+        /// Why not.
+        source: rustix::io::Errno,
+    },
     /// The kernel refused to take pages back.
     #[error("cannot discard {pages} pages of guest RAM from page {first}")]
     Discard {
@@ -250,6 +260,34 @@ impl GuestRam {
         }
     }
 
+    /// Has host memory behind `pages`, as if each had been written with what is in it.
+    ///
+    /// # Errors
+    /// The kernel refuses, or has no memory.
+    ///
+    /// # Panics
+    /// A page does not exist.
+    pub fn populate(&self, pages: PageRange) -> Result<(), MemoryError> {
+        let (address, bytes) = self.place(pages);
+        // SAFETY: the range lies in the mapping; the advice changes no content.
+        let populated = unsafe { madvise(address, bytes, Advice::LinuxPopulateWrite) };
+        populated.map_err(|source| MemoryError::Populate {
+            first: pages.first().get(),
+            pages: pages.pages(),
+            source,
+        })
+    }
+
+    /// Where `pages` are in the mapping, and how many bytes.
+    fn place(&self, pages: PageRange) -> (*mut c_void, usize) {
+        assert!(pages.end() <= self.layout.pages(), "the pages are RAM");
+        let to_usize = |value: u64| usize::try_from(value).expect("inside a mapping of ours");
+        let offset = to_usize(pages.first().get() * PAGE_BYTES);
+        let bytes = to_usize(pages.pages() * PAGE_BYTES);
+        // SAFETY: offset and length lie in the mapping, which has all pages of the layout.
+        (unsafe { self.host.base.as_ptr().byte_add(offset) }, bytes)
+    }
+
     /// Gives the host memory of `pages` back; they read as zero after.
     ///
     /// # Errors
@@ -258,12 +296,7 @@ impl GuestRam {
     /// # Panics
     /// A page does not exist.
     pub fn discard(&self, pages: PageRange) -> Result<(), MemoryError> {
-        assert!(pages.end() <= self.layout.pages(), "the pages are RAM");
-        let to_usize = |value: u64| usize::try_from(value).expect("inside a mapping of ours");
-        let offset = to_usize(pages.first().get() * PAGE_BYTES);
-        let bytes = to_usize(pages.pages() * PAGE_BYTES);
-        // SAFETY: offset and length lie in the mapping, which has all pages of the layout.
-        let address = unsafe { self.host.base.as_ptr().byte_add(offset) };
+        let (address, bytes) = self.place(pages);
         let discarded = match self.host.stored {
             // SAFETY: as above; no Rust reference points into the range, so its content may change.
             None => unsafe { madvise(address, bytes, Advice::LinuxDontNeed) },

@@ -68,6 +68,7 @@ impl Balloon {
             statistics,
             fresh_actual_pages: _, // come again
             memory_pages: _,
+            is_giving: _, // until the next target
             policy,
             are_statistics_wanted,
             running: _,
@@ -133,6 +134,7 @@ impl Balloon {
             statistics,
             fresh_actual_pages: None,
             memory_pages: shared.memory_pages,
+            is_giving: false,
             policy: self_ballooning,
             are_statistics_wanted,
             running: None,

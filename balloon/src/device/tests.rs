@@ -38,6 +38,7 @@ const POISON: u64 = 0x10c;
 struct Recorder {
     memory: GuestMemory,
     discarded: Arc<Mutex<Vec<PfnRange>>>,
+    prepared: Arc<Mutex<Vec<PfnRange>>>,
 }
 
 impl PageReclaim for Recorder {
@@ -47,6 +48,10 @@ impl PageReclaim for Recorder {
         self.memory
             .write_slice(&zeroes, range.address())
             .map_err(io::Error::other)
+    }
+
+    fn prepare(&self, range: PfnRange) {
+        self.prepared.lock().unwrap().push(range);
     }
 }
 
@@ -58,6 +63,8 @@ impl PageReclaim for Unwilling {
     fn discard(&self, _range: PfnRange) -> io::Result<()> {
         Err(io::ErrorKind::OutOfMemory.into())
     }
+
+    fn prepare(&self, _range: PfnRange) {}
 }
 
 /// A balloon, its driver, and what was discarded.
@@ -89,6 +96,7 @@ impl Rig {
         let recorder = Recorder {
             memory: memory.clone(),
             discarded: Arc::default(),
+            prepared: Arc::default(),
         };
         let balloon = kind(Balloon::new(memory.clone(), Box::new(recorder.clone())));
         let handle = balloon.handle();
@@ -141,6 +149,10 @@ impl Rig {
 
     fn discarded(&self) -> Vec<PfnRange> {
         std::mem::take(&mut self.recorder.discarded.lock().unwrap())
+    }
+
+    fn prepared(&self) -> Vec<PfnRange> {
+        std::mem::take(&mut self.recorder.prepared.lock().unwrap())
     }
 
     /// All but the rates, which begin anew where a balloon goes on.

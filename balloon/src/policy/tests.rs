@@ -167,6 +167,45 @@ fn guest_that_grows_and_shrinks_for_hours_changes_its_target_a_few_times_a_cycle
 }
 
 #[test]
+fn guest_that_grows_is_given_memory_before_it_runs_out() {
+    let mut guest = Guest::new(0, 0);
+    let mut policy = SelfBallooning::new(SelfBallooningSettings::default());
+    guest.polls(3 * POLLS_PER_INTERVAL, &mut policy);
+    let mut taken = 0;
+    for used in (0..600).step_by(3) {
+        assert!(guest.uses(used * MIB_PAGES));
+        let before = guest.target;
+        if let Some(change) = guest.poll(&mut policy) {
+            assert_eq!(change.reason, Reason::Free);
+            taken += u32::from(guest.target > before);
+        }
+    }
+    assert_eq!((guest.oom_deflations, taken), (0, 0));
+    assert!(
+        guest.free() < 20 * MIB_PAGES,
+        "{} pages are free",
+        guest.free()
+    );
+}
+
+#[test]
+fn guest_whose_need_goes_up_and_down_has_memory_taken_at_most_every_other_interval() {
+    let mut guest = Guest::new(0, 0);
+    let mut policy = SelfBallooning::new(SelfBallooningSettings::default());
+    guest.polls(3 * POLLS_PER_INTERVAL, &mut policy);
+    let intervals = 100;
+    let mut taken = 0;
+    for poll in 0..intervals * POLLS_PER_INTERVAL {
+        let used = u64::from(poll % 2) * 7 * MIB_PAGES;
+        assert!(guest.uses(used));
+        let before = guest.target;
+        guest.poll(&mut policy);
+        taken += u32::from(guest.target > before);
+    }
+    assert!(taken <= intervals / 2, "{taken} in {intervals} intervals");
+}
+
+#[test]
 fn guest_that_needs_more_free_than_is_left_is_left_more_and_then_nothing_moves() {
     // Takes pages out of the balloon whenever less than this is free, as a kernel that cannot use all
     // that is free.

@@ -51,4 +51,10 @@ impl ArrivingMemory {
         }
         Some(Ok(()))
     }
+
+    /// Whether all memory has arrived, and nobody but the guest installs pages any more.
+    #[must_use]
+    pub fn has_arrived(&self) -> bool {
+        self.0.strong_count() == 0
+    }
 }

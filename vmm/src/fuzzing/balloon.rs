@@ -12,16 +12,20 @@ const QUEUES: u8 = 5;
 /// How often a queue that has more to do is served for one kick.
 const TURNS: u32 = 4;
 
-/// Checks that nothing is discarded that is no memory.
+/// Checks that nothing is discarded or made ready that is no memory.
 #[derive(Debug)]
 pub(super) struct Checked;
 
 impl PageReclaim for Checked {
     fn discard(&self, range: PfnRange) -> std::io::Result<()> {
-        assert!(range.pages > 0, "an empty range is discarded");
-        let end = range.end().0 * balloon::PAGE_BYTES;
-        assert!(end <= MEMORY_BYTES as u64, "{range:?} is discarded");
+        self.prepare(range);
         Ok(())
+    }
+
+    fn prepare(&self, range: PfnRange) {
+        assert!(range.pages > 0, "an empty range is wanted");
+        let end = range.end().0 * balloon::PAGE_BYTES;
+        assert!(end <= MEMORY_BYTES as u64, "{range:?} is wanted");
     }
 }
 

@@ -1,6 +1,7 @@
 //! The statistics queue: one buffer, mostly held by the device.
 
 use super::*;
+use crate::{Reason, SelfBallooningSettings};
 
 /// Offers the statistics buffer with a free memory of `free_bytes`, as after boot or a request.
 fn send(rig: &mut Rig, free_bytes: u64) {
@@ -98,4 +99,23 @@ fn second_buffer_while_one_is_held_needs_a_reset() {
     send(&mut rig, 1);
     send(&mut rig, 2);
     assert!(rig.needs_reset());
+}
+
+#[test]
+fn pages_taken_out_because_the_guest_lacks_memory_are_made_ready_and_others_are_not() {
+    let mut rig = Rig::started();
+    rig.list(INFLATE, &[500, 501, 502, 503]);
+    rig.driver.write(ACTUAL, 200);
+    rig.handle.set_target(200);
+    rig.handle
+        .set_self_ballooning(Some(SelfBallooningSettings::default()));
+    // What is to stay free are 128 pages.
+    send(&mut rig, 64 << 12);
+    let change = rig.handle.poll().unwrap();
+    assert_eq!((change.target_pages, change.reason), (136, Reason::Free));
+    rig.list(DEFLATE, &[501, 502]);
+    assert_eq!(rig.prepared(), [range(501, 2)]);
+    rig.handle.set_target(0);
+    rig.list(DEFLATE, &[503]);
+    assert_eq!(rig.prepared(), []);
 }

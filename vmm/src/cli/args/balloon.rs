@@ -22,9 +22,9 @@ use crate::control::{SelfBallooningWish, VmAddress};
 The target is the size of the balloon: what the guest gives up, not what it keeps. The guest
 inflates as fast as it can, and deflates by itself before it runs out of memory. What it reports
 free goes back to the host with any target, 0 included. A guest without a driver does nothing.
-With --auto on the target is 95% of what is free or in the balloon, set anew every interval; on a
-sign of pressure half of it is given back at once, and nothing is taken for 10 intervals. It moves
-with the VM."
+With --auto on the target is 95% of what is free or in the balloon, set anew every interval; what
+the guest comes to need is given back as it grows; on a sign of pressure half of it is given back at
+once, and nothing is taken for 10 intervals. It moves with the VM."
 )]
 pub(in crate::cli) struct BalloonArgs {
     /// the VM
