@@ -23,6 +23,9 @@ pub const MOST_PROCS: usize = 128;
 /// what there is room for.
 const DEFAULT_WORKING_SET_BYTES: u64 = 256 << 20;
 
+/// The most lines in a second: our choice, because one takes about a millisecond where an exit is slow.
+const MOST_LINES_PER_S: u64 = 1000;
+
 /// What the guest does with its working set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Workload {
@@ -123,6 +126,8 @@ pub struct Options {
     pub depth: usize,
     /// `frame=`: bytes in a frame that is sent, Ethernet's header included; 1514 if not given.
     pub frame_bytes: u64,
+    /// `lines=`: how many times a second progress is told, 10 if not given.
+    pub lines_per_s: u64,
     /// `balloon=`, follow if not given.
     pub balloon: BalloonUse,
     /// `inject=`, a test aid: offset of the working set's byte that is flipped after the first fill.
@@ -155,6 +160,7 @@ impl Options {
             block_bytes: PAGE_BYTES,
             depth: MOST_READS,
             frame_bytes: *FRAME_BYTES.end(),
+            lines_per_s: 10,
             balloon: BalloonUse::Follow,
             inject_offset_bytes: None,
         };
@@ -176,6 +182,7 @@ impl Options {
                 b"block" => options.block_bytes = block_bytes(value).map_err(bad)?,
                 b"depth" => options.depth = depth(value).map_err(bad)?,
                 b"frame" => options.frame_bytes = frame_bytes(value).map_err(bad)?,
+                b"lines" => options.lines_per_s = lines_per_s(value).map_err(bad)?,
                 b"balloon" => options.balloon = balloon(value).map_err(bad)?,
                 b"inject" => options.inject_offset_bytes = Some(size_bytes(value).map_err(bad)?),
                 _ => {}
@@ -226,6 +233,11 @@ fn depth(value: &[u8]) -> Result<usize, &'static str> {
 fn frame_bytes(value: &[u8]) -> Result<u64, &'static str> {
     let bytes = number(value).filter(|bytes| FRAME_BYTES.contains(bytes));
     bytes.ok_or("a number from 64 to 1514")
+}
+
+fn lines_per_s(value: &[u8]) -> Result<u64, &'static str> {
+    let lines = number(value).filter(|lines| (1..=MOST_LINES_PER_S).contains(lines));
+    lines.ok_or("a number from 1 to 1000")
 }
 
 fn balloon(value: &[u8]) -> Result<BalloonUse, &'static str> {

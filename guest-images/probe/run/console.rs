@@ -1,4 +1,4 @@
-//! The boot processor's side of the serial line: progress ten times a second, requests from outside,
+//! The boot processor's side of the serial line: progress now and then, requests from outside,
 //! damage, and the end.
 
 use super::Plan;
@@ -9,8 +9,6 @@ use crate::hw::{power, processor, serial};
 use crate::pure::command::{Command, Input, Verb, Wish};
 use crate::pure::pages::Corrupt;
 use crate::pure::text::Line;
-
-const PROGRESS_LINES_PER_S: u64 = 10;
 
 /// Our choice: because asking the port costs an exit, and nobody types faster.
 const INPUT_LOOKS_PER_S: u64 = 20;
@@ -27,6 +25,7 @@ const BALLOON_LOOKS_PER_S: u64 = 5000;
 pub struct Console {
     plan: &'static Plan,
     ready: u64,
+    line_period: u64,
     next_line: u64,
     next_look: u64,
     next_chore: u64,
@@ -37,11 +36,12 @@ pub struct Console {
 impl Console {
     /// Counts the time from `ready`, when the first line was out.
     pub fn new(plan: &'static Plan, ready: u64, chores: Option<Chores>) -> Self {
-        let next_line = ready + plan.clock.ticks_of(1, PROGRESS_LINES_PER_S);
+        let line_period = plan.clock.ticks_of(1, plan.options.lines_per_s);
         Self {
             plan,
             ready,
-            next_line,
+            line_period,
+            next_line: ready + line_period,
             next_look: ready,
             next_chore: ready,
             input: Input::EMPTY,
@@ -53,18 +53,17 @@ impl Console {
     pub fn attend(&mut self, worker: &mut Worker) -> u64 {
         let now = processor::ticks();
         let look_period = self.plan.clock.ticks_of(1, INPUT_LOOKS_PER_S);
-        let period = self.plan.clock.ticks_of(1, PROGRESS_LINES_PER_S);
         // Nothing is due later than a period from now, unless the counter went back: a moved guest
         // may find another host's.
         self.next_look = self.next_look.min(now + look_period);
-        self.next_line = self.next_line.min(now + period);
+        self.next_line = self.next_line.min(now + self.line_period);
         if now >= self.next_look {
             self.next_look = now + look_period;
             self.look(worker);
         }
         if now >= self.next_line {
             // After a stall the lines go on from now; none is printed for the time lost.
-            self.next_line = (self.next_line + period).max(now);
+            self.next_line = (self.next_line + self.line_period).max(now);
             self.print_progress(worker, BOARD.progress());
         }
         let wake = self.next_line.min(self.next_look);

@@ -113,6 +113,15 @@ pub enum LinkKind {
 impl LinkKind {
     /// The link that most claims are about.
     pub const GIGABIT: Self = Self::Shaped { mbit_per_s: 1000 };
+
+    /// What it carries; the loopback device has no limit.
+    #[must_use]
+    pub fn bytes_per_ms(self) -> f64 {
+        match self {
+            Self::Loopback => f64::INFINITY,
+            Self::Shaped { mbit_per_s } => f64::from(mbit_per_s) * 1e6 / 8.0 / 1e3,
+        }
+    }
 }
 
 impl fmt::Display for LinkKind {

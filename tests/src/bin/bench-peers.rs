@@ -89,6 +89,8 @@ fn run(args: &Args) -> Result<(), BenchError> {
         json["contests"] = contests.iter().map(Contest::json).collect();
         let verdicts: Vec<_> = contests.iter().flat_map(Contest::verdicts).collect();
         json["verdicts"] = json!(verdicts);
+        let shortfalls = contests.iter().flat_map(Contest::shortfalls);
+        json["shortfalls"] = json!(shortfalls.collect::<Vec<_>>());
         results::write(path, &json)?;
     }
     Ok(())

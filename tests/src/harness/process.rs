@@ -87,19 +87,17 @@ impl Process {
         Self::spawn(command, arguments)
     }
 
-    /// The same in the network namespace of another process.
+    /// The same by another program, which has to become `skiff`.
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn skiff_beside<A: AsRef<OsStr>>(
-        neighbour: u32,
+    pub fn skiff_by<A: AsRef<OsStr>>(
+        mut program: Command,
         runtime: &Path,
         arguments: &[A],
     ) -> Result<Self, HarnessError> {
-        let mut command = Command::new("nsenter");
-        command.args(["-t", &neighbour.to_string(), "-n"]);
-        command.arg(skiff_binary()?).env(RUNTIME, runtime);
-        Self::spawn(command, arguments)
+        program.arg(skiff_binary()?).env(RUNTIME, runtime);
+        Self::spawn(program, arguments)
     }
 
     /// Starts QEMU, to compare with: its machine `microvm` with a serial port, and with what `arguments` say.

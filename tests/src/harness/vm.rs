@@ -1,6 +1,7 @@
 //! VMs as a test sees them: on a host, booted or received, moved, asked.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -17,8 +18,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Host {
     runtime: TempDir,
-    /// A process in the network namespace of this host, if it has one of its own.
-    neighbour: Option<u32>,
+    place: Place,
+}
+
+/// Where the monitors of a host run.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Here,
+    /// In the network namespace of a process.
+    Beside(u32),
+    /// Each in a session of its own.
+    Session,
 }
 
 /// A monitor process and the name of the VM in it.
@@ -43,7 +53,7 @@ impl Host {
         leavings::add_path(runtime.path());
         Ok(Self {
             runtime,
-            neighbour: None,
+            place: Place::Here,
         })
     }
 
@@ -53,7 +63,18 @@ impl Host {
     /// As [`Self::new`].
     pub fn beside(neighbour: u32) -> Result<Self, HarnessError> {
         let mut host = Self::new()?;
-        host.neighbour = Some(neighbour);
+        host.place = Place::Beside(neighbour);
+        Ok(host)
+    }
+
+    /// A host on which each monitor leads a session: the scheduler gives all threads of a session as much of
+    /// a processor as those of another (autogroups, sched(7)).
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn of_sessions() -> Result<Self, HarnessError> {
+        let mut host = Self::new()?;
+        host.place = Place::Session;
         Ok(host)
     }
 
@@ -202,9 +223,14 @@ impl Host {
     }
 
     fn start(&self, name: &str, arguments: &[&str]) -> Result<VmProcess, HarnessError> {
-        let skiff = match self.neighbour {
-            None => Process::skiff(self.runtime(), arguments),
-            Some(process) => Process::skiff_beside(process, self.runtime(), arguments),
+        let skiff = match self.place {
+            Place::Here => Process::skiff(self.runtime(), arguments),
+            Place::Beside(process) => {
+                let mut program = Command::new("nsenter");
+                program.args(["-t", &process.to_string(), "-n"]);
+                Process::skiff_by(program, self.runtime(), arguments)
+            }
+            Place::Session => Process::skiff_by(Command::new("setsid"), self.runtime(), arguments),
         }?;
         Ok(VmProcess {
             skiff,

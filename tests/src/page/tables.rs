@@ -1,11 +1,14 @@
 //! Which tables there are: the claims of each benchmark, and the numbers that no picture shows.
 
+mod claims;
+
 use serde_json::Value;
 
 use super::{Source, Table};
 use crate::bench::Spread;
 use crate::paper::Paper;
 use crate::result_files::Benchmark;
+use claims::{claims, shortfalls};
 
 /// The tables for which there are results.
 pub fn all(sources: &[Source], paper: &Paper) -> Vec<Table> {
@@ -21,6 +24,7 @@ pub fn all(sources: &[Source], paper: &Paper) -> Vec<Table> {
             Benchmark::Peers => vec![
                 peers(results),
                 claims("Claims about moves beside QEMU's", &results["verdicts"]),
+                shortfalls(&results["shortfalls"]),
             ],
             Benchmark::Degradation => vec![applications(results, paper), degradation(results)],
             Benchmark::Applications => vec![linux(results)],
@@ -260,27 +264,6 @@ fn degradation(degradation: &Value) -> Table {
             "longer by %",
         ],
         rows: list(&degradation["repeated"]).iter().map(row).collect(),
-    }
-}
-
-fn claims(title: &str, verdicts: &Value) -> Table {
-    let row = |verdict: &Value| {
-        let bound = verdict["bound"].as_object();
-        let bound = bound.and_then(|bound| bound.iter().next());
-        let claimed =
-            bound.map(|(side, limit)| format!("{} {}", side.replace('-', " "), numeric(limit)));
-        vec![
-            text(&verdict["claim"]),
-            text(&verdict["subject"]),
-            numeric(&verdict["measured"]),
-            claimed.unwrap_or_default(),
-            text(&verdict["judgement"]),
-        ]
-    };
-    Table {
-        title: title.to_owned(),
-        heads: vec!["claim", "of", "measured", "claimed", "verdict"],
-        rows: list(verdicts).iter().map(row).collect(),
     }
 }
 

@@ -14,6 +14,7 @@ fn parse_nothing_gives_the_defaults() {
     assert_eq!((options.procs, options.seed), (8, 1));
     assert_eq!((options.rate_pages_per_s, options.passes), (None, None));
     assert_eq!((options.revisits, options.balloon), (1, BalloonUse::Follow));
+    assert_eq!(options.lines_per_s, 10);
     assert_eq!(options.working_set_pages(1 << 30), 65536);
     assert_eq!(options.working_set_pages(101), 50);
 }
@@ -36,6 +37,7 @@ fn parse_every_key_reads_its_value() {
     );
     assert_eq!(parse("balloon=manual").balloon, BalloonUse::Manual);
     assert_eq!(parse("balloon=off").balloon, BalloonUse::Off);
+    assert_eq!(parse("lines=2").lines_per_s, 2);
 }
 
 #[test]
@@ -89,6 +91,8 @@ fn parse_bad_value_names_the_word() {
         "block=132K",
         "depth=0",
         "depth=33",
+        "lines=0",
+        "lines=1001",
         "frame=63",
         "frame=1515",
     ] {

@@ -1,20 +1,20 @@
 //! What does self-ballooning cost a guest that grows and shrinks, and what does it save? As in the
 //! paper's figure 11, for intervals from 10 ms to 10 s.
 //!
-//! Machines that share their hosts do more in one minute than in the next, by more than what is looked
-//! for. So each guest with a balloon runs beside its equal without one, at the same time, each on a
-//! processor of its own with all of its monitor, and they change processors from round to round. What
-//! the one does less than the other is what self-ballooning costs, the monitor's work included. Beside it
-//! stands what the guest itself counts: the time that it spends on its balloon, until pages that it had
-//! given up are there again.
+//! Machines that share their hosts do more in one minute than in the next, and by one processor more than by
+//! the other, by more than what is looked for. So each guest with a balloon shares one processor with its
+//! equal without one: the scheduler lets them run in turns of milliseconds, the monitors' work included, and
+//! what the machine does to the one it does to the other. What the one does less than the other is what
+//! self-ballooning costs, by the clock and by the time that each had on the processor; the larger counts, for
+//! the first knows of waiting, and the second does not depend on equal shares. Beside it stands what the guest
+//! itself counts: the time that it spends on its balloon, until pages that it had given up are there again.
 
+mod guest;
 #[cfg(test)]
 mod tests;
 
-use std::fs;
 use std::panic;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde::Serialize;
@@ -22,18 +22,10 @@ use serde_json::{Value, json};
 
 use crate::bench::noise::{Noise, Watch};
 use crate::bench::{BenchError, Spread};
-use crate::count::to_f64;
-use crate::harness::{Host, VmProcess, field};
+use crate::harness::Host;
 
-const MIB: u64 = 1 << 20;
-
-const PAGE_BYTES: u64 = 4096;
-
-/// How often a guest and its monitor are looked at, which takes a little of the guest's processor.
-const LOOK: Duration = Duration::from_millis(500);
-
-/// A guest that has said nothing for so long has ended: it speaks ten times a second.
-const SILENCE: Duration = Duration::from_secs(60);
+use guest::Regime;
+pub use guest::{Load, Sample};
 
 /// The most that self-ballooning at the paper's interval may cost, in percent (VEE 2009: 0.5 to 1.4 % of
 /// a kernel build).
@@ -41,44 +33,6 @@ const MOST_PERCENT: f64 = 1.5;
 
 /// The paper's interval, for which the claim is made.
 pub const CLAIMED_MS: u32 = 5000;
-
-/// How the balloon is set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Regime {
-    /// There is none.
-    Off,
-    /// Self-ballooning so often, and no reporting.
-    EveryMs(u32),
-}
-
-/// A guest that breathes: its working set grows from an eighth to the whole and shrinks again.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Load {
-    /// All memory of the guest.
-    pub memory_mib: u32,
-    /// Its largest working set.
-    pub hot_mib: u32,
-    /// Visits between two steps of a page.
-    pub revisits: u32,
-    /// Whole breaths that are measured, after a first one.
-    pub breaths: u64,
-}
-
-/// What one guest did.
-#[derive(Debug, Clone, Serialize)]
-pub struct Sample {
-    /// Visits per second, over whole breaths.
-    pub pages_per_s: f64,
-    /// The part of that time that the guest spent on its balloon, in percent: on requests, statistics,
-    /// and until each page that it had given up was there again.
-    pub balloon_percent: f64,
-    /// How long they took.
-    pub seconds: f64,
-    /// Resident memory on average.
-    pub resident_mib: f64,
-    /// The targets that were set, in MiB, and why.
-    pub targets: Vec<String>,
-}
 
 /// Two guests that ran beside each other.
 #[derive(Debug, Clone, Serialize)]
@@ -92,9 +46,12 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// How much less work was done with self-ballooning, in percent.
+    /// How much less work was done with self-ballooning, in percent: by the clock or by the time on the
+    /// processor, whichever is more.
     fn slowdown_percent(&self) -> f64 {
-        (1.0 - self.with.pages_per_s / self.without.pages_per_s) * 100.0
+        let by_clock = self.with.pages_per_s / self.without.pages_per_s;
+        let share = self.with.processor_share / self.without.processor_share;
+        (1.0 - by_clock.min(by_clock / share)) * 100.0
     }
 }
 
@@ -146,11 +103,11 @@ impl Drag {
         };
         let mut rows: Vec<_> = intervals_ms.iter().map(empty).collect();
         let count = rows.len();
-        let mut processors = processors()?;
+        let processor = processor()?;
         for round in 0..rounds {
             for turn in 0..count {
                 let row = &mut rows[(round + turn) % count];
-                let pair = beside(load, row.interval_ms, processors)?;
+                let pair = beside(load, row.interval_ms, processor)?;
                 eprintln!(
                     "round {}/{rounds}, {}/{count}: every {} ms: {:.2} % less work, {:.2} % of the time \
                      for the balloon, {:.0} of {:.0} MiB resident, {} targets",
@@ -165,7 +122,6 @@ impl Drag {
                 );
                 row.pairs.push(pair);
             }
-            processors.reverse();
         }
         Ok(Self { load, rows })
     }
@@ -245,23 +201,27 @@ fn verdict(slowdown: Spread) -> &'static str {
     }
 }
 
-/// Two processors that this process may use; twice the same where there is one.
-fn processors() -> Result<[usize; 2], BenchError> {
+/// The first processor that this process may use.
+fn processor() -> Result<usize, BenchError> {
     let allowed = sched_getaffinity(None).map_err(BenchError::system("ask for processors"))?;
-    let mut numbers = (0..CpuSet::MAX_CPU).filter(|&number| allowed.is_set(number));
-    let first = numbers.next().unwrap_or_default();
-    Ok([first, numbers.next().unwrap_or(first)])
+    let first = (0..CpuSet::MAX_CPU).find(|&number| allowed.is_set(number));
+    Ok(first.unwrap_or_default())
 }
 
-/// Runs a guest on each of the processors: one without a balloon, one with self-ballooning.
-fn beside(load: Load, interval_ms: u32, processors: [usize; 2]) -> Result<Pair, BenchError> {
+/// Runs two guests on one processor: one without a balloon, one with self-ballooning.
+fn beside(load: Load, interval_ms: u32, processor: usize) -> Result<Pair, BenchError> {
     let watch = Watch::begin()?;
-    let host = Host::new()?;
+    let host = Host::of_sessions()?;
     let [without, with] = thread::scope(|scope| {
-        let regimes = [Regime::Off, Regime::EveryMs(interval_ms)];
-        let started = [0, 1].map(|i| {
+        let started = [Regime::Off, Regime::EveryMs(interval_ms)].map(|regime| {
             let host = &host;
-            scope.spawn(move || run(host, load, regimes[i], processors[i]))
+            scope.spawn(move || {
+                let mut only = CpuSet::new();
+                only.set(processor);
+                // What a thread starts runs where the thread may.
+                sched_setaffinity(None, &only).map_err(BenchError::system("choose a processor"))?;
+                guest::run(host, load, regime)
+            })
         });
         started.map(|run| {
             run.join()
@@ -276,122 +236,4 @@ fn beside(load: Load, interval_ms: u32, processors: [usize; 2]) -> Result<Pair, 
         with,
         noise,
     })
-}
-
-/// Runs a guest on one processor, with all of its monitor and this thread.
-fn run(
-    host: &Host,
-    load: Load,
-    regime: Regime,
-    processor: usize,
-) -> Result<(Sample, VmProcess), BenchError> {
-    let mut only = CpuSet::new();
-    only.set(processor);
-    sched_setaffinity(None, &only).map_err(BenchError::system("choose a processor"))?;
-    let Load {
-        memory_mib,
-        hot_mib,
-        revisits,
-        breaths,
-    } = load;
-    let memory = format!("{memory_mib}M");
-    let words = format!("workload=grow-shrink ws={hot_mib}M revisits={revisits}");
-    let (name, device) = match regime {
-        Regime::Off => ("without", "off"),
-        Regime::EveryMs(_) => ("with", "plain"),
-    };
-    let options = [
-        "--memory",
-        &memory,
-        "--balloon",
-        device,
-        "--cmdline",
-        &words,
-    ];
-    let mut vm = host.boot(name, &[&["--kernel", "probe"], &options[..]].concat())?;
-    vm.wait_output("probe: ")?;
-    if let Regime::EveryMs(ms) = regime {
-        let every = format!("{ms}ms");
-        host.command(&["balloon", name, "--auto", "on", "--interval", &every])?;
-    }
-    let first = await_breath(&mut vm, 1, |_| {})?;
-    let mut residents = Vec::new();
-    let last = await_breath(&mut vm, 1 + breaths, |mib| residents.push(mib))?;
-    let lines = vm.skiff.output().all();
-    if let Some(record) = lines.iter().find(|line| line.contains("corrupt")) {
-        let record = record.clone();
-        return Err(BenchError::Corrupt { record });
-    }
-    let messages = vm.skiff.messages().all();
-    let targets = messages
-        .iter()
-        .filter_map(|line| line.split_once("balloon: target "));
-    let targets = targets.map(|(_, rest)| rest.to_owned()).collect();
-    let seconds = to_f64(last.t_ms.saturating_sub(first.t_ms)) / 1e3;
-    let balloon_s = to_f64(last.balloon_us.saturating_sub(first.balloon_us)) / 1e6;
-    let sample = Sample {
-        balloon_percent: balloon_s / seconds * 100.0,
-        pages_per_s: to_f64(last.pages.saturating_sub(first.pages)) / seconds,
-        seconds,
-        resident_mib: residents.iter().sum::<f64>() / to_f64(residents.len() as u64),
-        targets,
-    };
-    Ok((sample, vm))
-}
-
-/// A progress line of the guest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Breath {
-    t_ms: u64,
-    breaths: u64,
-    pages: u64,
-    /// Spent on the balloon so far.
-    balloon_us: u64,
-}
-
-impl Breath {
-    fn parse(line: &str) -> Option<Self> {
-        Some(Self {
-            t_ms: field(line, "t_ms").ok()?,
-            breaths: field(line, "passes").ok()?,
-            pages: field(line, "pages").ok()?,
-            // A guest without a balloon says nothing of it.
-            balloon_us: field(line, "balloon_us").unwrap_or(0),
-        })
-    }
-}
-
-/// Waits for the first line with so many breaths; tells the monitor's resident MiB meanwhile.
-fn await_breath(
-    vm: &mut VmProcess,
-    breaths: u64,
-    mut resident_mib: impl FnMut(f64),
-) -> Result<Breath, BenchError> {
-    let statm = format!("/proc/{}/statm", vm.skiff.pid());
-    let mut seen = 0;
-    let mut heard = Instant::now();
-    loop {
-        let lines = vm.skiff.output().all();
-        let fresh = lines.get(seen..).unwrap_or_default();
-        let there = fresh.iter().filter_map(|line| Breath::parse(line));
-        if let Some(breath) = there.into_iter().find(|breath| breath.breaths >= breaths) {
-            return Ok(breath);
-        }
-        if !fresh.is_empty() {
-            heard = Instant::now();
-        }
-        seen = lines.len();
-        if !vm.skiff.is_running() || heard.elapsed() > SILENCE {
-            let text = lines.last().cloned().unwrap_or_default();
-            let what = "further record of the guest";
-            return Err(BenchError::Lacks { what, text });
-        }
-        let text =
-            fs::read_to_string(&statm).map_err(BenchError::system("read resident memory"))?;
-        let pages = text.split(' ').nth(1).and_then(|word| word.parse().ok());
-        let what = "resident memory";
-        let pages: u64 = pages.ok_or(BenchError::Lacks { what, text })?;
-        resident_mib(to_f64(pages * PAGE_BYTES) / to_f64(MIB));
-        thread::sleep(LOOK);
-    }
 }

@@ -1,9 +1,13 @@
 //! Who moves how, what it cost in each round, and whether that is what we claim.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use serde::Serialize;
 
+use super::metric::{METRICS, Metric};
 use super::qemu::{self, Way};
 use crate::bench::cell::{Cell, LinkKind, Pace, Workload};
 use crate::bench::column::Column;
@@ -99,6 +103,26 @@ pub struct Contest {
     entries: Vec<(Contestant, Vec<Outcome>)>,
 }
 
+/// A claim that does not hold.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Shortfall {
+    /// What was claimed.
+    pub claim: &'static str,
+    /// Of which guest and link, against which way of QEMU's.
+    pub subject: String,
+    /// Why, if each of the moves says so.
+    pub reason: Option<&'static str>,
+}
+
+/// One number of ours by one of QEMU's.
+struct Comparison<'a> {
+    metric: &'static Metric,
+    subject: String,
+    /// Ours and QEMU's of each round in which both have the number.
+    moves: Vec<(&'a Cost, &'a Cost)>,
+    ratio: Spread,
+}
+
 /// The guests and links.
 #[must_use]
 pub fn cells(extent: Extent) -> Vec<Cell> {
@@ -185,32 +209,69 @@ impl Contest {
         })
     }
 
+    /// Our post-copy against either of QEMU's.
+    fn comparisons(&self) -> Vec<Comparison<'_>> {
+        let [(_, ours), _, _, theirs @ ..] = &self.entries[..] else {
+            return Vec::new();
+        };
+        let mut comparisons = Vec::new();
+        for (way, theirs) in theirs {
+            for metric in &METRICS {
+                let ratio = |(ours, theirs): &(&Cost, &Cost)| {
+                    let theirs = (metric.number)(theirs).filter(|&number| number > 0.0)?;
+                    Some((metric.number)(ours)? / theirs)
+                };
+                let pairs = ours.iter().zip(theirs).filter_map(both);
+                let moves: Vec<_> = pairs.filter(|pair| ratio(pair).is_some()).collect();
+                let ratio = Spread::of(moves.iter().filter_map(ratio));
+                comparisons.extend(ratio.map(|ratio| Comparison {
+                    metric,
+                    subject: format!("{}, {way}", self.cell),
+                    moves,
+                    ratio,
+                }));
+            }
+        }
+        comparisons
+    }
+
+    /// Where what is claimed against QEMU does not hold, and why.
+    #[must_use]
+    pub fn shortfalls(&self) -> Vec<Shortfall> {
+        let comparisons = self.comparisons().into_iter();
+        let short = comparisons.filter(|one| one.ratio.median > one.metric.limit);
+        let shortfall = |one: Comparison<'_>| {
+            let reason =
+                |(ours, theirs): &(&Cost, &Cost)| (one.metric.reason)(ours, theirs, self.cell.link);
+            let first = one.moves.first().and_then(reason);
+            Shortfall {
+                claim: one.metric.claim,
+                subject: one.subject,
+                reason: first.filter(|_| one.moves.iter().all(|pair| reason(pair) == first)),
+            }
+        };
+        short.map(shortfall).collect()
+    }
+
     /// What is claimed of our post-copy against either of QEMU's, and of our own choice where QEMU's
     /// pre-copy does not end.
     #[must_use]
     pub fn verdicts(&self) -> Vec<Verdict> {
-        let [(_, ours), (_, auto), (_, pre_copy), theirs @ ..] = &self.entries[..] else {
+        let [_, (_, auto), (_, pre_copy), ..] = &self.entries[..] else {
             return Vec::new();
         };
-        let mut verdicts = Vec::new();
-        for (way, theirs) in theirs {
-            let pairs = || ours.iter().zip(theirs).filter_map(both);
+        let verdict = |one: Comparison<'_>| {
             let is_quiet =
-                pairs().any(|(ours, theirs)| ours.noise.is_quiet() && theirs.noise.is_quiet());
-            for metric in &METRICS {
-                let ratios = pairs().filter_map(|(ours, theirs)| {
-                    let theirs = (metric.number)(theirs).filter(|&number| number > 0.0)?;
-                    Some((metric.number)(ours)? / theirs)
-                });
-                verdicts.extend(Spread::of(ratios).map(|ratio| Verdict {
-                    claim: metric.claim,
-                    subject: format!("{}, {way}", self.cell),
-                    measured: ratio.median,
-                    bound: Bound::AtMost(metric.limit),
-                    is_quiet,
-                }));
+                |(ours, theirs): &(&Cost, &Cost)| ours.noise.is_quiet() && theirs.noise.is_quiet();
+            Verdict {
+                claim: one.metric.claim,
+                subject: one.subject,
+                measured: one.ratio.median,
+                bound: Bound::AtMost(one.metric.limit),
+                is_quiet: one.moves.iter().any(is_quiet),
             }
-        }
+        };
+        let mut verdicts: Vec<_> = self.comparisons().into_iter().map(verdict).collect();
         if !pre_copy.is_empty() && pre_copy.iter().all(Result::is_err) {
             let ended = auto.iter().filter(|cost| cost.is_ok()).count();
             verdicts.push(Verdict {
@@ -229,41 +290,6 @@ impl Contest {
 fn both<'a>((ours, theirs): (&'a Outcome, &'a Outcome)) -> Option<(&'a Cost, &'a Cost)> {
     ours.as_ref().ok().zip(theirs.as_ref().ok())
 }
-
-/// Something of which ours is at most so much of QEMU's, in the median of all rounds.
-struct Metric {
-    claim: &'static str,
-    limit: f64,
-    number: fn(&Cost) -> Option<f64>,
-}
-
-const METRICS: [Metric; 5] = [
-    Metric {
-        claim: "work lost, by QEMU's",
-        limit: 0.5,
-        number: |cost| cost.lost_s,
-    },
-    Metric {
-        claim: "time blocked, by QEMU's",
-        limit: 0.3,
-        number: |cost| cost.blocked_ms,
-    },
-    Metric {
-        claim: "longest stall, by QEMU's",
-        limit: 0.3,
-        number: |cost| Some(cost.longest_stall_ms),
-    },
-    Metric {
-        claim: "total time, by QEMU's",
-        limit: 0.95,
-        number: |cost| Some(cost.total_ms),
-    },
-    Metric {
-        claim: "downtime, by QEMU's",
-        limit: 1.0,
-        number: |cost| cost.downtime_ms,
-    },
-];
 
 /// Prints medians, and which claims hold.
 pub fn print(contests: &[Contest]) {
@@ -306,78 +332,11 @@ pub fn print(contests: &[Contest]) {
     }
     let verdicts: Vec<_> = contests.iter().flat_map(Contest::verdicts).collect();
     print_verdicts(&verdicts);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn cost(total_ms: f64, blocked_ms: Option<f64>) -> Outcome {
-        Ok(Cost {
-            total_ms,
-            downtime_ms: Some(1.0),
-            wire_bytes: 1.0,
-            requests: 1.0,
-            blocked_ms,
-            lost_s: Some(1.0),
-            longest_stall_ms: 1.0,
-            noise: Noise::default(),
-        })
-    }
-
-    fn contest(costs: [Vec<Outcome>; 5]) -> Contest {
-        let mut contest = Contest::new(cells(Extent::Small)[0]);
-        for ((_, entry), costs) in contest.entries.iter_mut().zip(costs) {
-            *entry = costs;
-        }
-        contest
-    }
-
-    fn measured(contest: &Contest, claim: &str) -> Vec<f64> {
-        let verdicts = contest.verdicts().into_iter();
-        let named = verdicts.filter(|verdict| verdict.claim.starts_with(claim));
-        named.map(|verdict| verdict.measured).collect()
-    }
-
-    #[test]
-    fn ratio_is_of_the_moves_of_one_round_and_a_move_that_failed_has_none() {
-        let failed = || Err("never over".to_owned());
-        let contest = contest([
-            vec![
-                cost(100.0, Some(1.0)),
-                cost(900.0, Some(1.0)),
-                cost(300.0, Some(1.0)),
-            ],
-            vec![],
-            vec![],
-            vec![cost(1000.0, Some(10.0)), failed(), cost(1000.0, Some(0.0))],
-            vec![cost(200.0, None), cost(1000.0, None), cost(1000.0, None)],
-        ]);
-        assert_eq!(measured(&contest, "total time"), [0.2, 0.5]);
-        // What the peer does not say, or says to be nothing, has no ratio.
-        assert_eq!(measured(&contest, "time blocked"), [0.1]);
-        assert_eq!(measured(&contest, "moves that end"), [0.0; 0]);
-    }
-
-    #[test]
-    fn our_own_choice_has_to_end_where_pre_copy_never_does() {
-        let failed = || Err("never over".to_owned());
-        let of = |pre_copy: Outcome| {
-            let auto = vec![cost(1.0, None), failed()];
-            contest([vec![], auto, vec![failed(), pre_copy], vec![], vec![]])
-        };
-        assert_eq!(measured(&of(failed()), "moves that end"), [0.5]);
-        assert_eq!(measured(&of(cost(1.0, None)), "moves that end"), [0.0; 0]);
-    }
-
-    #[test]
-    fn guests_and_links_are_different_from_each_other() {
-        for extent in [Extent::Small, Extent::Full] {
-            let mut names: Vec<_> = cells(extent).iter().map(Cell::to_string).collect();
-            let count = names.len();
-            names.sort();
-            names.dedup();
-            assert_eq!(names.len(), count);
-        }
+    for short in contests.iter().flat_map(Contest::shortfalls) {
+        let reason = short.reason.unwrap_or("the moves do not say why");
+        println!(
+            "does not hold: {}: {}: {reason}",
+            short.claim, short.subject
+        );
     }
 }

@@ -2,8 +2,9 @@
 //! in turns. What the guest felt is in its own words on both; time and bytes are what each monitor reports.
 
 mod contest;
+mod metric;
 mod qemu;
 mod qmp;
 
-pub use contest::{Contest, cells, print};
+pub use contest::{Contest, Cost, Shortfall, cells, print};
 pub use qemu::Way;

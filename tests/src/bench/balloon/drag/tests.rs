@@ -1,10 +1,12 @@
 //! Tests of what is made of the runs.
 
+use super::guest::Breath;
 use super::*;
 
 fn sample(pages_per_s: f64) -> Sample {
     Sample {
         pages_per_s,
+        processor_share: 0.5,
         balloon_percent: 0.4,
         seconds: 1.0,
         resident_mib: 1.0,
@@ -39,6 +41,19 @@ fn guests_are_compared_with_those_beside_them_and_judged_by_the_median() {
         pairs: Vec::new(),
     };
     assert_eq!(none.slowdown_percent(), None);
+}
+
+#[test]
+fn guest_that_had_more_of_the_processor_for_as_much_work_was_slower() {
+    let mut pair = pair(100.0, 100.0);
+    pair.with.processor_share = 0.505;
+    pair.without.processor_share = 0.495;
+    assert!((pair.slowdown_percent() - 1.98).abs() < 0.01);
+    // One that waits does less by the clock, and as much by what it had.
+    pair.with.pages_per_s = 90.0;
+    pair.with.processor_share = 0.45;
+    pair.without.processor_share = 0.5;
+    assert!((pair.slowdown_percent() - 10.0).abs() < 0.01);
 }
 
 #[test]

@@ -1,0 +1,92 @@
+//! Tests of what is made of the moves.
+
+use super::*;
+
+fn cost(total_ms: f64, blocked_ms: Option<f64>) -> Outcome {
+    Ok(Cost {
+        total_ms,
+        downtime_ms: Some(1.0),
+        wire_bytes: 1.0,
+        requests: 1.0,
+        blocked_ms,
+        lost_s: Some(1.0),
+        longest_stall_ms: 1.0,
+        noise: Noise::default(),
+    })
+}
+
+fn contest(costs: [Vec<Outcome>; 5]) -> Contest {
+    let mut contest = Contest::new(cells(Extent::Small)[0]);
+    for ((_, entry), costs) in contest.entries.iter_mut().zip(costs) {
+        *entry = costs;
+    }
+    contest
+}
+
+fn measured(contest: &Contest, claim: &str) -> Vec<f64> {
+    let verdicts = contest.verdicts().into_iter();
+    let named = verdicts.filter(|verdict| verdict.claim.starts_with(claim));
+    named.map(|verdict| verdict.measured).collect()
+}
+
+#[test]
+fn ratio_is_of_the_moves_of_one_round_and_a_move_that_failed_has_none() {
+    let failed = || Err("never over".to_owned());
+    let contest = contest([
+        vec![
+            cost(100.0, Some(1.0)),
+            cost(900.0, Some(1.0)),
+            cost(300.0, Some(1.0)),
+        ],
+        vec![],
+        vec![],
+        vec![cost(1000.0, Some(10.0)), failed(), cost(1000.0, Some(0.0))],
+        vec![cost(200.0, None), cost(1000.0, None), cost(1000.0, None)],
+    ]);
+    assert_eq!(measured(&contest, "total time"), [0.2, 0.5]);
+    // What the peer does not say, or says to be nothing, has no ratio.
+    assert_eq!(measured(&contest, "time blocked"), [0.1]);
+    assert_eq!(measured(&contest, "moves that end"), [0.0; 0]);
+}
+
+#[test]
+fn claim_that_does_not_hold_has_the_reason_that_every_move_gives() {
+    let reasons = |theirs: [Option<f64>; 2]| {
+        let ours = vec![cost(1.0, Some(9.0)), cost(1.0, Some(9.0))];
+        let theirs = theirs.map(|blocked_ms| cost(2.0, blocked_ms)).into();
+        let contest = contest([ours, vec![], vec![], theirs, vec![]]);
+        let short = contest.shortfalls().into_iter();
+        let blocked = short.filter(|short| short.claim.starts_with("time blocked"));
+        blocked
+            .map(|short| short.reason.is_some())
+            .collect::<Vec<_>>()
+    };
+    // What was lost is a second.
+    assert_eq!(reasons([Some(10.0), Some(12.0)]), [true]);
+    assert_eq!(reasons([Some(10.0), Some(600.0)]), [false]);
+    assert_eq!(reasons([Some(600.0), Some(600.0)]), [false; 0]);
+    assert_eq!(reasons([Some(8.0), None]), [true]);
+    assert_eq!(reasons([None, None]), [false; 0]);
+}
+
+#[test]
+fn our_own_choice_has_to_end_where_pre_copy_never_does() {
+    let failed = || Err("never over".to_owned());
+    let of = |pre_copy: Outcome| {
+        let auto = vec![cost(1.0, None), failed()];
+        contest([vec![], auto, vec![failed(), pre_copy], vec![], vec![]])
+    };
+    assert_eq!(measured(&of(failed()), "moves that end"), [0.5]);
+    assert_eq!(measured(&of(cost(1.0, None)), "moves that end"), [0.0; 0]);
+}
+
+#[test]
+fn guests_and_links_are_different_from_each_other() {
+    for extent in [Extent::Small, Extent::Full] {
+        let mut names: Vec<_> = cells(extent).iter().map(Cell::to_string).collect();
+        let count = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}
