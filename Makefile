@@ -60,7 +60,7 @@ bench: setup ## measures the most telling part of everything and draws it: resul
 	$(step) "moves" target/release/bench-migrate --suite stress --suite sorts --suite sizes --runs 1 --patience 5 --out results/migrate.json
 	$(step) "applications that move" target/release/bench-degradation --out results/degradation.json
 	$(step) "moves beside QEMU's" target/release/bench-peers --rounds 1 --out results/peers.json
-	$(step) "balloon" target/release/bench-balloon --suite sweep --rounds 1 --interval-ms 100 --interval-ms 1000 --out results/balloon.json
+	$(step) "balloon" target/release/bench-balloon --suite sweep --rounds 1 --breaths 1 --interval-ms 100 --interval-ms 1000 --out results/balloon.json
 	$(step) "page" target/release/bench-page results
 
 bench-full: setup ## measures every cell of everything, ten times and more, for many hours; needs root for slow links
@@ -80,7 +80,7 @@ bench-full: setup ## measures every cell of everything, ten times and more, for 
 bench-page: ## draws what the benchmarks wrote down: results/index.html
 	$(step) "page" cargo run --release -q -p tests --bin bench-page -- results
 
-bench-applications: setup ## measures what moves do to nginx, a kernel build, iperf3 and redis in a Linux guest, three quarters of an hour in the rig; needs root
+bench-applications: setup ## measures what moves do to nginx, a kernel build, iperf3 and redis in a Linux guest, 40 minutes in the rig; needs root
 	$(step) "guest images" guest-images/linux/build.sh
 	$(step) "the disk with applications" guest-images/linux/applications.sh
 	$(step) "programs" cargo build --release -p vmm -p tests --bins
