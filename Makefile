@@ -86,7 +86,7 @@ bench-applications: setup ## measures what moves do to nginx, a kernel build, ip
 	$(step) "programs" cargo build --release -p vmm -p tests --bins
 	$(step) "Linux applications" target/release/bench-applications --out results/applications.json
 
-bench-balloon: setup ## measures what memory comes back from a guest, what that saves a move and costs the guest; two hours in all
+bench-balloon: setup ## measures what memory comes back from a guest, what that saves a move and costs the guest; an hour and a half in all
 	$(step) "guest images" guest-images/linux/build.sh
 	$(step) "programs" cargo build --release -p vmm -p tests --bins
 	$(step) "balloon" target/release/bench-balloon --out results/balloon.json

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ::tests::bench::applications::{Application, Row, measure, print, programs};
+use ::tests::bench::noise::Watch;
 use ::tests::bench::results::{self, Skipped};
 use ::tests::bench::{BenchError, Ground, IN_RIG, results_in_rig, runs_linux};
 use ::tests::harness::{Network, exit_code, remove_on_signal};
@@ -117,8 +118,15 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// What a command that failed said last, without its report.
+fn brief(error: &BenchError) -> String {
+    let text = error.to_string();
+    let said = text.rfind("\nerror: ").and_then(|at| text.get(at..));
+    said.unwrap_or(&text).trim().to_owned()
+}
+
 /// Measures the applications that are wanted, each in a guest of its own that may write its disk. One that fails
-/// leaves the others as they are.
+/// leaves the others as they are, and its own moves before.
 fn all(
     args: &Args,
     image: &Path,
@@ -137,16 +145,19 @@ fn all(
             fs::copy(image, &disk)?;
             disk
         };
-        match measure(&ground, application, &disk, span) {
-            Ok(measured) => {
-                print(&measured);
-                rows.extend(measured);
-            }
-            Err(error) => {
-                eprintln!("{application}: {error}");
-                skipped.push(Skipped::new(application.to_string(), error.to_string()));
-            }
+        let mut measured = Vec::new();
+        // Before the guest, which would count as another.
+        let watch = Watch::begin()?;
+        if let Err(error) = measure(&ground, application, &disk, span, &mut measured) {
+            eprintln!("{application}: {error}");
+            skipped.push(Skipped::new(application.to_string(), brief(&error)));
         }
+        let noise = watch.end()?;
+        for row in &mut measured {
+            row.noise = noise;
+        }
+        print(&measured);
+        rows.extend(measured);
     }
     Ok((rows, skipped))
 }

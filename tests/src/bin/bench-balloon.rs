@@ -50,7 +50,7 @@ const RIG_PATIENCE: Duration = Duration::from_secs(3 * 3600);
 Suites: drag (how much less a guest does that breathes with self-ballooning, at the paper's interval of 5 s), sweep (the same
 for intervals from 10 ms to 10 s, as the paper's figure 11), freed (resident memory after a Linux
 guest has freed memory), moved (bytes on the wire of such a guest). Where no stock kernel runs,
-the last two run in the nested rig. Without options it takes some two hours.")]
+the last two run in the nested rig. Without options it takes about an hour and a half.")]
 struct Args {
     /// drag, sweep, freed or moved; may be repeated (default: all)
     #[argh(option)]

@@ -32,7 +32,7 @@ pub use told::Served;
 use super::BenchError;
 use super::column::Column;
 use super::ground::Ground;
-use super::noise::{Noise, Watch};
+use super::noise::Noise;
 use super::sample::number_in;
 use crate::harness::{Lines, Network, VmProcess};
 use clients::Clients;
@@ -148,7 +148,8 @@ pub struct Row {
 }
 
 /// Boots a guest from the disk `image`, which it writes, and has it do `application`: alone for `span`, a build
-/// for longer, and then for as long in each of which it is moved as a column says.
+/// for longer, and then for as long in each of which it is moved as a column says. Adds a row for each move, in
+/// which it is not said yet what else the machine did.
 ///
 /// # Errors
 /// Guest or client do not do their part, a VM does not arrive, or a move takes longer than `span`.
@@ -157,11 +158,10 @@ pub fn measure(
     application: Application,
     image: &Path,
     span: Duration,
-) -> Result<Vec<Row>, BenchError> {
+    rows: &mut Vec<Row>,
+) -> Result<(), BenchError> {
     let span = application.span(span);
     let clients = Clients::new()?;
-    // The guest itself would count as another.
-    let watch = Watch::begin()?;
     let mut vm = boot(ground, image)?;
     if application == Application::Store {
         clients.fill_store()?;
@@ -180,7 +180,6 @@ pub fn measure(
         alone.per_s,
         application.unit()
     );
-    let mut rows = Vec::new();
     for (moves, column) in columns().iter().enumerate() {
         let (console, before) = (vm.skiff.output().clone(), objects(&vm));
         let (got, moved) = thread::scope(|scope| {
@@ -218,11 +217,7 @@ pub fn measure(
             noise: Noise::default(),
         });
     }
-    let noise = watch.end()?;
-    for row in &mut rows {
-        row.noise = noise;
-    }
-    Ok(rows)
+    Ok(())
 }
 
 /// Boots the guest at the first place, and waits until its servers are there.

@@ -14,7 +14,7 @@ mod guest;
 mod tests;
 
 use std::panic;
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde::Serialize;
@@ -30,6 +30,9 @@ pub use guest::{Load, Sample};
 /// The most that self-ballooning at the paper's interval may cost, in percent (VEE 2009: 0.5 to 1.4 % of
 /// a kernel build).
 const MOST_PERCENT: f64 = 1.5;
+
+/// Pairs that run at the same time, each on a processor of its own. Our choice: because a pair takes a gigabyte.
+const PAIRS_AT_ONCE: usize = 2;
 
 /// The paper's interval, for which the claim is made.
 pub const CLAIMED_MS: u32 = 5000;
@@ -65,6 +68,22 @@ pub struct Row {
 }
 
 impl Row {
+    /// Takes in one more pair of so many, and tells of it.
+    fn add(&mut self, pair: Pair, of: usize) {
+        eprintln!(
+            "every {} ms, {}/{of}: {:.2} % less work, {:.2} % of the time for the balloon, {:.0} of {:.0} MiB \
+             resident, {} targets",
+            self.interval_ms,
+            self.pairs.len() + 1,
+            pair.slowdown_percent(),
+            pair.with.balloon_percent,
+            pair.with.resident_mib,
+            pair.without.resident_mib,
+            pair.with.targets.len()
+        );
+        self.pairs.push(pair);
+    }
+
     fn spread(&self, number: impl Fn(&Pair) -> f64) -> Option<Spread> {
         Spread::of(self.pairs.iter().map(number))
     }
@@ -92,7 +111,8 @@ pub struct Drag {
 }
 
 impl Drag {
-    /// Runs a pair for every interval once a round, in an order that changes.
+    /// Runs a pair for every interval once a round, in an order that changes, on as many processors at a time as
+    /// there are for it.
     ///
     /// # Errors
     /// A guest fails.
@@ -103,24 +123,20 @@ impl Drag {
         };
         let mut rows: Vec<_> = intervals_ms.iter().map(empty).collect();
         let count = rows.len();
-        let processor = processor()?;
-        for round in 0..rounds {
-            for turn in 0..count {
-                let row = &mut rows[(round + turn) % count];
-                let pair = beside(load, row.interval_ms, processor)?;
-                eprintln!(
-                    "round {}/{rounds}, {}/{count}: every {} ms: {:.2} % less work, {:.2} % of the time \
-                     for the balloon, {:.0} of {:.0} MiB resident, {} targets",
-                    round + 1,
-                    turn + 1,
-                    row.interval_ms,
-                    pair.slowdown_percent(),
-                    pair.with.balloon_percent,
-                    pair.with.resident_mib,
-                    pair.without.resident_mib,
-                    pair.with.targets.len()
-                );
-                row.pairs.push(pair);
+        let turns = |round| (0..count).map(move |turn| (round + turn) % count);
+        let order: Vec<_> = (0..rounds).flat_map(turns).collect();
+        let processors = processors()?;
+        for places in order.chunks(processors.len()) {
+            let pairs: Vec<_> = thread::scope(|scope| {
+                let start = |(&place, &processor): (&usize, &usize)| {
+                    let interval_ms = rows[place].interval_ms;
+                    scope.spawn(move || beside(load, interval_ms, processor))
+                };
+                let started: Vec<_> = places.iter().zip(&processors).map(start).collect();
+                started.into_iter().map(joined).collect()
+            });
+            for (&place, pair) in places.iter().zip(pairs) {
+                rows[place].add(pair?, rounds);
             }
         }
         Ok(Self { load, rows })
@@ -201,11 +217,18 @@ fn verdict(slowdown: Spread) -> &'static str {
     }
 }
 
-/// The first processor that this process may use.
-fn processor() -> Result<usize, BenchError> {
+/// The first processors that this process may use.
+fn processors() -> Result<Vec<usize>, BenchError> {
     let allowed = sched_getaffinity(None).map_err(BenchError::system("ask for processors"))?;
-    let first = (0..CpuSet::MAX_CPU).find(|&number| allowed.is_set(number));
-    Ok(first.unwrap_or_default())
+    let numbers = (0..CpuSet::MAX_CPU).filter(|&number| allowed.is_set(number));
+    Ok(numbers.take(PAIRS_AT_ONCE).collect())
+}
+
+/// What a thread found; its panic is ours.
+fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread
+        .join()
+        .unwrap_or_else(|panic| panic::resume_unwind(panic))
 }
 
 /// Runs two guests on one processor: one without a balloon, one with self-ballooning.
@@ -223,10 +246,7 @@ fn beside(load: Load, interval_ms: u32, processor: usize) -> Result<Pair, BenchE
                 guest::run(host, load, regime)
             })
         });
-        started.map(|run| {
-            run.join()
-                .unwrap_or_else(|panic| panic::resume_unwind(panic))
-        })
+        started.map(joined)
     });
     // Both run until the slower one is done.
     let ((without, _vm), (with, _other)) = (without?, with?);
