@@ -57,7 +57,7 @@ bench: setup ## measures the most telling part of everything and draws it: resul
 	$(step) "start and size" target/release/bench-boot --runs 10 --out results/boot.json
 	$(step) "devices" target/release/bench-devices --rounds 1 --out results/devices.json
 	$(step) "resumes" target/release/bench-resume --runs 3 --out results/resume.json
-	$(step) "moves" target/release/bench-migrate --suite stress --suite sorts --suite sizes --runs 1 --patience 5 --out results/migrate.json
+	$(step) "moves" target/release/bench-migrate --suite stress --suite sorts --suite sizes --runs 1 --tries 1 --patience 5 --out results/migrate.json
 	$(step) "applications that move" target/release/bench-degradation --out results/degradation.json
 	$(step) "moves beside QEMU's" target/release/bench-peers --rounds 1 --out results/peers.json
 	$(step) "balloon" target/release/bench-balloon --suite sweep --rounds 1 --breaths 1 --interval-ms 100 --interval-ms 1000 --out results/balloon.json

@@ -17,6 +17,7 @@ mod error;
 pub mod floors;
 mod ground;
 pub mod guest;
+mod host_memory;
 pub mod link;
 mod matrix;
 pub mod noise;

@@ -1,23 +1,23 @@
 //! One run: a VM boots, works, moves, works on, and is weighed.
 
+mod blocked;
 mod options;
-mod threads;
 
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use vmm::console::Signals;
 
-use super::cell::{Cell, Pace};
+use super::cell::Cell;
 use super::column::Column;
 use super::guest::{GuestView, RATE_RECORDS, records};
 use super::link::Link;
 use super::noise::Watch;
-use super::{BenchError, Sample};
+use super::{BenchError, Sample, host_memory};
 use crate::harness::{HarnessError, Host, Lines, Process};
 
+pub use blocked::BlockedWatch;
 pub use options::{ReceiverOptions, refusal};
-pub use threads::VcpuTimes;
 
 const NAME: &str = "bench";
 
@@ -102,11 +102,10 @@ impl Mover<'_> {
         self.warm_up(cell, &mut source.skiff)?;
 
         let before = records(&source.skiff.output().all()).len() - 1;
-        let report = self.migrate(&here, &address, column)?;
-        let vcpu = match cell.pace {
-            Pace::Full => VcpuTimes::of(target.pid(), &report),
-            Pace::PagesPerS(_) => None,
-        };
+        let blocked = BlockedWatch::begin(target.pid())?;
+        let report = self.migrate(&here, &address, column);
+        let vcpu_blocked_ms = blocked.end();
+        let report = report?;
         // A VM that did not move says why in the report, and prints nothing here.
         let arrived = report["outcome"] == "completed";
         if arrived {
@@ -117,7 +116,7 @@ impl Mover<'_> {
 
         let (here, later) = (source.skiff.output().all(), target.output().all());
         let view = GuestView::of_move(&here, &later, before)?;
-        let sample = Sample::new(&report, view, vcpu, noise)?;
+        let sample = Sample::new(&report, view, vcpu_blocked_ms, noise)?;
         there.command(&["stop", NAME])?;
         target.succeed(PATIENCE)?;
         Ok(sample)
@@ -144,7 +143,8 @@ impl Mover<'_> {
         Ok((target, address))
     }
 
-    /// Lets the guest fill its working set and then work undisturbed for a while.
+    /// Lets the guest fill its working set and then work undisturbed for a while, with as much memory at hand
+    /// for the other end.
     pub(super) fn warm_up(&self, cell: &Cell, source: &mut Process) -> Result<(), BenchError> {
         let output = source.output().clone();
         self.interrupt.wait("the guest's first pass", || {
@@ -156,6 +156,7 @@ impl Mover<'_> {
             }
             Ok(filled)
         })?;
+        host_memory::fetch(cell.hot_mib)?;
         self.settle(source)
     }
 

@@ -9,7 +9,6 @@ use super::cell::Cell;
 use super::column::Column;
 use super::guest::{GuestCost, GuestView};
 use super::noise::Noise;
-use super::run::VcpuTimes;
 use super::statistics::Spread;
 use super::{BenchError, guest};
 use crate::harness::contradiction;
@@ -48,9 +47,8 @@ pub struct Sample {
     pub fault_max_us: f64,
     /// Their number times their mean latency: what vCPUs waited, as the monitor sees it.
     pub blocked_ms: f64,
-    /// What the vCPU's thread did at the destination until the move was complete, as the kernel
-    /// sees it; only of guests that never sleep.
-    pub vcpu: Option<VcpuTimes>,
+    /// The same as the kernel sees it, by looks a millisecond apart.
+    pub vcpu_blocked_ms: Option<f64>,
     /// Bytes on the wire.
     pub wire_bytes: f64,
     /// Pages whose content went over it.
@@ -80,7 +78,7 @@ impl Sample {
     pub fn new(
         report: &Value,
         guest: GuestView,
-        vcpu: Option<VcpuTimes>,
+        vcpu_blocked_ms: Option<f64>,
         noise: Noise,
     ) -> Result<Self, BenchError> {
         let text = |name: &str| report[name].as_str().unwrap_or("unknown").to_owned();
@@ -105,7 +103,7 @@ impl Sample {
             fault_p99_us: number("/faults/latency_us/p99")?,
             fault_max_us: number("/faults/latency_us/max")?,
             blocked_ms: (faults + underway) * number("/faults/latency_us/mean")? / 1e3,
-            vcpu,
+            vcpu_blocked_ms,
             wire_bytes: number("/wire_bytes/total")?,
             transferred_pages: number("/pages/transferred")?,
             demanded_pages: number("/pages/demanded")?,

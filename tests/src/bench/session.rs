@@ -17,9 +17,6 @@ use super::{BenchError, Summary, verdict};
 /// Failures of one cell and column after which it is not tried again.
 const MOST_FAILURES: usize = 2;
 
-/// How often a run is tried that others disturb. Our choice: because it may double the time.
-const MOST_TRIES: usize = 2;
-
 /// How often a busy machine is looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -32,8 +29,10 @@ pub struct Plan {
     pub extent: Extent,
     /// The ways to move them; none means those that are usual for each cell's suite.
     pub columns: Vec<Column>,
-    /// Runs of each cell and column that have the machine to themselves; twice as many are tried at most.
+    /// Runs of each cell and column that have the machine to themselves.
     pub runs: usize,
+    /// How many rounds of as many runs are made at most, because others disturb some.
+    pub tries: usize,
     /// How long a run may be put off until the machine is quiet.
     pub patience: Duration,
 }
@@ -65,7 +64,7 @@ pub fn measure(plan: &Plan, interrupt: &Interrupt) -> Result<Results, BenchError
         receiver: &receiver,
         interrupt,
     };
-    let outcome = (0..plan.runs * MOST_TRIES)
+    let outcome = (0..plan.runs * plan.tries)
         .try_for_each(|round| course.round(round, &mut results, &mut floors));
     results.floors = links_in_order(plan)
         .filter_map(|kind| LinkFloors::new(kind, floors.remove(&kind)?))

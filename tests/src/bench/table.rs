@@ -39,9 +39,7 @@ pub const METRICS: &[Metric] = &[
         Some(run.cost.longest_stall_ms)
     }),
     metric("blocked_ms", "blocked", 0, |run| Some(run.blocked_ms)),
-    metric("vcpu_blocked_ms", "vcpu-bl.", 0, |run| {
-        run.vcpu.map(|vcpu| vcpu.blocked_ms)
-    }),
+    metric("vcpu_blocked_ms", "vcpu-bl.", 0, |run| run.vcpu_blocked_ms),
     metric("network_faults", "faults", 0, |run| Some(run.faults)),
     metric("fault_p50_us", "p50 us", 0, |run| Some(run.fault_p50_us)),
     metric("fault_p99_us", "p99 us", 0, |run| Some(run.fault_p99_us)),

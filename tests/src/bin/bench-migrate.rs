@@ -56,10 +56,13 @@ struct Args {
     #[argh(option, default = "256")]
     hot_mib: u32,
 
-    /// runs of each cell and column that nobody else disturbs; twice as many are tried at most (default 3,
-    /// with --full 10)
+    /// runs of each cell and column that nobody else disturbs (default 3, with --full 10)
     #[argh(option)]
     runs: Option<usize>,
+
+    /// how often as many runs are tried at most, because others disturb some (default 2)
+    #[argh(option, default = "2")]
+    tries: usize,
 
     /// how long a run may wait for a quiet machine, in seconds (default 20)
     #[argh(option, default = "20")]
@@ -102,6 +105,7 @@ fn run(args: Args) -> Result<(), BenchError> {
         extent,
         columns: args.column,
         runs: args.runs.unwrap_or(usual_runs).max(1),
+        tries: args.tries.max(1),
         patience: Duration::from_secs(args.patience),
     };
     let results = measure(&plan, &interrupt)?;

@@ -17,9 +17,10 @@ use vmm::console::Signals;
 #[derive(FromArgs)]
 #[argh(note = "\
 The guest is the probe with 1 GiB, of which it works on 256 MiB; QEMU is the one that the search path has, its
-machine microvm. QEMU is given up on where a move takes longer than 20 s. Time blocked is what either monitor
-says that its vCPUs waited for pages. A round takes three minutes, with --full ten. The link with 1 Gb/s
-needs root and iproute2; without, it is left out.")]
+machine microvm. QEMU is given up on where a move takes longer than 10 s. Time blocked is what the kernel
+says that vCPUs waited for pages, by looks a millisecond apart; downtime of QEMU is the time between its own
+events STOP at the source and RESUME at the destination. A round takes two minutes, with --full seven. The link
+with 1 Gb/s needs root and iproute2; without, it is left out.")]
 struct Args {
     /// sequential, random and Zipf's, at full speed and paced, instead of the two that tell most
     #[argh(switch)]

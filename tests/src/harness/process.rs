@@ -28,6 +28,9 @@ const MICROVM: &[&str] = &[
     "microvm,accel=kvm,acpi=off",
     "-nodefaults",
     "-no-user-config",
+    // Threads have names of their own.
+    "-name",
+    "microvm,debug-threads=on",
     "-no-reboot",
     "-display",
     "none",

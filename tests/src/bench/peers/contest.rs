@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::metric::{METRICS, Metric};
+use super::metric::{METRICS, Metric, both_fill};
 use super::qemu::{self, Way};
 use crate::bench::cell::{Cell, LinkKind, Pace, Workload};
 use crate::bench::column::Column;
@@ -24,13 +24,13 @@ use crate::count::to_f64;
 pub struct Cost {
     /// From the start until nothing depends on the source.
     pub total_ms: f64,
-    /// While the guest ran nowhere; `None` if what the monitor says cannot be.
+    /// While the guest ran nowhere; `None` if the monitor does not say.
     pub downtime_ms: Option<f64>,
     /// What was sent.
     pub wire_bytes: f64,
     /// Pages or runs of pages that were asked for.
     pub requests: f64,
-    /// How long vCPUs waited for pages, in post-copy.
+    /// How long the vCPU waited for pages at the destination, as the kernel sees it.
     pub blocked_ms: Option<f64>,
     /// Time for which the guest would have had to work undisturbed to do what it did not do.
     pub lost_s: Option<f64>,
@@ -47,7 +47,7 @@ impl From<Sample> for Cost {
             downtime_ms: Some(sample.downtime_ms),
             wire_bytes: sample.wire_bytes,
             requests: sample.faults,
-            blocked_ms: Some(sample.blocked_ms),
+            blocked_ms: sample.vcpu_blocked_ms,
             lost_s: sample.cost.lost_s,
             longest_stall_ms: sample.cost.longest_stall_ms,
             noise: sample.noise,
@@ -241,13 +241,13 @@ impl Contest {
         let comparisons = self.comparisons().into_iter();
         let short = comparisons.filter(|one| one.ratio.median > one.metric.limit);
         let shortfall = |one: Comparison<'_>| {
-            let reason =
-                |(ours, theirs): &(&Cost, &Cost)| (one.metric.reason)(ours, theirs, self.cell.link);
-            let first = one.moves.first().and_then(reason);
+            let mut moves = one.moves.iter();
+            let is_full = moves.all(|(ours, theirs)| both_fill(ours, theirs, self.cell.link));
+            let reason = "both wait for the link, which is full";
             Shortfall {
                 claim: one.metric.claim,
                 subject: one.subject,
-                reason: first.filter(|_| one.moves.iter().all(|pair| reason(pair) == first)),
+                reason: (one.metric.is_of_the_link && is_full).then_some(reason),
             }
         };
         short.map(shortfall).collect()

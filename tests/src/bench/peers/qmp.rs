@@ -18,7 +18,11 @@ const POLL: Duration = Duration::from_millis(5);
 
 /// A connection to one QEMU.
 #[derive(Debug)]
-pub(super) struct Qmp(BufReader<UnixStream>);
+pub(super) struct Qmp {
+    stream: BufReader<UnixStream>,
+    /// What it has said by itself.
+    events: Vec<Value>,
+}
 
 impl Qmp {
     /// Connects to the socket at `path`, which may be about to be made.
@@ -34,7 +38,10 @@ impl Qmp {
         stream
             .set_read_timeout(Some(PATIENCE))
             .map_err(BenchError::system("set a time limit"))?;
-        let mut qmp = Self(BufReader::new(stream));
+        let mut qmp = Self {
+            stream: BufReader::new(stream),
+            events: Vec::new(),
+        };
         // Its greeting.
         qmp.line()?;
         qmp.execute("qmp_capabilities", &json!({}))?;
@@ -49,7 +56,7 @@ impl Qmp {
     ) -> Result<Value, BenchError> {
         let mut words = json!({ "execute": command, "arguments": arguments }).to_string();
         words.push('\n');
-        self.0
+        self.stream
             .get_mut()
             .write_all(words.as_bytes())
             .map_err(BenchError::system("tell QEMU something"))?;
@@ -61,20 +68,48 @@ impl Qmp {
                     reason: line["error"]["desc"].to_string(),
                 });
             }
-            // Everything else is an event.
             if line.get("return").is_some() {
                 return Ok(line["return"].take());
             }
+            self.events.push(line);
         }
+    }
+
+    /// When an event happened last of those that came before the last answer, in milliseconds since 1970.
+    pub(super) fn event_ms(&self, name: &str) -> Option<f64> {
+        let event = self.events.iter().rfind(|event| event["event"] == name)?;
+        let number = |unit: &str| event["timestamp"][unit].as_f64();
+        Some(number("seconds")? * 1e3 + number("microseconds")? / 1e3)
     }
 
     fn line(&mut self) -> Result<Value, BenchError> {
         let mut line = String::new();
-        let read = self.0.read_line(&mut line);
+        let read = self.stream.read_line(&mut line);
         read.map_err(BenchError::system("hear from QEMU"))?;
         serde_json::from_str(&line).map_err(|_| BenchError::Lacks {
             what: "answer of QEMU",
             text: line,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_event_of_a_name_counts() {
+        let event = |name: &str, seconds: u64, microseconds: u64| json!({ "event": name, "timestamp": { "seconds": seconds, "microseconds": microseconds } });
+        let (stream, _) = UnixStream::pair().unwrap();
+        let qmp = Qmp {
+            stream: BufReader::new(stream),
+            events: vec![
+                event("RESUME", 1, 0),
+                event("RESUME", 2, 1500),
+                event("STOP", 3, 0),
+            ],
+        };
+        assert_eq!(qmp.event_ms("RESUME"), Some(2001.5));
+        assert_eq!(qmp.event_ms("RESET"), None);
     }
 }

@@ -5,8 +5,9 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use super::guest::{Guest, MIB_PAGES, PATIENCE, ms, resume, save};
-use super::{EAGER, Findings, LAZY, MAPPED, host_memory};
+use super::{EAGER, FETCHED, Findings, LAZY, MAPPED};
 use crate::bench::BenchError;
+use crate::bench::host_memory;
 use crate::bench::noise::Watch;
 use crate::bench::sample::number_in;
 use crate::bench::verdict::Bound;
@@ -19,7 +20,7 @@ const SIZES: [&str; 4] = ["256M", "1G", "4G", "8G"];
 const USED_PAGES: u64 = 64 * MIB_PAGES;
 
 /// More than such a guest and its monitor take of the host.
-const NEEDED_BYTES: usize = 256 << 20;
+const NEEDED_MIB: u32 = 256;
 
 /// What it works on: so little that it hardly ever does anything else but to say so.
 const SET_KIB: u64 = 64;
@@ -51,8 +52,8 @@ pub fn measure(runs: usize) -> Result<Findings, BenchError> {
         findings.note("an empty process", "ms", empty_process()?);
         for (size, directory) in &saved {
             for mode in modes {
-                let fetched = host_memory::fetch(NEEDED_BYTES)?;
-                findings.note(host_memory::FETCHED, "ms", ms(fetched));
+                let fetched = host_memory::fetch(NEEDED_MIB)?;
+                findings.note(FETCHED, "ms", ms(fetched));
                 let resumed = resume(&host, directory, &mode)?;
                 // The first line says that the VM is ready.
                 resumed.vm.skiff.output().wait_from(1, "", PATIENCE)?;

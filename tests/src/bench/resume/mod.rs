@@ -21,7 +21,6 @@ pub mod clones;
 mod findings;
 pub mod first;
 mod guest;
-mod host_memory;
 pub mod set;
 pub mod speed;
 pub mod write;
@@ -32,3 +31,6 @@ pub use findings::Findings;
 const LAZY: [&str; 2] = ["--memory-mode", "lazy"];
 const MAPPED: [&str; 2] = ["--memory-mode", "mapped"];
 const EAGER: [&str; 2] = ["--memory-mode", "eager"];
+
+/// What is noted of the time that it takes to get the host's memory.
+const FETCHED: &str = "to have the host's memory at hand";

@@ -9,9 +9,10 @@ use std::path::Path;
 use rustix::fs::{Advice, fadvise};
 
 use super::guest::{Guest, MIB_PAGES, PATIENCE, Resumed, forget, ms, resume, save, wait_until};
-use super::{Findings, LAZY, MAPPED, host_memory};
+use super::{FETCHED, Findings, LAZY, MAPPED};
 use crate::bench::BenchError;
 use crate::bench::guest::{RATE_RECORDS, Record, stitch};
+use crate::bench::host_memory;
 use crate::bench::noise::Watch;
 use crate::bench::sample::number_in;
 use crate::bench::verdict::Bound;
@@ -24,8 +25,8 @@ const SET_KIB: u64 = 256 << 10;
 /// All of the guest's memory, more than it has for itself.
 const ALL_PAGES: u64 = 1024 * MIB_PAGES;
 
-/// The same in bytes.
-const GUEST_BYTES: usize = 1 << 30;
+/// The same in MiB.
+const GUEST_MIB: u32 = 1024;
 
 /// Records of a resumed guest, one each 100 ms. Our choice: because nothing that it gets faster by
 /// takes as long.
@@ -91,8 +92,8 @@ pub fn measure(runs: usize) -> Result<Findings, BenchError> {
     for _ in 0..runs {
         let watch = Watch::begin()?;
         for (way, options, cache) in WAYS {
-            let fetched = host_memory::fetch(GUEST_BYTES)?;
-            findings.note(host_memory::FETCHED, "ms", ms(fetched));
+            let fetched = host_memory::fetch(GUEST_MIB)?;
+            findings.note(FETCHED, "ms", ms(fetched));
             if cache == Cache::Cold {
                 cool(&directory)?;
             }

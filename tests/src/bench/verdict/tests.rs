@@ -32,7 +32,7 @@ fn sample(mode: &str, prepaging: &str) -> Sample {
         fault_p99_us: 3000.0,
         fault_max_us: 5000.0,
         blocked_ms: 900.0,
-        vcpu: None,
+        vcpu_blocked_ms: None,
         wire_bytes: 270e6,
         transferred_pages: 65_536.0,
         demanded_pages: 2000.0,

@@ -50,23 +50,26 @@ fn ratio_is_of_the_moves_of_one_round_and_a_move_that_failed_has_none() {
 }
 
 #[test]
-fn claim_that_does_not_hold_has_the_reason_that_every_move_gives() {
-    let reasons = |theirs: [Option<f64>; 2]| {
-        let ours = vec![cost(1.0, Some(9.0)), cost(1.0, Some(9.0))];
-        let theirs = theirs.map(|blocked_ms| cost(2.0, blocked_ms)).into();
-        let contest = contest([ours, vec![], vec![], theirs, vec![]]);
+fn claim_that_does_not_hold_has_a_reason_where_every_move_fills_the_link() {
+    let sent = |wire_bytes: f64| {
+        let cost = cost(1000.0, Some(1.0)).unwrap();
+        Ok(Cost { wire_bytes, ..cost })
+    };
+    let reasons = |of_one_round: f64, claim: &str| {
+        let moves = || vec![sent(120e6), sent(of_one_round)];
+        let mut contest = contest([moves(), vec![], vec![], moves(), vec![]]);
+        contest.cell.link = LinkKind::GIGABIT;
         let short = contest.shortfalls().into_iter();
-        let blocked = short.filter(|short| short.claim.starts_with("time blocked"));
-        blocked
+        let named = short.filter(|short| short.claim.starts_with(claim));
+        named
             .map(|short| short.reason.is_some())
             .collect::<Vec<_>>()
     };
-    // What was lost is a second.
-    assert_eq!(reasons([Some(10.0), Some(12.0)]), [true]);
-    assert_eq!(reasons([Some(10.0), Some(600.0)]), [false]);
-    assert_eq!(reasons([Some(600.0), Some(600.0)]), [false; 0]);
-    assert_eq!(reasons([Some(8.0), None]), [true]);
-    assert_eq!(reasons([None, None]), [false; 0]);
+    assert_eq!(reasons(120e6, "time blocked"), [true]);
+    assert_eq!(reasons(60e6, "time blocked"), [false]);
+    assert_eq!(reasons(120e6, "longest stall"), [false]);
+    // As much is claimed, and is so.
+    assert_eq!(reasons(120e6, "downtime"), [false; 0]);
 }
 
 #[test]

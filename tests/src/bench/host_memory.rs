@@ -1,6 +1,6 @@
 //! The host's free memory at hand. Hosts that are guests themselves may give free memory back to whoever
-//! runs them within seconds, and get it again at several times the price, so that equal resumes differ by
-//! what the host did before. Memory that was in use a moment ago is still there, and is taken first.
+//! runs them within seconds, and get it again at several times the price, so that equal resumes and moves
+//! differ by what the host did before. Memory that was in use a moment ago is still there, and is taken first.
 #![expect(unsafe_code, reason = "mmap(2) and madvise(2) act on raw addresses")]
 
 use std::ptr;
@@ -10,12 +10,10 @@ use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 
 use crate::bench::BenchError;
 
-/// What is noted of the time that [`fetch`] takes.
-pub(super) const FETCHED: &str = "to have the host's memory at hand";
-
 /// Takes so much memory and gives it back, and says how long that took. It is taken in huge pages where
 /// there are any, as a resume takes it.
-pub(super) fn fetch(bytes: usize) -> Result<Duration, BenchError> {
+pub(super) fn fetch(mib: u32) -> Result<Duration, BenchError> {
+    let bytes = usize::try_from(mib).expect("32 bits fit") << 20;
     let failed = |errno| BenchError::system("take memory")(errno);
     let began = Instant::now();
     let protection = ProtFlags::READ | ProtFlags::WRITE;
