@@ -107,7 +107,7 @@ bench-migrate: setup ## measures what a move costs guest, network and user, half
 	$(step) "programs" cargo build --release -p vmm -p tests --bins
 	$(step) "moves" target/release/bench-migrate --out results/migrate.json
 
-bench-peers: setup ## measures moves on skiff and on QEMU, in turns, ten minutes; needs root for the slow link
+bench-peers: setup ## measures moves on skiff and on QEMU, in turns, seven minutes; needs root for the slow link
 	$(step) "programs" cargo build --release -p vmm -p tests --bins
 	$(step) "moves beside QEMU's" target/release/bench-peers --out results/peers.json
 

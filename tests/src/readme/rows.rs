@@ -68,22 +68,26 @@ pub const ROWS: &[Row] = &[
     Row {
         benchmark: Benchmark::Peers,
         what: "guest of 1 GiB that writes 256 MiB at full speed, moved by post-copy within a host, by the same move on QEMU \
-               (post-copy, with and without preempt): total time, work lost, longest stall",
-        shown: "{}; {}; {}",
+               (post-copy, with and without preempt): total time, work lost, time blocked, longest stall, downtime",
+        shown: "{}; {}; {}; {}; {}",
         fields: &[
             "verdicts[claim=total time, by QEMU's&subject=* loopback *].measured",
             "verdicts[claim=work lost, by QEMU's&subject=* loopback *].measured",
+            "verdicts[claim=time blocked, by QEMU's&subject=* loopback *].measured",
             "verdicts[claim=longest stall, by QEMU's&subject=* loopback *].measured",
+            "verdicts[claim=downtime, by QEMU's&subject=* loopback *].measured",
         ],
     },
     Row {
         benchmark: Benchmark::Peers,
         what: "the same over 1 Gb/s, where both wait for the wire",
-        shown: "{}; {}; {}",
+        shown: "{}; {}; {}; {}; {}",
         fields: &[
             "verdicts[claim=total time, by QEMU's&subject=* 1G *].measured",
             "verdicts[claim=work lost, by QEMU's&subject=* 1G *].measured",
+            "verdicts[claim=time blocked, by QEMU's&subject=* 1G *].measured",
             "verdicts[claim=longest stall, by QEMU's&subject=* 1G *].measured",
+            "verdicts[claim=downtime, by QEMU's&subject=* 1G *].measured",
         ],
     },
     Row {
@@ -115,8 +119,8 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         benchmark: Benchmark::Resume,
-        what: "until a guest that writes 256 MiB out of 1 GiB is at 90 % of its speed: lazy, mapped; the same where the snapshot \
-               has to come from the disk",
+        what: "until a guest that writes 256 MiB out of 1 GiB is at 90 % of its speed, or has been watched for 2.3 s: \
+               lazy, mapped; the same where the snapshot has to come from the disk",
         shown: "{} s, {} s; {} s, {} s",
         fields: &[
             "speed.rows[what=lazy, prefetch: until full speed].values",

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::metric::{METRICS, Metric, both_fill};
+use super::metric::{METRICS, Metric};
 use super::qemu::{self, Way};
 use crate::bench::cell::{Cell, LinkKind, Pace, Workload};
 use crate::bench::column::Column;
@@ -218,7 +218,7 @@ impl Contest {
         for (way, theirs) in theirs {
             for metric in &METRICS {
                 let ratio = |(ours, theirs): &(&Cost, &Cost)| {
-                    let theirs = (metric.number)(theirs).filter(|&number| number > 0.0)?;
+                    let theirs = (metric.number)(theirs).filter(|&number| number > metric.least)?;
                     Some((metric.number)(ours)? / theirs)
                 };
                 let pairs = ours.iter().zip(theirs).filter_map(both);
@@ -241,13 +241,13 @@ impl Contest {
         let comparisons = self.comparisons().into_iter();
         let short = comparisons.filter(|one| one.ratio.median > one.metric.limit);
         let shortfall = |one: Comparison<'_>| {
-            let mut moves = one.moves.iter();
-            let is_full = moves.all(|(ours, theirs)| both_fill(ours, theirs, self.cell.link));
-            let reason = "both wait for the link, which is full";
+            let reason =
+                |(ours, theirs): &(&Cost, &Cost)| (one.metric.reason)(ours, theirs, self.cell.link);
+            let first = one.moves.first().and_then(reason);
             Shortfall {
                 claim: one.metric.claim,
                 subject: one.subject,
-                reason: (one.metric.is_of_the_link && is_full).then_some(reason),
+                reason: first.filter(|_| one.moves.iter().all(|pair| reason(pair) == first)),
             }
         };
         short.map(shortfall).collect()
