@@ -287,19 +287,13 @@ mod tests {
     }
 
     #[test]
-    fn speed_that_does_not_come_back_is_told_by_its_share() {
+    fn speed_that_does_not_come_back_is_told_by_its_share_and_far_from_it_is_not_full() {
         let before = records(&[1000; RATE_RECORDS + 1]);
-        let after = [&[0, 100][..], &[500; LAST_RECORDS + 1]].concat();
-        let found = recovery(&before, &arrivals(&after)).unwrap();
-        assert_eq!((found.after_s, found.share), (0.1, 0.5));
-    }
-
-    #[test]
-    fn guest_that_is_far_from_its_speed_in_the_end_was_not_at_full_speed() {
-        let before = records(&[1000; RATE_RECORDS + 1]);
-        let after = [&[0, 100][..], &[400; LAST_RECORDS + 1]].concat();
-        let found = recovery(&before, &arrivals(&after)).unwrap();
-        assert_eq!((found.after_s, found.share), (1.2, 0.4));
+        for (in_the_end, after_s, share) in [(500, 0.1, 0.5), (400, 1.2, 0.4)] {
+            let after = [&[0, 100][..], &[in_the_end; LAST_RECORDS + 1]].concat();
+            let found = recovery(&before, &arrivals(&after)).unwrap();
+            assert_eq!((found.after_s, found.share), (after_s, share));
+        }
     }
 
     #[test]
