@@ -120,6 +120,8 @@ pub struct Options {
     /// `revisits=`: visits to pages in use for each that `grow-shrink` takes or gives back, 1 if not
     /// given.
     pub revisits: u64,
+    /// `step=`: how much `grow-shrink` takes or gives back at once, a page if not given.
+    pub step_bytes: u64,
     /// `block=`: how much a read of the disk is for, in whole pages; 4 KiB if not given.
     pub block_bytes: u64,
     /// `depth=`: how many reads are under way at once, 32 if not given.
@@ -157,6 +159,7 @@ impl Options {
             seed: 1,
             passes: None,
             revisits: 1,
+            step_bytes: PAGE_BYTES,
             block_bytes: PAGE_BYTES,
             depth: MOST_READS,
             frame_bytes: *FRAME_BYTES.end(),
@@ -179,6 +182,7 @@ impl Options {
                 b"seed" => options.seed = number(value).ok_or(bad("a number"))?,
                 b"passes" => options.passes = Some(at_least_one(value).map_err(bad)?),
                 b"revisits" => options.revisits = at_least_one(value).map_err(bad)?,
+                b"step" => options.step_bytes = some_bytes(value).map_err(bad)?,
                 b"block" => options.block_bytes = block_bytes(value).map_err(bad)?,
                 b"depth" => options.depth = depth(value).map_err(bad)?,
                 b"frame" => options.frame_bytes = frame_bytes(value).map_err(bad)?,

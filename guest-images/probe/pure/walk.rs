@@ -12,7 +12,7 @@ mod breathing;
 use breathing::Breathing;
 
 use super::mix::Random;
-use super::options::{Options, Workload};
+use super::options::{Options, PAGE_BYTES, Workload};
 use super::pages::{Action, Corrupt, Pages, Visit};
 use super::permutation::Permutation;
 use super::zipf;
@@ -111,7 +111,10 @@ impl Walk {
                     page,
                 }
             }
-            Workload::GrowShrink => Order::Breathing(Breathing::new(part.pages, options.revisits)),
+            Workload::GrowShrink => {
+                let together = options.step_bytes.div_ceil(PAGE_BYTES);
+                Order::Breathing(Breathing::new(part.pages, together, options.revisits))
+            }
         };
         (part.pages > 0).then_some(Self {
             part,

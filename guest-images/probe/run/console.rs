@@ -7,6 +7,7 @@ use super::board::{BOARD, Progress};
 use super::worker::Worker;
 use crate::hw::{power, processor, serial};
 use crate::pure::command::{Command, Input, Verb, Wish};
+use crate::pure::options::Workload;
 use crate::pure::pages::Corrupt;
 use crate::pure::text::Line;
 
@@ -20,12 +21,19 @@ const ANSWER_LOOKS_PER_S: u64 = 1000;
 /// about so long.
 const BALLOON_LOOKS_PER_S: u64 = 5000;
 
+/// Digits of the time spent on the balloon where guests with and without are compared. Our choice: enough for a
+/// quarter of an hour.
+const COMPARED_DIGITS: u32 = 9;
+
 /// When the next line, the next look at the input and the next chore of the balloon are due.
 #[derive(Debug)]
 pub struct Console {
     plan: &'static Plan,
     ready: u64,
     line_period: u64,
+    look_period: u64,
+    /// The first of the three that follow.
+    wake: u64,
     next_line: u64,
     next_look: u64,
     next_chore: u64,
@@ -41,6 +49,8 @@ impl Console {
             plan,
             ready,
             line_period,
+            look_period: plan.clock.ticks_of(1, INPUT_LOOKS_PER_S),
+            wake: ready,
             next_line: ready + line_period,
             next_look: ready,
             next_chore: ready,
@@ -52,9 +62,17 @@ impl Console {
     /// Does what is due, and returns when something is due again.
     pub fn attend(&mut self, worker: &mut Worker) -> u64 {
         let now = processor::ticks();
-        let look_period = self.plan.clock.ticks_of(1, INPUT_LOOKS_PER_S);
         // Nothing is due later than a period from now, unless the counter went back: a moved guest
-        // may find another host's.
+        // may find another host's. Between two visits there is no time for more than this.
+        if self.wake.wrapping_sub(now).wrapping_sub(1) >= self.look_period {
+            self.wake = self.do_what_is_due(worker, now);
+        }
+        self.wake
+    }
+
+    #[inline(never)]
+    fn do_what_is_due(&mut self, worker: &mut Worker, now: u64) -> u64 {
+        let look_period = self.look_period;
         self.next_look = self.next_look.min(now + look_period);
         self.next_line = self.next_line.min(now + self.line_period);
         if now >= self.next_look {
@@ -71,7 +89,6 @@ impl Console {
         let (Some(balloon), Some(chores)) = (balloon, &mut self.chores) else {
             return wake;
         };
-        // Not at each visit: to look costs some of one.
         self.next_chore = self.next_chore.min(now + look_period);
         if now >= self.next_chore {
             let state = timed(|| chores.turn(balloon, now));
@@ -173,8 +190,17 @@ impl Console {
         line.text(" pages=").decimal(progress.pages);
         let us = |ticks| clock.parts_in(ticks, 1_000_000);
         line.text(" max_gap_us=").decimal(us(progress.longest_gap));
-        if self.plan.balloon.is_some() {
-            line.text(" balloon_us=").decimal(us(progress.balloon));
+        // What a balloon costs this workload is seen beside a guest without one, whose lines have to be as long:
+        // each byte takes an exit.
+        let is_compared = self.plan.options.workload == Workload::GrowShrink;
+        if is_compared || self.plan.balloon.is_some() {
+            let balloon_us = us(progress.balloon);
+            line.text(" balloon_us=");
+            if is_compared {
+                let length = balloon_us.checked_ilog10().unwrap_or(0) + 1;
+                (length..COMPARED_DIGITS).for_each(|_| _ = line.decimal(0));
+            }
+            line.decimal(balloon_us);
         }
         print(worker, &mut line);
     }

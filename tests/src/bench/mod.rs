@@ -30,6 +30,7 @@ mod sample;
 mod session;
 mod statistics;
 mod table;
+mod vcpu;
 pub mod verdict;
 
 pub use cell::{Cell, LinkKind, Pace, Workload};

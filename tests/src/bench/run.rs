@@ -1,6 +1,5 @@
 //! One run: a VM boots, works, moves, works on, and is weighed.
 
-mod blocked;
 mod options;
 
 use std::time::{Duration, Instant};
@@ -13,10 +12,10 @@ use super::column::Column;
 use super::guest::{GuestView, RATE_RECORDS, records};
 use super::link::Link;
 use super::noise::Watch;
+use super::vcpu::VcpuWatch;
 use super::{BenchError, Sample, host_memory};
 use crate::harness::{HarnessError, Host, Lines, Process};
 
-pub use blocked::BlockedWatch;
 pub use options::{ReceiverOptions, refusal};
 
 const NAME: &str = "bench";
@@ -102,9 +101,9 @@ impl Mover<'_> {
         self.warm_up(cell, &mut source.skiff)?;
 
         let before = records(&source.skiff.output().all()).len() - 1;
-        let blocked = BlockedWatch::begin(target.pid())?;
+        let vcpu = VcpuWatch::begin(target.pid())?;
         let report = self.migrate(&here, &address, column);
-        let vcpu_blocked_ms = blocked.end();
+        let vcpu = vcpu.end();
         let report = report?;
         // A VM that did not move says why in the report, and prints nothing here.
         let arrived = report["outcome"] == "completed";
@@ -116,7 +115,7 @@ impl Mover<'_> {
 
         let (here, later) = (source.skiff.output().all(), target.output().all());
         let view = GuestView::of_move(&here, &later, before)?;
-        let sample = Sample::new(&report, view, vcpu_blocked_ms, noise)?;
+        let sample = Sample::new(&report, view, vcpu, noise)?;
         there.command(&["stop", NAME])?;
         target.succeed(PATIENCE)?;
         Ok(sample)

@@ -10,6 +10,7 @@ use super::column::Column;
 use super::guest::{GuestCost, GuestView};
 use super::noise::Noise;
 use super::statistics::Spread;
+use super::vcpu::VcpuTimes;
 use super::{BenchError, guest};
 use crate::harness::contradiction;
 
@@ -39,6 +40,8 @@ pub struct Sample {
     pub total_ms: f64,
     /// Network faults.
     pub faults: f64,
+    /// Pages that were waited for and on their way already.
+    pub underway: f64,
     /// Their latency, median.
     pub fault_p50_us: f64,
     /// 99th percentile.
@@ -49,6 +52,10 @@ pub struct Sample {
     pub blocked_ms: f64,
     /// The same as the kernel sees it, by looks a millisecond apart.
     pub vcpu_blocked_ms: Option<f64>,
+    /// How long the vCPU waited for a processor meanwhile.
+    pub vcpu_queued_ms: Option<f64>,
+    /// How long it ran in the host's kernel.
+    pub vcpu_kernel_ms: Option<f64>,
     /// Bytes on the wire.
     pub wire_bytes: f64,
     /// Pages whose content went over it.
@@ -78,7 +85,7 @@ impl Sample {
     pub fn new(
         report: &Value,
         guest: GuestView,
-        vcpu_blocked_ms: Option<f64>,
+        vcpu: Option<VcpuTimes>,
         noise: Noise,
     ) -> Result<Self, BenchError> {
         let text = |name: &str| report[name].as_str().unwrap_or("unknown").to_owned();
@@ -99,11 +106,14 @@ impl Sample {
             resume_ms: number("/resume_ms")?,
             total_ms: number("/total_ms")?,
             faults,
+            underway,
             fault_p50_us: number("/faults/latency_us/p50")?,
             fault_p99_us: number("/faults/latency_us/p99")?,
             fault_max_us: number("/faults/latency_us/max")?,
             blocked_ms: (faults + underway) * number("/faults/latency_us/mean")? / 1e3,
-            vcpu_blocked_ms,
+            vcpu_blocked_ms: vcpu.map(|times| times.blocked_ms),
+            vcpu_queued_ms: vcpu.map(|times| times.queued_ms),
+            vcpu_kernel_ms: vcpu.map(|times| times.kernel_ms),
             wire_bytes: number("/wire_bytes/total")?,
             transferred_pages: number("/pages/transferred")?,
             demanded_pages: number("/pages/demanded")?,

@@ -20,20 +20,21 @@ const INTERVALS_MS: [u32; 9] = [10, 50, 100, 200, 500, 1000, 2000, 5000, 10_000]
 
 /// A guest for which one breath takes two minutes on a processor of its own of 2020, four when it shares it,
 /// so that self-ballooning, which holds off for 10 intervals, takes and gives back in each of them.
-const fn slow(breaths: u64) -> Load {
+const fn slow(args: &Args) -> Load {
     Load {
         memory_mib: 512,
         hot_mib: 400,
         revisits: 840,
-        breaths,
+        step_kib: args.step_kib,
+        breaths: args.breaths,
     }
 }
 
 /// The same with a breath of half a minute on half a processor, for short intervals.
-const fn quick(breaths: u64) -> Load {
+const fn quick(args: &Args) -> Load {
     Load {
         revisits: 105,
-        ..slow(breaths)
+        ..slow(args)
     }
 }
 
@@ -50,7 +51,8 @@ const RIG_PATIENCE: Duration = Duration::from_secs(3 * 3600);
 Suites: drag (how much less a guest does that breathes with self-ballooning, at the paper's interval of 5 s), sweep (the same
 for intervals from 10 ms to 10 s, as the paper's figure 11), freed (resident memory after a Linux
 guest has freed memory), moved (bytes on the wire of such a guest). Where no stock kernel runs,
-the last two run in the nested rig. Without options it takes about an hour and a half.")]
+the last two run in the nested rig. A guest takes and gives back memory as a program does, much at once; page by page
+(--step-kib 4), each page fault finds the caches cold and costs more. Without options it takes about an hour and a half.")]
 struct Args {
     /// drag, sweep, freed or moved; may be repeated (default: all)
     #[argh(option)]
@@ -63,6 +65,10 @@ struct Args {
     /// breaths in each run of drag, of four minutes, and of sweep, of half a minute (default 2)
     #[argh(option, default = "2")]
     breaths: u64,
+
+    /// how much the guests of drag and sweep take or give back at once, in KiB (default 1024)
+    #[argh(option, default = "1024")]
+    step_kib: u32,
 
     /// how the Linux guest gives memory back: neither, reporting or DSB; may be repeated (default: all)
     #[argh(option)]
@@ -136,12 +142,12 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let wanted = |suite| args.suite.is_empty() || args.suite.contains(&suite);
     let mut results = results::header("balloon");
     if wanted(Suite::Drag) {
-        let drag = Drag::measure(slow(args.breaths), &[CLAIMED_MS], args.rounds)?;
+        let drag = Drag::measure(slow(args), &[CLAIMED_MS], args.rounds)?;
         drag.print(Some(CLAIMED_MS));
         results["drag"] = drag.json();
     }
     if wanted(Suite::Sweep) {
-        let sweep = Drag::measure(quick(args.breaths), args.intervals_ms(), args.rounds)?;
+        let sweep = Drag::measure(quick(args), args.intervals_ms(), args.rounds)?;
         sweep.print(None);
         results["sweep"] = sweep.json();
     }

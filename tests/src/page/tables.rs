@@ -112,11 +112,13 @@ fn moves(migrate: &Value) -> Table {
 }
 
 /// What is shown of a move beside a peer's.
-const BESIDE: [&str; 7] = [
+const BESIDE: [&str; 9] = [
     "total_ms",
     "downtime_ms",
     "lost_s",
     "blocked_ms",
+    "queued_ms",
+    "kernel_ms",
     "longest_stall_ms",
     "requests",
     "wire_bytes",

@@ -14,7 +14,7 @@ fn parse_nothing_gives_the_defaults() {
     assert_eq!((options.procs, options.seed), (8, 1));
     assert_eq!((options.rate_pages_per_s, options.passes), (None, None));
     assert_eq!((options.revisits, options.balloon), (1, BalloonUse::Follow));
-    assert_eq!(options.lines_per_s, 10);
+    assert_eq!((options.lines_per_s, options.step_bytes), (10, 4096));
     assert_eq!(options.working_set_pages(1 << 30), 65536);
     assert_eq!(options.working_set_pages(101), 50);
 }
@@ -38,6 +38,7 @@ fn parse_every_key_reads_its_value() {
     assert_eq!(parse("balloon=manual").balloon, BalloonUse::Manual);
     assert_eq!(parse("balloon=off").balloon, BalloonUse::Off);
     assert_eq!(parse("lines=2").lines_per_s, 2);
+    assert_eq!(parse("step=128K").step_bytes, 128 << 10);
 }
 
 #[test]
@@ -85,6 +86,7 @@ fn parse_bad_value_names_the_word() {
         "passes=18446744073709551616",
         "inject=x",
         "revisits=0",
+        "step=0",
         "balloon=on",
         "block=0",
         "block=5000",

@@ -1,6 +1,6 @@
-//! The order of `grow-shrink`: the used part grows page by page from an eighth to the whole, then
-//! shrinks back, and between two such steps pages of the used part are checked and rewritten, one
-//! unless more are wanted.
+//! The order of `grow-shrink`: the used part grows from an eighth to the whole, then shrinks back, by
+//! a page or by more at once, and between two such steps pages of the used part are checked and
+//! rewritten, for each page of a step one unless more are wanted.
 //!
 //! ```text
 //! growing --(all pages used)--> shrinking --(an eighth used: one cycle done)--> growing
@@ -23,6 +23,9 @@ pub struct Breathing {
     pages: u64,
     used: u64,
     revisited: u64,
+    /// Pages of this step that are still to be taken or given back.
+    together_left: u64,
+    together: u64,
     /// Pages to revisit before the next step.
     revisits_left: u64,
     revisits: u64,
@@ -31,13 +34,15 @@ pub struct Breathing {
 }
 
 impl Breathing {
-    /// Starts with the least part in use, which has to be filled first; makes `revisits` between two
-    /// steps.
-    pub fn new(pages: u64, revisits: u64) -> Self {
+    /// Starts with the least part in use, which has to be filled first; takes or gives back so many pages
+    /// `together`, at least one, and makes so many `revisits` for each.
+    pub fn new(pages: u64, together: u64, revisits: u64) -> Self {
         let mut breathing = Self {
             pages,
             used: 0,
             revisited: 0,
+            together_left: together,
+            together,
             revisits_left: 0,
             revisits,
             direction: Direction::Growing,
@@ -65,7 +70,11 @@ impl Breathing {
     /// The next page and what to do with it.
     pub fn next(&mut self) -> (u64, Action) {
         let Some(left) = self.revisits_left.checked_sub(1) else {
-            self.revisits_left = self.revisits;
+            self.together_left -= 1;
+            if self.together_left == 0 {
+                self.together_left = self.together;
+                self.revisits_left = self.together.saturating_mul(self.revisits);
+            }
             return self.resize();
         };
         self.revisits_left = left;

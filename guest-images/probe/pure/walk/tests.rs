@@ -128,6 +128,25 @@ fn step_grow_shrink_makes_as_many_revisits_as_are_wanted() {
     }
 }
 
+#[test]
+fn step_grow_shrink_takes_and_gives_back_as_many_pages_at_once_as_are_wanted() {
+    let options = Options {
+        revisits: 2,
+        step_bytes: 5 * 4096,
+        ..options(Workload::GrowShrink)
+    };
+    let mut walk = Walk::new(&options, PART).unwrap();
+    let mut pages = VecPages::new(50);
+    fill(&mut walk, &mut pages);
+    let mut held = |visits| {
+        (0..visits).for_each(|_| walk.step(&mut pages).unwrap());
+        walk.held_pages()
+    };
+    assert_eq!([held(0), held(5), held(10), held(5)], [5, 10, 10, 15]);
+    let turned = [held(10 + 4 * 15), held(10), held(5)];
+    assert_eq!(turned, [35, 40, 40]);
+}
+
 /// Pages that lose their content when they are given back, and that may be used only when taken.
 struct Lent {
     pages: VecPages,

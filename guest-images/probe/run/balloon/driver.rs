@@ -13,9 +13,9 @@ use crate::pure::text::Line;
 use crate::pure::virtio::{Kind, Role};
 use crate::pure::virtqueue::{Buffer, Queue, Writer};
 
-/// Looks for a target, of those that nothing has announced. Our choice: because each takes an exit, which a
-/// driver with an interrupt makes only when there is one.
-const LOOKS_PER_TARGET: u32 = 5;
+/// Looks after which a target is looked for that nothing has announced. Our choice: because that takes an exit,
+/// which a driver with an interrupt makes only when there is one.
+const LOOKS_PER_TARGET: u32 = 20;
 
 /// Our choice: because no request has more buffers (Linux reports up to 32 ranges in one).
 const QUEUE_SIZE: usize = 32;
@@ -71,7 +71,7 @@ impl Driver {
             batch: Batch::EMPTY,
             under_way: None,
             faults: 0,
-            looks: 0,
+            looks: LOOKS_PER_TARGET,
         };
         driver.send_statistics();
         Some(driver)
@@ -87,19 +87,21 @@ impl Driver {
         self.queue(Role::Report).is_some()
     }
 
-    /// Sends statistics if the device wants some. Asks for its target then, which is about to change if it
-    /// does, and now and then.
+    /// Sends statistics if the device wants some. Asks for its target at the next look after that, before which
+    /// it may have changed, and now and then.
     pub fn look(&mut self) {
         let is_asked = self
             .queue(Role::Statistics)
             .is_some_and(|(_, queue)| queue.is_back());
-        if is_asked || self.looks.is_multiple_of(LOOKS_PER_TARGET) {
+        self.looks += 1;
+        if self.looks >= LOOKS_PER_TARGET {
+            self.looks = 0;
             self.level.set_target(u64::from(self.window.target_pages()));
         }
         if is_asked {
+            self.looks = LOOKS_PER_TARGET;
             self.send_statistics();
         }
-        self.looks = self.looks.wrapping_add(1);
         if self.under_way.is_some() {
             self.check_device();
         }

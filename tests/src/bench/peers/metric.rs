@@ -1,7 +1,8 @@
-//! What of a move is held against QEMU's, and why ours is not so much less where it is not: as far as the two
+//! What of a move is held against QEMU's, and why ours is not so much less where it is not: as far as the
 //! moves themselves say it.
 
 use super::contest::Cost;
+use crate::bench::Spread;
 use crate::bench::cell::LinkKind;
 
 /// A link that carries so much of its rate on average of a whole move was what the move waited for. Our choice:
@@ -12,8 +13,8 @@ const FULL_SHARE: f64 = 0.85;
 /// one file of results to another.
 const LEAST_LOST_S: f64 = 0.02;
 
-/// Who waited for less than this share of what was lost lost most of it otherwise.
-const WAITING_SHARE: f64 = 0.5;
+/// Our move and QEMU's of one round.
+pub(super) type Moves<'a> = (&'a Cost, &'a Cost);
 
 /// Something of which ours is at most so much of QEMU's, in the median of all rounds.
 pub(super) struct Metric {
@@ -22,8 +23,8 @@ pub(super) struct Metric {
     pub(super) number: fn(&Cost) -> Option<f64>,
     /// QEMU's number is a number only above this.
     pub(super) least: f64,
-    /// Why it is more, of our move, QEMU's, and the link.
-    pub(super) reason: fn(&Cost, &Cost, LinkKind) -> Option<&'static str>,
+    /// Why it is more, of all rounds and the link.
+    pub(super) reason: fn(&[Moves<'_>], LinkKind) -> Option<String>,
 }
 
 pub(super) const METRICS: [Metric; 5] = [
@@ -32,23 +33,21 @@ pub(super) const METRICS: [Metric; 5] = [
         limit: 0.5,
         number: |cost| cost.lost_s,
         least: LEAST_LOST_S,
-        reason: |ours, theirs, link| {
-            full_link(ours, theirs, link).or_else(|| other_than_waiting(ours))
-        },
+        reason: |moves, link| full_link(moves, link).or_else(|| parts_of_lost_work(moves)),
     },
     Metric {
         claim: "time blocked, by QEMU's",
         limit: 0.3,
         number: |cost| cost.blocked_ms,
         least: 0.0,
-        reason: full_link,
+        reason: |moves, link| full_link(moves, link).or_else(|| waits_for_pages(moves)),
     },
     Metric {
         claim: "longest stall, by QEMU's",
         limit: 0.3,
         number: |cost| Some(cost.longest_stall_ms),
         least: 0.0,
-        reason: |_, _, _| None,
+        reason: |moves, _| parts_of_stall(moves),
     },
     Metric {
         claim: "total time, by QEMU's",
@@ -62,20 +61,54 @@ pub(super) const METRICS: [Metric; 5] = [
         limit: 1.0,
         number: |cost| cost.downtime_ms,
         least: 0.0,
-        reason: |_, _, _| None,
+        reason: |_, _| None,
     },
 ];
 
-/// Both moves waited for the link all the time.
-fn full_link(ours: &Cost, theirs: &Cost, link: LinkKind) -> Option<&'static str> {
+/// All moves waited for the link all the time.
+fn full_link(moves: &[Moves<'_>], link: LinkKind) -> Option<String> {
     let fills = |cost: &Cost| cost.wire_bytes / cost.total_ms >= FULL_SHARE * link.bytes_per_ms();
-    (fills(ours) && fills(theirs)).then_some("both wait for the link, which is full")
+    let all = moves
+        .iter()
+        .all(|(ours, theirs)| fills(ours) && fills(theirs));
+    all.then(|| "both wait for the link, which is full".to_owned())
 }
 
-/// Most of what our guest lost it did not lose by waiting for pages.
-fn other_than_waiting(ours: &Cost) -> Option<&'static str> {
-    let waited_s = ours.blocked_ms? / 1e3;
-    (waited_s < WAITING_SHARE * ours.lost_s?).then_some("for most of it, ours was not blocked")
+/// What our guest's time went to that it did not work.
+fn parts_of_lost_work(moves: &[Moves<'_>]) -> Option<String> {
+    let lost_ms = of_ours(moves, |cost| cost.lost_s)? * 1e3;
+    let blocked_ms = of_ours(moves, |cost| cost.blocked_ms)?;
+    let queued_ms = of_ours(moves, |cost| cost.queued_ms)?;
+    let kernel_ms = of_ours(moves, |cost| cost.kernel_ms)?;
+    let rest_ms = (lost_ms - blocked_ms - queued_ms - kernel_ms).max(0.0);
+    Some(format!(
+        "of {lost_ms:.0} ms our vCPU waited {blocked_ms:.0} for pages and {queued_ms:.0} for a processor, was \
+         {kernel_ms:.0} in the kernel, which maps its pages anew, and ran slower for {rest_ms:.0}"
+    ))
+}
+
+/// How many pages our guest waited for, and how long.
+fn waits_for_pages(moves: &[Moves<'_>]) -> Option<String> {
+    let waits = of_ours(moves, |cost| cost.waits)?;
+    let mean_ms = of_ours(moves, |cost| Some(cost.blocked_ms? / cost.waits?))?;
+    let longest_ms = of_ours(moves, |cost| cost.longest_wait_ms)?;
+    Some(format!(
+        "ours waited for {waits:.0} pages, {mean_ms:.1} ms for each and {longest_ms:.1} for one"
+    ))
+}
+
+/// What can have kept our guest from its next step for longest.
+fn parts_of_stall(moves: &[Moves<'_>]) -> Option<String> {
+    let downtime_ms = of_ours(moves, |cost| cost.downtime_ms)?;
+    let longest_ms = of_ours(moves, |cost| cost.longest_wait_ms)?;
+    Some(format!(
+        "ours was down for {downtime_ms:.1} ms and waited {longest_ms:.1} for one page"
+    ))
+}
+
+/// The median of our moves.
+fn of_ours(moves: &[Moves<'_>], number: impl Fn(&Cost) -> Option<f64>) -> Option<f64> {
+    Spread::of(moves.iter().filter_map(|(ours, _)| number(ours))).map(|spread| spread.median)
 }
 
 #[cfg(test)]
@@ -90,7 +123,11 @@ mod tests {
             downtime_ms: None,
             wire_bytes: 250e6,
             requests: 1.0,
-            blocked_ms: None,
+            waits: Some(7.0),
+            longest_wait_ms: Some(3.25),
+            blocked_ms: Some(600.0),
+            queued_ms: Some(500.0),
+            kernel_ms: Some(400.0),
             lost_s: Some(2.0),
             longest_stall_ms: 1.0,
             noise: Noise::default(),
@@ -100,19 +137,44 @@ mod tests {
     #[test]
     fn moves_wait_for_a_link_that_both_fill() {
         let [quick, slow] = [2100.0, 2600.0].map(cost);
-        assert!(full_link(&quick, &quick, LinkKind::GIGABIT).is_some());
-        assert_eq!(full_link(&quick, &slow, LinkKind::GIGABIT), None);
-        assert_eq!(full_link(&quick, &quick, LinkKind::Loopback), None);
+        let both = [(&quick, &quick), (&quick, &quick)];
+        assert!(full_link(&both, LinkKind::GIGABIT).is_some());
+        assert_eq!(full_link(&both, LinkKind::Loopback), None);
+        let one = [(&quick, &quick), (&quick, &slow)];
+        assert_eq!(full_link(&one, LinkKind::GIGABIT), None);
     }
 
     #[test]
-    fn guest_that_lost_more_than_it_waited_lost_the_rest_otherwise() {
-        let blocked = |ms| Cost {
-            blocked_ms: ms,
-            ..cost(1.0)
+    fn lost_work_is_told_in_parts_that_add_up() {
+        let ours = cost(1.0);
+        let text = parts_of_lost_work(&[(&ours, &ours)]).unwrap();
+        let digits = |c: char| !c.is_ascii_digit();
+        let numbers: Vec<u32> = text
+            .split(digits)
+            .filter_map(|word| word.parse().ok())
+            .collect();
+        assert_eq!(numbers, [2000, 600, 500, 400, 500]);
+        let unknown = Cost {
+            queued_ms: None,
+            ..ours.clone()
         };
-        assert!(other_than_waiting(&blocked(Some(900.0))).is_some());
-        assert_eq!(other_than_waiting(&blocked(Some(1100.0))), None);
-        assert_eq!(other_than_waiting(&blocked(None)), None);
+        assert_eq!(parts_of_lost_work(&[(&unknown, &ours)]), None);
+    }
+
+    #[test]
+    fn waits_and_stalls_are_told_of_the_typical_move() {
+        let [short, typical, long] = [100.0, 600.0, 700.0].map(|blocked_ms| Cost {
+            blocked_ms: Some(blocked_ms),
+            downtime_ms: Some(1.5),
+            ..cost(1.0)
+        });
+        let moves = [(&short, &typical), (&typical, &short), (&long, &long)];
+        let text = waits_for_pages(&moves).unwrap();
+        assert_eq!(
+            text,
+            "ours waited for 7 pages, 85.7 ms for each and 3.2 for one"
+        );
+        let text = parts_of_stall(&moves).unwrap();
+        assert_eq!(text, "ours was down for 1.5 ms and waited 3.2 for one page");
     }
 }

@@ -13,8 +13,9 @@ use crate::bench::BenchError;
 use crate::bench::cell::Cell;
 use crate::bench::guest::{GuestView, records};
 use crate::bench::noise::Watch;
-use crate::bench::run::{BlockedWatch, Mover};
+use crate::bench::run::Mover;
 use crate::bench::sample::number_in;
+use crate::bench::vcpu::VcpuWatch;
 use crate::harness::Process;
 
 /// A move that takes longer never ends. Our choice: four times what the bytes of the largest guest need.
@@ -119,9 +120,9 @@ pub(super) fn run(
     }
     let uri = listen(mover, &mut target)?;
     source.qmp.execute("migrate", &json!({ "uri": uri }))?;
-    let blocked = BlockedWatch::begin(target.process.pid())?;
+    let vcpu = VcpuWatch::begin(target.process.pid())?;
     let report = follow(mover, &mut source, way);
-    let blocked_ms = blocked.end();
+    let vcpu = vcpu.end();
     let report = report?;
     // Whatever it answers, it tells before when its guest ran.
     target.status()?;
@@ -136,7 +137,11 @@ pub(super) fn run(
         downtime_ms: downtime_ms(&source.qmp, &target.qmp),
         wire_bytes: number("/ram/transferred")?,
         requests: number("/ram/postcopy-requests")?,
-        blocked_ms,
+        waits: None,
+        longest_wait_ms: None,
+        blocked_ms: vcpu.map(|times| times.blocked_ms),
+        queued_ms: vcpu.map(|times| times.queued_ms),
+        kernel_ms: vcpu.map(|times| times.kernel_ms),
         lost_s: cost.lost_s,
         longest_stall_ms: cost.longest_stall_ms,
         noise,

@@ -38,8 +38,10 @@ pub struct Load {
     pub memory_mib: u32,
     /// Its largest working set.
     pub hot_mib: u32,
-    /// Visits between two steps of a page.
+    /// Visits for each page that is taken or given back.
     pub revisits: u32,
+    /// How much is taken or given back at once.
+    pub step_kib: u32,
     /// Whole breaths that are measured, after a first one.
     pub breaths: u64,
 }
@@ -75,10 +77,12 @@ pub(super) fn run(
         memory_mib,
         hot_mib,
         revisits,
+        step_kib,
         breaths,
     } = load;
     let memory = format!("{memory_mib}M");
-    let words = format!("workload=grow-shrink ws={hot_mib}M revisits={revisits} lines=1");
+    let words =
+        format!("workload=grow-shrink ws={hot_mib}M revisits={revisits} step={step_kib}K lines=1");
     let (name, device) = match regime {
         Regime::Off => ("without", "off"),
         Regime::EveryMs(_) => ("with", "plain"),
@@ -143,8 +147,7 @@ impl Breath {
             t_ms: field(line, "t_ms").ok()?,
             breaths: field(line, "passes").ok()?,
             pages: field(line, "pages").ok()?,
-            // A guest without a balloon says nothing of it.
-            balloon_us: field(line, "balloon_us").unwrap_or(0),
+            balloon_us: field(line, "balloon_us").ok()?,
         })
     }
 }

@@ -8,7 +8,11 @@ fn cost(total_ms: f64, blocked_ms: Option<f64>) -> Outcome {
         downtime_ms: Some(1.0),
         wire_bytes: 1.0,
         requests: 1.0,
+        waits: Some(100.0),
+        longest_wait_ms: None,
         blocked_ms,
+        queued_ms: None,
+        kernel_ms: None,
         lost_s: Some(1.0),
         longest_stall_ms: 1.0,
         noise: Noise::default(),
@@ -70,6 +74,25 @@ fn claim_that_does_not_hold_has_a_reason_where_every_move_fills_the_link() {
     assert_eq!(reasons(120e6, "longest stall"), [false]);
     // As much is claimed, and is so.
     assert_eq!(reasons(120e6, "downtime"), [false; 0]);
+}
+
+#[test]
+fn claim_that_holds_for_some_rounds_only_says_so() {
+    let reasons = |of_one_round: f64| {
+        let ours = vec![
+            cost(of_one_round, None),
+            cost(960.0, None),
+            cost(970.0, None),
+        ];
+        let theirs = (0..3).map(|_| cost(1000.0, None)).collect();
+        let short = contest([ours, vec![], vec![], theirs, vec![]]).shortfalls();
+        let of_time = short
+            .into_iter()
+            .find(|short| short.claim.starts_with("total time"));
+        of_time.unwrap().reason
+    };
+    assert_eq!(reasons(900.0).as_deref(), Some(DIFFERENT_ROUNDS));
+    assert_eq!(reasons(980.0), None);
 }
 
 #[test]

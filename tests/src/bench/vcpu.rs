@@ -1,4 +1,4 @@
-//! How long a vCPU waited for pages, as the kernel sees it: of any monitor alike.
+//! What a vCPU's time went to apart from its guest, as the kernel sees it: of any monitor alike.
 
 use std::fs::{self, File};
 use std::io;
@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rustix::param::clock_ticks_per_second;
 use rustix::process::setpriority_process;
 
 use crate::bench::BenchError;
@@ -28,14 +29,25 @@ const LOOKS: u8 = 10;
 /// The priority of who looks: so high that it is seldom late on busy processors.
 const NICE: i32 = -20;
 
-/// Looks at the first vCPU of a process again and again.
-#[derive(Debug)]
-pub struct BlockedWatch {
-    is_over: Arc<AtomicBool>,
-    thread: JoinHandle<Option<Duration>>,
+/// What a vCPU's time went to apart from its guest.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct VcpuTimes {
+    /// It waited for pages, by looks a millisecond apart.
+    pub blocked_ms: f64,
+    /// It could have run and did not, because other threads had the processors.
+    pub queued_ms: f64,
+    /// It ran in the host's kernel, which maps pages there, to some 10 ms.
+    pub kernel_ms: f64,
 }
 
-impl BlockedWatch {
+/// Looks at the first vCPU of a process again and again.
+#[derive(Debug)]
+pub struct VcpuWatch {
+    is_over: Arc<AtomicBool>,
+    thread: JoinHandle<Option<VcpuTimes>>,
+}
+
+impl VcpuWatch {
     /// Begins; the vCPU may come later.
     ///
     /// # Errors
@@ -45,22 +57,21 @@ impl BlockedWatch {
         let until = Arc::clone(&is_over);
         let process = Path::new("/proc").join(pid.to_string());
         let thread = thread::Builder::new()
-            .name("blocked-watch".to_owned())
+            .name("watch".to_owned())
             .spawn(move || watch(&process, &until))
             .map_err(BenchError::system("start a thread"))?;
         Ok(Self { is_over, thread })
     }
 
-    /// How long the vCPU has waited, in milliseconds; `None` if there is none, or the kernel does not tell.
+    /// What the vCPU's time went to since it was there; `None` if there is none, or the kernel does not tell.
     #[must_use]
-    pub fn end(self) -> Option<f64> {
+    pub fn end(self) -> Option<VcpuTimes> {
         self.is_over.store(true, Ordering::Relaxed);
-        let blocked = self.thread.join().ok()??;
-        Some(blocked.as_secs_f64() * 1e3)
+        self.thread.join().ok()?
     }
 }
 
-fn watch(process: &Path, is_over: &AtomicBool) -> Option<Duration> {
+fn watch(process: &Path, is_over: &AtomicBool) -> Option<VcpuTimes> {
     // Without the privilege it looks a little late.
     let _ = setpriority_process(None, NICE);
     let mut search = Search::new(process);
@@ -72,6 +83,7 @@ fn watch(process: &Path, is_over: &AtomicBool) -> Option<Duration> {
         }
     };
     let vcpu = File::open(task.join("wchan")).ok()?;
+    let before = (queued(&task)?, in_kernel(&task)?);
     // A monitor's first thread waits for events nearly always.
     let main = File::open(process.join("wchan")).ok()?;
     let mut does_tell = false;
@@ -87,7 +99,33 @@ fn watch(process: &Path, is_over: &AtomicBool) -> Option<Duration> {
         }
         last = now;
     }
-    does_tell.then_some(blocked)
+    let (queued_before, in_kernel_before) = before;
+    let since = |now: Duration, before| now.saturating_sub(before).as_secs_f64() * 1e3;
+    does_tell.then_some(VcpuTimes {
+        blocked_ms: blocked.as_secs_f64() * 1e3,
+        queued_ms: since(queued(&task)?, queued_before),
+        kernel_ms: since(in_kernel(&task)?, in_kernel_before),
+    })
+}
+
+/// How long a thread could have run and did not (Linux, `Documentation/scheduler/sched-stats.rst`).
+fn queued(task: &Path) -> Option<Duration> {
+    let text = fs::read_to_string(task.join("schedstat")).ok()?;
+    let waited_ns = text.split(' ').nth(1)?.parse().ok()?;
+    Some(Duration::from_nanos(waited_ns))
+}
+
+/// How long a thread has run in the kernel (`proc_pid_stat(5)`).
+fn in_kernel(task: &Path) -> Option<Duration> {
+    let text = fs::read_to_string(task.join("stat")).ok()?;
+    let ticks = kernel_ticks(&text)?;
+    Some(Duration::from_secs(ticks) / u32::try_from(clock_ticks_per_second()).ok()?)
+}
+
+/// `stime`, the fifteenth field; the second is the name, in which there can be anything.
+fn kernel_ticks(stat: &str) -> Option<u64> {
+    let (_, after_name) = stat.rsplit_once(") ")?;
+    after_name.split(' ').nth(12)?.parse().ok()
 }
 
 /// The function of the kernel in which a thread waits, from its `wchan` (`proc_pid_wchan(5)`).
@@ -148,6 +186,13 @@ mod tests {
     }
 
     #[test]
+    fn time_in_the_kernel_is_found_behind_any_name() {
+        let stat = "7 (CPU 0) KVM) S 1 7 7 0 -1 64 1 2 3 4 51 103 0 0 20 0 9";
+        assert_eq!(kernel_ticks(stat), Some(103));
+        assert_eq!(kernel_ticks("7 (vcpu-0) S 1"), None);
+    }
+
+    #[test]
     fn thread_that_runs_is_nowhere() {
         assert!(names_a_place(b"futex_do_wait"));
         assert!(!names_a_place(b"0") && !names_a_place(b""));
@@ -155,7 +200,7 @@ mod tests {
 
     #[test]
     fn process_without_a_vcpu_was_not_blocked_for_any_time() {
-        let watch = BlockedWatch::begin(std::process::id()).unwrap();
+        let watch = VcpuWatch::begin(std::process::id()).unwrap();
         thread::sleep(Duration::from_millis(5));
         assert_eq!(watch.end(), None);
     }
