@@ -52,11 +52,14 @@ fuzz: setup ## runs every fuzz target over its corpus and a fixed number of fres
 fuzz-corpus: setup ## writes the fuzz targets' corpora anew, after a change of frames
 	$(step) "corpora" fuzz/corpus.sh
 
+# Those that `make bench` runs: each takes some seconds to link.
+bench_programs := skiff $(addprefix bench-,boot devices resume migrate degradation peers balloon page)
+
 bench: setup ## measures the most telling part of everything and draws it: results/index.html; a quarter of an hour; needs root for slow links
-	$(step) "programs" cargo build --release -p vmm -p tests --bins
+	$(step) "programs" cargo build --release -p vmm -p tests $(addprefix --bin ,$(bench_programs))
 	$(step) "start and size" target/release/bench-boot --runs 10 --out results/boot.json
 	$(step) "devices" target/release/bench-devices --rounds 1 --out results/devices.json
-	$(step) "resumes" target/release/bench-resume --runs 3 --out results/resume.json
+	$(step) "resumes" target/release/bench-resume --runs 2 --out results/resume.json
 	$(step) "moves" target/release/bench-migrate --suite stress --suite sorts --suite sizes --runs 1 --tries 1 --patience 5 --out results/migrate.json
 	$(step) "applications that move" target/release/bench-degradation --out results/degradation.json
 	$(step) "moves beside QEMU's" target/release/bench-peers --rounds 1 --out results/peers.json
