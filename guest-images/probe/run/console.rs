@@ -31,9 +31,6 @@ pub struct Console {
     plan: &'static Plan,
     ready: u64,
     line_period: u64,
-    look_period: u64,
-    /// The first of the three that follow.
-    wake: u64,
     next_line: u64,
     next_look: u64,
     next_chore: u64,
@@ -49,8 +46,6 @@ impl Console {
             plan,
             ready,
             line_period,
-            look_period: plan.clock.ticks_of(1, INPUT_LOOKS_PER_S),
-            wake: ready,
             next_line: ready + line_period,
             next_look: ready,
             next_chore: ready,
@@ -62,17 +57,9 @@ impl Console {
     /// Does what is due, and returns when something is due again.
     pub fn attend(&mut self, worker: &mut Worker) -> u64 {
         let now = processor::ticks();
+        let look_period = self.plan.clock.ticks_of(1, INPUT_LOOKS_PER_S);
         // Nothing is due later than a period from now, unless the counter went back: a moved guest
-        // may find another host's. Between two visits there is no time for more than this.
-        if self.wake.wrapping_sub(now).wrapping_sub(1) >= self.look_period {
-            self.wake = self.do_what_is_due(worker, now);
-        }
-        self.wake
-    }
-
-    #[inline(never)]
-    fn do_what_is_due(&mut self, worker: &mut Worker, now: u64) -> u64 {
-        let look_period = self.look_period;
+        // may find another host's.
         self.next_look = self.next_look.min(now + look_period);
         self.next_line = self.next_line.min(now + self.line_period);
         if now >= self.next_look {
@@ -89,6 +76,7 @@ impl Console {
         let (Some(balloon), Some(chores)) = (balloon, &mut self.chores) else {
             return wake;
         };
+        // Not at each visit: to look costs some of one.
         self.next_chore = self.next_chore.min(now + look_period);
         if now >= self.next_chore {
             let state = timed(|| chores.turn(balloon, now));

@@ -51,8 +51,8 @@ const RIG_PATIENCE: Duration = Duration::from_secs(3 * 3600);
 Suites: drag (how much less a guest does that breathes with self-ballooning, at the paper's interval of 5 s), sweep (the same
 for intervals from 10 ms to 10 s, as the paper's figure 11), freed (resident memory after a Linux
 guest has freed memory), moved (bytes on the wire of such a guest). Where no stock kernel runs,
-the last two run in the nested rig. A guest takes and gives back memory as a program does, much at once; page by page
-(--step-kib 4), each page fault finds the caches cold and costs more. Without options it takes about an hour and a half.")]
+the last two run in the nested rig. How much a guest takes at once changes what a page of it costs; --step-kib 4 is page by
+page. Without options it takes about an hour and a half.")]
 struct Args {
     /// drag, sweep, freed or moved; may be repeated (default: all)
     #[argh(option)]
