@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 /// begins.
 const INTERVALS_MS: [u32; 9] = [10, 50, 100, 200, 500, 1000, 2000, 5000, 10_000];
 
-/// A guest for which one breath takes two minutes on a processor of its own of 2020, four when it shares it,
-/// so that self-ballooning, which holds off for 10 intervals, takes and gives back in each of them.
+/// A guest for which one breath takes minutes when it shares its processor, so that self-ballooning, which holds
+/// off for 10 intervals, takes and gives back in each of them.
 const fn slow(args: &Args) -> Load {
     Load {
         memory_mib: 512,
@@ -27,13 +27,15 @@ const fn slow(args: &Args) -> Load {
         revisits: 840,
         step_kib: args.step_kib,
         breaths: args.breaths,
+        seconds: 60 * args.minutes,
     }
 }
 
-/// The same with a breath of half a minute on half a processor, for short intervals.
+/// The same with an eighth of the work in a breath, for short intervals.
 const fn quick(args: &Args) -> Load {
     Load {
         revisits: 105,
+        seconds: 0,
         ..slow(args)
     }
 }
@@ -52,7 +54,7 @@ Suites: drag (how much less a guest does that breathes with self-ballooning, at 
 for intervals from 10 ms to 10 s, as the paper's figure 11), freed (resident memory after a Linux
 guest has freed memory), moved (bytes on the wire of such a guest). Where no stock kernel runs,
 the last two run in the nested rig. How much a guest takes at once changes what a page of it costs; --step-kib 4 is page by
-page. Without options it takes about an hour and a half.")]
+page. Without options it takes about two hours.")]
 struct Args {
     /// drag, sweep, freed or moved; may be repeated (default: all)
     #[argh(option)]
@@ -62,9 +64,14 @@ struct Args {
     #[argh(option, default = "4")]
     rounds: usize,
 
-    /// breaths in each run of drag, of four minutes, and of sweep, of half a minute (default 2)
+    /// breaths that are measured in each run of drag, two to five minutes each, and of sweep, an eighth of that
+    /// (default 2)
     #[argh(option, default = "2")]
     breaths: u64,
+
+    /// each run of drag is measured for at least so many minutes (default 10)
+    #[argh(option, default = "10")]
+    minutes: u64,
 
     /// how much the guests of drag and sweep take or give back at once, in KiB (default 1024)
     #[argh(option, default = "1024")]

@@ -201,7 +201,7 @@ fn intervals(sweep: &Value, paper: &Paper) -> Option<Figure> {
         "self-ballooning",
         picture,
         theirs,
-        "Ours is a guest of 512 MiB whose working set grows to 400 MiB and shrinks to 50 in half a minute, a MiB at a time, on \
+        "Ours is a guest of 512 MiB whose working set grows to 400 MiB and shrinks to 50 within half a minute, a MiB at a time, on \
          one half of a processor, beside its equal without a balloon on the other; the paper's is a kernel build, which needs its memory for longer.",
     )
 }

@@ -149,7 +149,7 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         benchmark: Benchmark::Balloon,
-        what: "self-ballooning every 100 ms and every second, guest of 512 MiB that grows to 400 MiB and shrinks to 50 in half a minute, a MiB at a time, \
+        what: "self-ballooning every 100 ms and every second, guest of 512 MiB that grows to 400 MiB and shrinks to 50 within half a minute, a MiB at a time, \
                on one half of a processor: less work done than by its equal without on the other half; time that the guest counts for it",
         shown: "{} %, {} %; {} %, {} %",
         fields: &[

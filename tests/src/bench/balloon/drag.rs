@@ -145,9 +145,10 @@ impl Drag {
     /// Prints every row; of the interval that is claimed for, also the verdict and the targets.
     pub fn print(&self, claimed_ms: Option<u32>) {
         println!(
-            "\n{:>10} {:>6} {:>8} {:>8} {:>8} {:>10} {:>12} {:>8} {:>8}",
+            "\n{:>10} {:>6} {:>8} {:>8} {:>8} {:>8} {:>10} {:>12} {:>8} {:>8}",
             "drag, ms",
             "pairs",
+            "s each",
             "less %",
             "min",
             "max",
@@ -157,9 +158,10 @@ impl Drag {
             "targets"
         );
         for row in &self.rows {
-            let Some((((slowdown, balloon), resident), without)) = row
+            let Some(((((slowdown, balloon), seconds), resident), without)) = row
                 .slowdown_percent()
                 .zip(row.balloon_percent())
+                .zip(row.spread(|pair| pair.with.seconds))
                 .zip(row.spread(|pair| pair.with.resident_mib))
                 .zip(row.spread(|pair| pair.without.resident_mib))
             else {
@@ -167,9 +169,10 @@ impl Drag {
             };
             let targets: usize = row.pairs.iter().map(|pair| pair.with.targets.len()).sum();
             println!(
-                "{:10} {:6} {:8.2} {:8.2} {:8.2} {:10.2} {:12.0} {:8.0} {:8}{}",
+                "{:10} {:6} {:8.0} {:8.2} {:8.2} {:8.2} {:10.2} {:12.0} {:8.0} {:8}{}",
                 row.interval_ms,
                 row.pairs.len(),
+                seconds.median,
                 slowdown.median,
                 slowdown.min,
                 slowdown.max,

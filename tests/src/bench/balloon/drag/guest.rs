@@ -42,8 +42,18 @@ pub struct Load {
     pub revisits: u32,
     /// How much is taken or given back at once.
     pub step_kib: u32,
-    /// Whole breaths that are measured, after a first one.
+    /// At least so many whole breaths are measured, after a first one.
     pub breaths: u64,
+    /// And for at least so long.
+    pub seconds: u64,
+}
+
+impl Load {
+    /// Whether all is measured when a breath ends.
+    pub(super) fn is_measured(&self, first: &Breath, last: &Breath) -> bool {
+        last.breaths.saturating_sub(first.breaths) >= self.breaths
+            && last.t_ms.saturating_sub(first.t_ms) >= self.seconds * 1000
+    }
 }
 
 /// What one guest did.
@@ -64,7 +74,7 @@ pub struct Sample {
     pub targets: Vec<String>,
 }
 
-/// Runs a guest until it has breathed so often.
+/// Runs a guest until it has breathed so often and so long.
 ///
 /// # Errors
 /// It fails, or finds its memory to be other than what it wrote.
@@ -78,7 +88,7 @@ pub(super) fn run(
         hot_mib,
         revisits,
         step_kib,
-        breaths,
+        ..
     } = load;
     let memory = format!("{memory_mib}M");
     let words =
@@ -101,11 +111,12 @@ pub(super) fn run(
         let every = format!("{ms}ms");
         host.command(&["balloon", name, "--auto", "on", "--interval", &every])?;
     }
-    let first = await_breath(&mut vm, 1, |_| {})?;
+    let first = await_end_of_breath(&mut vm, |_| true, |_| {})?;
     let pid = vm.skiff.pid();
     let (began, ran_before) = (Instant::now(), processor_time(pid)?);
     let mut residents = Vec::new();
-    let last = await_breath(&mut vm, 1 + breaths, |mib| residents.push(mib))?;
+    let is_last = |breath: &Breath| load.is_measured(&first, breath);
+    let last = await_end_of_breath(&mut vm, is_last, |mib| residents.push(mib))?;
     let ran = processor_time(pid)?.saturating_sub(ran_before);
     let processor_share = ran.as_secs_f64() / began.elapsed().as_secs_f64();
     let lines = vm.skiff.output().all();
@@ -152,21 +163,24 @@ impl Breath {
     }
 }
 
-/// Waits for the first line with so many breaths; tells the monitor's resident MiB meanwhile.
-fn await_breath(
+/// Waits for the line in which the guest says that the breath which is looked for has ended; tells the monitor's
+/// resident MiB meanwhile.
+fn await_end_of_breath(
     vm: &mut VmProcess,
-    breaths: u64,
+    is_looked_for: impl Fn(&Breath) -> bool,
     mut resident_mib: impl FnMut(f64),
 ) -> Result<Breath, BenchError> {
     let statm = format!("/proc/{}/statm", vm.skiff.pid());
-    let mut seen = 0;
+    let (mut seen, mut ended) = (0, 0);
     let mut heard = Instant::now();
     loop {
         let lines = vm.skiff.output().all();
         let fresh = lines.get(seen..).unwrap_or_default();
-        let there = fresh.iter().filter_map(|line| Breath::parse(line));
-        if let Some(breath) = there.into_iter().find(|breath| breath.breaths >= breaths) {
-            return Ok(breath);
+        for breath in fresh.iter().filter_map(|line| Breath::parse(line)) {
+            if breath.breaths > ended && is_looked_for(&breath) {
+                return Ok(breath);
+            }
+            ended = breath.breaths;
         }
         if !fresh.is_empty() {
             heard = Instant::now();

@@ -1,6 +1,6 @@
 //! Tests of what is made of the runs.
 
-use super::guest::Breath;
+use super::guest::{Breath, Load};
 use super::*;
 
 fn sample(pages_per_s: f64) -> Sample {
@@ -67,4 +67,26 @@ fn record_of_the_guest_has_time_breaths_and_visits() {
     };
     assert_eq!(Breath::parse(line), Some(breath));
     assert_eq!(Breath::parse("probe: ready workload=idle"), None);
+}
+
+#[test]
+fn guest_is_measured_for_so_many_breaths_and_so_long() {
+    let load = Load {
+        memory_mib: 512,
+        hot_mib: 400,
+        revisits: 840,
+        step_kib: 1024,
+        breaths: 2,
+        seconds: 600,
+    };
+    let breath = |breaths, seconds: u64| Breath {
+        t_ms: seconds * 1000,
+        breaths,
+        pages: 1,
+        balloon_us: 0,
+    };
+    let first = breath(1, 100);
+    assert!(load.is_measured(&first, &breath(3, 700)));
+    assert!(!load.is_measured(&first, &breath(3, 699)));
+    assert!(!load.is_measured(&first, &breath(2, 900)));
 }
